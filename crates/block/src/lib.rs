@@ -1,0 +1,1 @@
+//! The BlockDevice trait and its errors.

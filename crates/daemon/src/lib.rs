@@ -1,0 +1,1 @@
+//! The host's daemon: pools, attachments, supervision, HTTP API.

@@ -1,0 +1,1 @@
+//! Transports that attach a BlockDevice to Linux: ublk, nbd, loop.

@@ -1,0 +1,1 @@
+//! Volumes on stores: the direct layout.

@@ -1,0 +1,1 @@
+//! The bytes restblk stores: pure encode and decode.

@@ -1,0 +1,1 @@
+//! The Store trait, its clients, and the suite that every store passes.

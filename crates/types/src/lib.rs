@@ -1,0 +1,1 @@
+//! Ids, names, sizes, extents and error kinds; no I/O.

@@ -1,0 +1,3 @@
+//! Everything a developer runs: `cargo xtask check | test | show | bench | quickstart`.
+
+fn main() {}
