@@ -1,1 +1,14 @@
-//! The BlockDevice trait and its errors.
+//! The `BlockDevice` trait: what an engine offers and what a transport attaches.
+//!
+//! Owns the contract between the two, its checks, and the one conversion of errors to errno.
+//! Knows neither stores nor kernels.
+
+mod check;
+mod device;
+mod error;
+mod memory;
+
+pub use check::{Checked, check_extent};
+pub use device::{BlockDevice, Features, Geometry, WriteFlags};
+pub use error::BlockError;
+pub use memory::MemoryDevice;

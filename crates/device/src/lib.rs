@@ -1,1 +1,10 @@
-//! Transports that attach a BlockDevice to Linux: ublk, nbd, loop.
+//! What a transport is, and what the host knows about block devices.
+//!
+//! A transport turns a [`restblk_block::BlockDevice`] into a node under /dev, and nothing more: it knows no
+//! store, no engine and no API. Each lives in a crate of its own (`ublk`, `nbd`, `loop`).
+
+mod error;
+mod transport;
+
+pub use error::DeviceError;
+pub use transport::{AttachSpec, Attached, Availability, Recovery, Transport, TransportKind};

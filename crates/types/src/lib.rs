@@ -1,1 +1,14 @@
-//! Ids, names, sizes, extents and error kinds; no I/O.
+//! Ids, names, sizes, extents and error kinds: the words that every other crate shares. No I/O.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+mod extent;
+mod id;
+mod kind;
+mod name;
+mod size;
+
+pub use extent::{BlockSize, Extent};
+pub use id::{AttachmentId, HostId, VolumeId};
+pub use kind::ErrorKind;
+pub use name::{NameError, PoolName, SnapshotName, VolumeName, VolumeRef};
+pub use size::{ByteCount, SizeError};

@@ -1,0 +1,78 @@
+//! The contract of a block device.
+//!
+//! Ordering: requests that run at the same time have no order among each other, as on every block device.
+//! A flush covers exactly the writes that had completed before it began. A write with `fua` is itself
+//! durable when it completes. A read sees every write that completed before it began.
+//!
+//! Buffers are borrowed: a transport keeps the memory of a request until its future is done, and the
+//! engine makes the one copy it needs. Dropping a future does not undo its request.
+
+use crate::BlockError;
+use async_trait::async_trait;
+use restblk_types::BlockSize;
+use tokio::sync::watch;
+
+/// What a device looks like to its users. The size alone can change while attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Capacity in bytes; a multiple of the block size.
+    pub size: u64,
+    /// The unit of addressing: every offset and length is a multiple of it.
+    pub block_size: BlockSize,
+    /// The unit that is cheapest to write, in bytes (`optimal_io_size`); a power of two, at least the block size.
+    pub io_size_optimal: u32,
+    /// What the device can do beyond read and write.
+    pub features: Features,
+}
+
+/// Optional abilities. A transport announces to the kernel exactly these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// Completed writes may be lost by a crash until `flush`; without it the device is write-through.
+    pub volatile_cache: bool,
+    /// `WriteFlags::fua` is cheaper than a write and a flush.
+    pub fua: bool,
+    /// `discard` frees space; without it a transport does not announce discard.
+    pub discard: bool,
+    /// `write_zeroes` is cheaper than writing zeros.
+    pub write_zeroes: bool,
+    /// Writes fail.
+    pub read_only: bool,
+}
+
+/// How a write is to be done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteFlags {
+    /// Durable on completion (force unit access).
+    pub fua: bool,
+    /// For `write_zeroes`: the space must stay allocated (no hole).
+    pub no_unmap: bool,
+}
+
+/// A volume, open and ready: what an engine makes and a transport attaches.
+///
+/// Offsets and lengths are in bytes, multiples of the block size and within the size; [`crate::Checked`]
+/// enforces it, so implementations may rely on it. Lengths of zero are answered at once.
+#[async_trait]
+pub trait BlockDevice: Send + Sync + std::fmt::Debug {
+    /// Size, block size, abilities, as they are now.
+    fn geometry(&self) -> Geometry;
+
+    /// Tells of each new size in bytes; holds the current one.
+    fn watch_size(&self) -> watch::Receiver<u64>;
+
+    /// Fills `buf` with the bytes from `offset`.
+    async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), BlockError>;
+
+    /// Writes `data` at `offset`.
+    async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError>;
+
+    /// Makes every write that has completed durable.
+    async fn flush(&self) -> Result<(), BlockError>;
+
+    /// Says that the bytes are not needed any more; they read as zeros afterwards or unchanged, at the device's choice.
+    async fn discard(&self, offset: u64, len: u64) -> Result<(), BlockError>;
+
+    /// Makes the bytes read as zeros.
+    async fn write_zeroes(&self, offset: u64, len: u64, flags: WriteFlags) -> Result<(), BlockError>;
+}

@@ -1,0 +1,1 @@
+//! Attaches a BlockDevice as a FUSE file under a loop device.

@@ -1,0 +1,1 @@
+//! An NBD server for BlockDevices, and the kernel's NBD client.

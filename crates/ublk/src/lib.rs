@@ -1,0 +1,1 @@
+//! Attaches a BlockDevice through the kernel's ublk driver.
