@@ -1,0 +1,83 @@
+//! Bytes as they came from the wire: a few buffers, not joined until somebody needs them so.
+
+use bytes::{Bytes, BytesMut};
+
+/// The body of an object or of a range of it.
+#[derive(Clone, Debug, Default)]
+pub struct Payload {
+    parts: Vec<Bytes>,
+    len: usize,
+}
+
+impl Payload {
+    /// Adds bytes at the end.
+    pub fn push(&mut self, part: Bytes) {
+        self.len += part.len();
+        self.parts.push(part);
+    }
+
+    /// Number of bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True where there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Fills `buf`, whose length must be [`Payload::len`]; false (and nothing done) where it is not.
+    #[must_use]
+    pub fn copy_to(&self, buf: &mut [u8]) -> bool {
+        if buf.len() != self.len {
+            return false;
+        }
+        let mut rest = buf;
+        for part in &self.parts {
+            let (here, after) = rest.split_at_mut(part.len());
+            here.copy_from_slice(part);
+            rest = after;
+        }
+        true
+    }
+
+    /// The bytes in one piece: free where there was one part.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Bytes {
+        match self.parts.len() {
+            0 => Bytes::new(),
+            1 => self.parts.swap_remove(0),
+            _ => {
+                let mut joined = BytesMut::with_capacity(self.len);
+                self.parts.iter().for_each(|part| joined.extend_from_slice(part));
+                joined.freeze()
+            }
+        }
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        let mut payload = Self::default();
+        payload.push(bytes);
+        payload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_join_in_order() {
+        let mut payload = Payload::from(Bytes::from_static(b"ab"));
+        payload.push(Bytes::from_static(b"cde"));
+        let mut buf = [0; 5];
+        assert!(payload.copy_to(&mut buf));
+        assert_eq!(&buf, b"abcde");
+        assert!(!payload.copy_to(&mut [0; 4]));
+        assert_eq!(payload.into_bytes(), "abcde");
+    }
+}
