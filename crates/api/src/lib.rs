@@ -1,1 +1,17 @@
-//! The control API's types and client.
+//! The control API: its types, which `daemon` serves and `cli` and `controlfs` use, and its client.
+//!
+//! HTTP/1.1 and JSON over a Unix socket. Paths are in [`paths`], so that server and client cannot disagree.
+//! The types here are what stands on the wire: adding an optional field is compatible, anything else is a new version.
+
+mod attachment;
+mod error;
+mod host;
+pub mod paths;
+mod pool;
+mod volume;
+
+pub use attachment::{AttachRequest, Attachment, AttachmentState, DetachRequest, Holder, TransportChoice};
+pub use error::ErrorBody;
+pub use host::{Check, CheckState, HostInfo, HostReport};
+pub use pool::{MirrorState, MirrorStatus, OutagePolicy, Pool, PoolSpec, PoolState, Proven};
+pub use volume::{AttachedBy, CreateVolume, ExtendVolume, Layout, Volume, VolumeState};

@@ -1,0 +1,137 @@
+//! Pools and their mirrors.
+
+use restblk_types::PoolName;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What happens to I/O while no mirror of the pool answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutagePolicy {
+    /// It waits until one is back.
+    #[default]
+    Wait,
+    /// It fails after so many seconds.
+    FailAfter(u32),
+}
+
+/// How to reach a pool's repository: the same words as a `[pool.NAME]` table of the configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PoolSpec {
+    /// The pool's name on this host.
+    #[schema(value_type = String)]
+    pub name: PoolName,
+    /// The protocol: `cdmi`, `file` or `memory`.
+    pub store: String,
+    /// The mirrors: URLs of the container that holds the volumes (`file`: one path; `memory`: none).
+    pub urls: Vec<String>,
+    /// The CDMI dialect (`cdmi2`, `cdmi1`, `scality`, `srb`); found by probing where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<String>,
+    /// User for Basic authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// File with the password; read by the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<String>,
+    /// PEM file of certificate authorities to trust instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// PEM file of the client's certificate chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert_file: Option<String>,
+    /// PEM file of the client's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+    /// Seconds until a request without an answer is given up and tried elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_timeout_s: Option<u32>,
+    /// Connections per mirror at the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections_max: Option<u32>,
+    /// What happens to I/O while no mirror answers.
+    #[serde(default)]
+    pub on_outage: OutagePolicy,
+    /// Allows a store without exclusive create, on the operator's word that no other host uses the repository.
+    #[serde(default)]
+    pub single_host: bool,
+}
+
+/// Whether a pool can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolState {
+    /// Its store was proved and answers.
+    Ready,
+    /// Its store does not answer.
+    Unreachable,
+    /// Its store answered and cannot be used; see the pool's `problem`.
+    Refused,
+}
+
+/// What the store was seen to do when the pool was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Proven {
+    /// The dialect that was proved, where the protocol has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<String>,
+    /// Racing creates have one winner.
+    pub exclusive_create: bool,
+    /// Ranges are written in place.
+    pub write_in_place: bool,
+    /// Space can be given back.
+    pub punch: bool,
+    /// The store has a flush that means stable storage.
+    pub flush: bool,
+    /// What does not work, in words.
+    pub notes: Vec<String>,
+}
+
+/// Whether a mirror is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MirrorState {
+    /// Requests go to it.
+    Up,
+    /// It failed lately; it is asked again from time to time.
+    Down,
+}
+
+/// One mirror of a pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MirrorStatus {
+    /// Its URL, without credentials.
+    pub url: String,
+    /// Whether it is used.
+    pub state: MirrorState,
+    /// Requests sent to it since the pool was opened.
+    pub requests: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// Smoothed time of an answer, in milliseconds; nothing before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
+    /// The last error, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// A pool as this host sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Pool {
+    /// How it is reached.
+    pub spec: PoolSpec,
+    /// Whether it can be used.
+    pub state: PoolState,
+    /// Why it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// What its store was proved to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven: Option<Proven>,
+    /// Its mirrors.
+    pub mirrors: Vec<MirrorStatus>,
+    /// True where it comes from the configuration file, and not from `pool create`.
+    pub from_config: bool,
+}

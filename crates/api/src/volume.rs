@@ -1,0 +1,95 @@
+//! Volumes.
+
+use restblk_types::{BlockSize, ByteCount, VolumeRef};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How a volume lies on its store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// One remote file, byte for byte.
+    #[default]
+    Direct,
+}
+
+/// A new volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateVolume {
+    /// `pool/volume`.
+    #[schema(value_type = String, example = "main/disk1")]
+    pub volume: VolumeRef,
+    /// Size in bytes, a multiple of the block size.
+    #[schema(value_type = u64)]
+    pub size: ByteCount,
+    /// How it lies on the store.
+    #[serde(default)]
+    pub layout: Layout,
+    /// 512 (default) or 4096.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>)]
+    pub block_size: Option<BlockSize>,
+}
+
+/// A larger size for a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExtendVolume {
+    /// The new size in bytes.
+    #[schema(value_type = u64)]
+    pub size: ByteCount,
+}
+
+/// Where a volume is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum VolumeState {
+    /// A create did not finish: `volume create` with the same size goes on with it, `volume delete` clears it away.
+    Creating,
+    /// It can be attached.
+    Ready,
+    /// A delete did not finish: `volume delete` goes on with it.
+    Deleting,
+}
+
+/// Who holds a volume, as the store tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttachedBy {
+    /// The name of the host.
+    pub hostname: String,
+    /// Its id.
+    pub host_id: String,
+    /// Since when, RFC 3339, UTC.
+    pub since: String,
+    /// True where it is the host that answers.
+    pub this_host: bool,
+}
+
+/// A volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Volume {
+    /// `pool/volume`.
+    #[schema(value_type = String, example = "main/disk1")]
+    pub volume: VolumeRef,
+    /// Its id, for its whole life.
+    pub id: String,
+    /// Size in bytes.
+    #[schema(value_type = u64)]
+    pub size: ByteCount,
+    /// Block size in bytes.
+    #[schema(value_type = u32)]
+    pub block_size: BlockSize,
+    /// How it lies on the store.
+    pub layout: Layout,
+    /// The dialect it was made with, where the protocol has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<String>,
+    /// When it was made, RFC 3339, UTC.
+    pub created_at: String,
+    /// Where it is in its life.
+    pub state: VolumeState,
+    /// Who holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attached_by: Option<AttachedBy>,
+}
