@@ -1,1 +1,17 @@
-//! The bytes restblk stores: pure encode and decode.
+//! The bytes that restblk keeps, on stores and on the host's disk: pure encode and decode, no I/O.
+//!
+//! Everything here is a *record*: a line that says what follows, and JSON that a person can read with curl at three in
+//! the morning. docs/format.md tells it with an example; the golden files under `golden/` never change.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+mod attachment;
+mod error;
+mod pool;
+mod record;
+mod volume;
+
+pub use attachment::{AttachmentRecord, LocalAttachment};
+pub use error::FormatError;
+pub use pool::PoolRecord;
+pub use record::{Decoded, RECORD_LEN, Record};
+pub use volume::{LayoutKind, LifeState, VolumeRecord};

@@ -1,0 +1,129 @@
+use super::*;
+use crate::{AttachmentRecord, LayoutKind, LifeState, PoolRecord, VolumeRecord};
+use restblk_types::{AttachmentId, BlockSize, HostId, VolumeId};
+use std::fmt::Debug;
+
+fn volume() -> VolumeRecord {
+    VolumeRecord {
+        id: VolumeId::from_bytes([7; 16]),
+        name: "disk1".parse().unwrap(),
+        layout: LayoutKind::Direct,
+        size: 10 << 30,
+        block_size: BlockSize::B512,
+        dialect: Some("cdmi2".into()),
+        created_at: "2026-01-02T03:04:05Z".into(),
+        state: LifeState::Ready,
+        incompat: vec![],
+        ro_compat: vec![],
+        other: serde_json::Map::new(),
+    }
+}
+
+fn attachment() -> AttachmentRecord {
+    AttachmentRecord {
+        id: AttachmentId::from_bytes([1; 16]),
+        volume: VolumeId::from_bytes([7; 16]),
+        host: HostId::from_bytes([2; 16]),
+        hostname: "node1".into(),
+        boot_id: "c0ffee".into(),
+        pid: 4711,
+        since: "2026-01-02T03:04:06Z".into(),
+        incompat: vec![],
+        ro_compat: vec![],
+    }
+}
+
+fn pool() -> PoolRecord {
+    PoolRecord {
+        id: "07070707-0707-0707-0707-070707070707".into(),
+        created_at: "2026-01-02T03:04:05Z".into(),
+        created_by: "0.1.0".into(),
+        incompat: vec![],
+        ro_compat: vec![],
+    }
+}
+
+/// The bytes of each record, as the first version wrote them. A test that wants one changed is wrong.
+fn golden<R: Record + PartialEq + Debug>(record: &R, file: &[u8]) {
+    assert_eq!(String::from_utf8_lossy(&record.encode().unwrap()), String::from_utf8_lossy(file));
+    let decoded = R::decode(file).unwrap();
+    assert_eq!(&decoded.record, record);
+    assert!(decoded.read_only_because.is_empty());
+}
+
+#[test]
+fn records_are_written_as_ever() {
+    golden(&volume(), include_bytes!("../golden/volume.record"));
+    golden(&attachment(), include_bytes!("../golden/attachment.record"));
+    golden(&pool(), include_bytes!("../golden/pool.record"));
+}
+
+#[test]
+fn every_flipped_bit_of_the_content_is_noticed() {
+    let good = volume().encode().unwrap();
+    let end = good.iter().rposition(|b| *b == b'}').unwrap();
+    for at in 0..=end {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        if let Ok(decoded) = VolumeRecord::decode(&bad) {
+            // The case of a hex digit of the checksum is the one thing that may differ.
+            assert_eq!(decoded.record, volume(), "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn a_torn_record_is_damaged() {
+    let good = volume().encode().unwrap();
+    let end = good.iter().rposition(|b| *b == b'}').unwrap();
+    for len in 0..=end {
+        assert!(VolumeRecord::decode(&good[..len]).is_err(), "{len}");
+    }
+    assert!(VolumeRecord::decode(&good[..=end]).is_ok());
+    assert_eq!(VolumeRecord::decode(&[0; RECORD_LEN]), Err(FormatError::NotARecord));
+}
+
+#[test]
+fn a_later_version_says_what_an_earlier_one_may_do() {
+    let mut record = volume();
+    record.incompat = vec!["erasure".into()];
+    assert_eq!(VolumeRecord::decode(&record.encode().unwrap()), Err(FormatError::Incompatible(vec!["erasure".into()])));
+    let mut record = volume();
+    record.ro_compat = vec!["journal".into()];
+    assert_eq!(VolumeRecord::decode(&record.encode().unwrap()).unwrap().read_only_because, ["journal"]);
+}
+
+#[test]
+fn unknown_fields_and_other_types_are_told_apart() {
+    let json = r#"{"id":"x","created_at":"t","created_by":"v","colour":"blue"}"#;
+    let bytes = format!("restblk 1 pool {} {:08x}\n{json}", json.len(), crc32c(json.as_bytes()));
+    assert_eq!(PoolRecord::decode(bytes.as_bytes()).unwrap().record.id, "x");
+    assert!(matches!(VolumeRecord::decode(bytes.as_bytes()), Err(FormatError::WrongType { .. })));
+}
+
+#[test]
+fn what_a_later_version_added_outlives_a_rewrite_by_this_one() {
+    let mut later = volume();
+    later.other.insert("colour".into(), "blue".into());
+    let mut read = VolumeRecord::decode(&later.encode().unwrap()).unwrap().record;
+    read.size += 512;
+    let again = VolumeRecord::decode(&read.encode().unwrap()).unwrap().record;
+    assert_eq!(again.other["colour"], "blue");
+}
+
+#[test]
+fn a_record_that_would_not_fit_is_refused() {
+    let mut record = attachment();
+    record.hostname = "h".repeat(RECORD_LEN);
+    assert!(matches!(record.encode(), Err(FormatError::TooLarge(_))));
+}
+
+proptest::proptest! {
+    #[test]
+    fn decoding_never_panics(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600)) {
+        let _ = VolumeRecord::decode(&bytes);
+        let mut framed = b"restblk 1 volume ".to_vec();
+        framed.extend(bytes);
+        let _ = VolumeRecord::decode(&framed);
+    }
+}

@@ -1,0 +1,60 @@
+//! The record of a volume: what it is, kept beside its data on the store.
+
+use crate::Record;
+use restblk_types::{BlockSize, VolumeId, VolumeName};
+use serde::{Deserialize, Serialize};
+
+/// How a volume lies on its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LayoutKind {
+    /// One object, byte for byte.
+    Direct,
+}
+
+/// Where a volume is in its life. A crash leaves `creating` or `deleting`, which whoever comes next finishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LifeState {
+    /// Its object may not be there, or not have its size.
+    Creating,
+    /// Its object has at least its size.
+    Ready,
+    /// Its object may be gone.
+    Deleting,
+}
+
+/// A volume, as the store keeps it under `.restblk/volumes/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeRecord {
+    /// Its id, and the nonce by which a creator knows its own record again.
+    pub id: VolumeId,
+    /// Its name: a record that was moved or copied by hand is noticed.
+    pub name: VolumeName,
+    /// How it lies on the store.
+    pub layout: LayoutKind,
+    /// Size in bytes. The object may be larger for a moment (an extend that did not finish), never smaller.
+    pub size: u64,
+    /// Logical block size in bytes.
+    pub block_size: BlockSize,
+    /// The protocol's dialect that was proved when it was made; another one might place writes elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<String>,
+    /// When it was made, RFC 3339, UTC.
+    pub created_at: String,
+    /// Where it is in its life.
+    pub state: LifeState,
+    /// Features without which a reader must not open it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incompat: Vec<String>,
+    /// Features without which a reader must not write to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ro_compat: Vec<String>,
+    /// Fields of later versions: kept when this version rewrites the record.
+    #[serde(flatten)]
+    pub other: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Record for VolumeRecord {
+    const TYPE: &'static str = "volume";
+}
