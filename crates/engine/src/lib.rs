@@ -1,1 +1,16 @@
-//! Volumes on stores: the direct layout.
+//! Volumes on stores: which volumes a repository has, who holds them, and how their bytes are read and written.
+//!
+//! Knows stores by their trait alone: no HTTP, no kernel, no wall clock (times come in as text, ids as values).
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+pub mod direct;
+mod error;
+mod lease;
+mod names;
+mod repository;
+mod volumes;
+
+pub use error::EngineError;
+pub use lease::{Claim, Lease, Takeover};
+pub use repository::{Repository, Safety};
+pub use volumes::{NewVolume, SIZE_MAX, VolumeInfo};

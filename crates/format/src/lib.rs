@@ -14,4 +14,4 @@ pub use attachment::{AttachmentRecord, LocalAttachment};
 pub use error::FormatError;
 pub use pool::PoolRecord;
 pub use record::{Decoded, RECORD_LEN, Record};
-pub use volume::{LayoutKind, LifeState, VolumeRecord};
+pub use volume::{LayoutKind, LifeState, OtherFields, VolumeRecord};

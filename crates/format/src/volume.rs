@@ -4,6 +4,9 @@ use crate::Record;
 use restblk_types::{BlockSize, VolumeId, VolumeName};
 use serde::{Deserialize, Serialize};
 
+/// Fields that this version does not know, kept as they were read.
+pub type OtherFields = serde_json::Map<String, serde_json::Value>;
+
 /// How a volume lies on its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,7 +55,7 @@ pub struct VolumeRecord {
     pub ro_compat: Vec<String>,
     /// Fields of later versions: kept when this version rewrites the record.
     #[serde(flatten)]
-    pub other: serde_json::Map<String, serde_json::Value>,
+    pub other: OtherFields,
 }
 
 impl Record for VolumeRecord {

@@ -1,0 +1,174 @@
+//! One repository: a store, what it was proved to do, and its records.
+//!
+//! Owns the rules by which records are created, replaced and removed:
+//! - a create is exclusive: by the store's own means where they were proved; else only under [`Safety::SingleHost`],
+//!   as look-then-put under this process' lock (the operator's word stands for the other hosts);
+//! - a replacement goes by compare-and-set where that was proved, so that of two hosts that change a record one is told;
+//! - what was written is flushed before anything is built on it.
+
+use crate::{EngineError, names};
+use bytes::Bytes;
+use restblk_format::{Decoded, PoolRecord, Record};
+use restblk_store::{Capabilities, ETag, Key, Precondition, Store};
+use restblk_types::ErrorKind;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// On whose word two hosts do not create the same thing at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Safety {
+    /// The store's: its exclusive create was proved.
+    Proved,
+    /// The operator's: no other host uses this repository.
+    SingleHost,
+}
+
+/// A repository, open.
+#[derive(Debug)]
+pub struct Repository {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) capabilities: Capabilities,
+    dialect: Option<String>,
+    id: String,
+    /// Held from look to put where the store has no exclusive create.
+    creating: Mutex<()>,
+}
+
+/// A record with the state of the object it came from.
+pub(crate) struct Found<R> {
+    pub(crate) record: R,
+    pub(crate) read_only_because: Vec<String>,
+    pub(crate) etag: Option<ETag>,
+}
+
+impl Repository {
+    /// Opens the repository behind `store`; marks it as one with `fresh` where it was never used.
+    ///
+    /// `capabilities` are what the store was *proved* to do. Fails with `Unsupported` where direct volumes cannot
+    /// be kept on it, and why.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        capabilities: Capabilities,
+        dialect: Option<String>,
+        safety: Safety,
+        fresh: PoolRecord,
+    ) -> Result<Self, EngineError> {
+        if !capabilities.write_at {
+            return Err(EngineError::refused(
+                ErrorKind::Unsupported,
+                format!("use {}: the store was not seen to write in place, and would replace a volume by a part of it", store.location()),
+            ));
+        }
+        if !capabilities.exclusive_create && safety == Safety::Proved {
+            return Err(EngineError::refused(
+                ErrorKind::Unsupported,
+                format!(
+                    "use {}: of racing creates more than one may win there, so two hosts could attach the same volume; \
+                     if no other host uses this repository, say so with single_host = true (--single-host)",
+                    store.location()
+                ),
+            ));
+        }
+        let mut repository = Self { store, capabilities, dialect, id: String::new(), creating: Mutex::new(()) };
+        let key = names::pool();
+        let found = match repository.read::<PoolRecord>(&key).await? {
+            Some(found) => found.record,
+            None if repository.create(&key, &fresh).await? => fresh,
+            None => match repository.read::<PoolRecord>(&key).await? {
+                Some(found) => found.record,
+                None => return Err(EngineError::refused(ErrorKind::Conflict, format!("open {key}: it came and went; try again"))),
+            },
+        };
+        repository.id = found.id;
+        Ok(repository)
+    }
+
+    /// The repository's id, from its marker: the same through every mirror.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The protocol's dialect in use.
+    #[must_use]
+    pub fn dialect(&self) -> Option<&str> {
+        self.dialect.as_deref()
+    }
+
+    /// What the store was proved to do.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// The id in the marker behind another store, if there is one: to tell whether it is the same repository.
+    pub async fn id_behind(store: &dyn Store) -> Result<Option<String>, EngineError> {
+        Ok(read::<PoolRecord>(store, &names::pool()).await?.map(|found| found.record.id))
+    }
+
+    pub(crate) async fn read<R: Record>(&self, key: &Key) -> Result<Option<Found<R>>, EngineError> {
+        read(&*self.store, key).await
+    }
+
+    /// Creates a record; false where there is one already. A lost answer is found out by the record's own nonce.
+    pub(crate) async fn create<R: Record>(&self, key: &Key, record: &R) -> Result<bool, EngineError> {
+        let body = encode(key, record)?;
+        if self.capabilities.exclusive_create {
+            return match self.store.put(key, body, Precondition::Absent).await {
+                Ok(_) => self.flushed(key).await.map(|()| true),
+                Err(e) if e.kind() == ErrorKind::Conflict => Ok(false),
+                Err(e) => Err(e.into()),
+            };
+        }
+        let _alone = self.creating.lock().await;
+        match self.store.head(key).await {
+            Ok(_) => return Ok(false),
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e.into()),
+        }
+        self.store.put(key, body, Precondition::Always).await?;
+        self.flushed(key).await.map(|()| true)
+    }
+
+    /// Replaces a record that was read with this state; `Conflict` where somebody else did so meanwhile.
+    pub(crate) async fn replace<R: Record>(&self, key: &Key, record: &R, seen: Option<ETag>) -> Result<(), EngineError> {
+        let body = encode(key, record)?;
+        self.store.put(key, body, self.condition(seen)).await?;
+        self.flushed(key).await
+    }
+
+    /// Removes a record that was read with this state; that it is gone already is as good.
+    pub(crate) async fn remove(&self, key: &Key, seen: Option<ETag>) -> Result<(), EngineError> {
+        match self.store.delete(key, self.condition(seen)).await {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn condition(&self, seen: Option<ETag>) -> Precondition {
+        match seen {
+            Some(etag) if self.capabilities.compare_and_set => Precondition::Matches(etag),
+            _ => Precondition::Always,
+        }
+    }
+
+    async fn flushed(&self, key: &Key) -> Result<(), EngineError> {
+        Ok(self.store.flush(key).await?)
+    }
+}
+
+async fn read<R: Record>(store: &dyn Store, key: &Key) -> Result<Option<Found<R>>, EngineError> {
+    let fetched = match store.get(key, None).await {
+        Ok(fetched) => fetched,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e.into()),
+    };
+    let Decoded { record, read_only_because } = R::decode(&fetched.payload.into_bytes())
+        .map_err(|source| EngineError::Record { object: format!("{key} at {}", store.location()), source })?;
+    Ok(Some(Found { record, read_only_because, etag: fetched.etag }))
+}
+
+fn encode<R: Record>(key: &Key, record: &R) -> Result<Bytes, EngineError> {
+    let bytes = record.encode().map_err(|source| EngineError::Record { object: key.to_string(), source })?;
+    Ok(Bytes::from(bytes))
+}

@@ -1,0 +1,355 @@
+//! The volumes of a repository: create, list, extend, delete, adopt.
+//!
+//! A volume exists if and only if its record does. Every operation is a few requests; a crash between any two leaves
+//! a state that the record tells and that the next operation finishes:
+//!
+//! | operation | steps | a crash leaves |
+//! |---|---|---|
+//! | create | record `creating` (exclusive) → object (exclusive) → its size → flush → record `ready` | `creating`: create again goes on, delete clears away |
+//! | extend | object's size → flush → record's size | a longer object under the old size: the volume is as before |
+//! | delete | record `deleting` → object away → record away | `deleting`: delete again goes on |
+//! | adopt | record `ready` (exclusive), from the object's size | nothing, or all of it |
+//!
+//! A foreign object under the name is never touched.
+
+use crate::{EngineError, Repository, names, repository::Found};
+use bytes::Bytes;
+use restblk_format::{AttachmentRecord, LayoutKind, LifeState, OtherFields, VolumeRecord};
+use restblk_store::{Precondition, Resize};
+use restblk_types::{BlockSize, ByteCount, ErrorKind, VolumeId, VolumeName};
+
+/// The largest volume: what an off_t can address, in whole blocks.
+pub const SIZE_MAX: u64 = (1 << 63) - 4096;
+
+/// A volume to be made.
+#[derive(Clone, Debug)]
+pub struct NewVolume {
+    /// Its id; random.
+    pub id: VolumeId,
+    /// Its name.
+    pub name: VolumeName,
+    /// Size in bytes, a multiple of the block size.
+    pub size: u64,
+    /// Logical block size.
+    pub block_size: BlockSize,
+    /// Now, RFC 3339, UTC.
+    pub created_at: String,
+}
+
+/// A volume as its repository tells.
+#[derive(Clone, Debug)]
+pub struct VolumeInfo {
+    /// Its record.
+    pub record: VolumeRecord,
+    /// Features unknown to this version that allow reading alone.
+    pub read_only_because: Vec<String>,
+    /// Who holds it.
+    pub attachment: Option<AttachmentRecord>,
+}
+
+impl Repository {
+    /// Makes a volume, or goes on with a create of the same size that did not finish. `Exists` where the name is taken.
+    pub async fn create_volume(&self, new: NewVolume) -> Result<VolumeRecord, EngineError> {
+        check_size(new.size, new.block_size)?;
+        let (key, data) = (names::volume(&new.name), names::data(&new.name));
+        let mut record = VolumeRecord {
+            id: new.id,
+            name: new.name.clone(),
+            layout: LayoutKind::Direct,
+            size: new.size,
+            block_size: new.block_size,
+            dialect: self.dialect().map(str::to_owned),
+            created_at: new.created_at,
+            state: LifeState::Creating,
+            incompat: Vec::new(),
+            ro_compat: Vec::new(),
+            other: OtherFields::new(),
+        };
+        let created = self.create(&key, &record).await?;
+        let seen = self.require(&new.name).await?;
+        if seen.record.id != record.id {
+            if seen.record.state != LifeState::Creating || seen.record.size != new.size || seen.record.block_size != new.block_size {
+                return Err(taken(&new.name, &seen.record));
+            }
+            record = seen.record;
+        }
+        if let Err(e) = self.make_object(&record).await {
+            // Only a record of this very call is taken back: another's unfinished create is not ours to end.
+            if created {
+                self.forget_half_made(&record, &e).await;
+            }
+            return Err(e);
+        }
+        tracing::debug!(volume = %new.name, object = %data, "object made");
+        record.state = LifeState::Ready;
+        self.replace(&key, &record, seen.etag).await?;
+        Ok(record)
+    }
+
+    async fn make_object(&self, record: &VolumeRecord) -> Result<(), EngineError> {
+        let data = names::data(&record.name);
+        let condition = if self.capabilities.exclusive_create {
+            Precondition::Absent
+        } else {
+            self.require_absent(record).await?;
+            Precondition::Always
+        };
+        match self.store.put(&data, Bytes::new(), condition).await {
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::Conflict => {
+                // Ours from an earlier try, or a foreign file: one with content is foreign.
+                let size = self.store.head(&data).await?.size;
+                let earlier_try = size == 0 || (size == record.size && self.reads_as_zeros(&data, size).await?);
+                if !earlier_try {
+                    return Err(foreign(&record.name, size));
+                }
+            }
+            Err(e) => return Err(e.into()),
+        }
+        self.set_object_size(record, record.size).await?;
+        Ok(self.store.flush(&data).await?)
+    }
+
+    /// Both ends of an object that an unfinished create may have left: enough to tell it from a file with content.
+    async fn reads_as_zeros(&self, key: &restblk_store::Key, size: u64) -> Result<bool, EngineError> {
+        let len = size.min(4096);
+        for offset in [0, size - len] {
+            let Some(range) = restblk_types::Extent::new(offset, len) else { return Ok(false) };
+            let bytes = self.store.get(key, Some(range)).await?.payload.into_bytes();
+            if bytes.iter().any(|b| *b != 0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn require_absent(&self, record: &VolumeRecord) -> Result<(), EngineError> {
+        match self.store.head(&names::data(&record.name)).await {
+            Ok(info) if info.size == 0 => Ok(()),
+            Ok(info) => Err(foreign(&record.name, info.size)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    async fn set_object_size(&self, record: &VolumeRecord, size: u64) -> Result<(), EngineError> {
+        let data = names::data(&record.name);
+        if self.capabilities.resize == Resize::None {
+            return Err(EngineError::refused(
+                ErrorKind::Unsupported,
+                format!("set the size of {data}: the store at {} cannot", self.store.location()),
+            ));
+        }
+        self.store.set_size(&data, size).await?;
+        let is = self.store.head(&data).await?.size;
+        if is < size {
+            return Err(EngineError::refused(
+                ErrorKind::Corrupt,
+                format!("set the size of {data}: the store said yes and the object has {is} of {size} bytes"),
+            ));
+        }
+        Ok(())
+    }
+
+    async fn forget_half_made(&self, record: &VolumeRecord, why: &EngineError) {
+        let foreign = why.kind() == ErrorKind::Exists;
+        let data = names::data(&record.name);
+        if !foreign && let Err(e) = self.store.delete(&data, Precondition::Always).await
+            && e.kind() != ErrorKind::NotFound
+        {
+            tracing::warn!(volume = %record.name, error = %e, "a half-made volume stays; delete it when the store is well");
+            return;
+        }
+        if let Err(e) = self.remove(&names::volume(&record.name), None).await {
+            tracing::warn!(volume = %record.name, error = %e, "a half-made volume stays; delete it when the store is well");
+        }
+    }
+
+    /// A raw file that another program made becomes a volume. Its size must be a multiple of the block size.
+    pub async fn adopt_volume(&self, id: VolumeId, name: VolumeName, created_at: String) -> Result<VolumeRecord, EngineError> {
+        let size = self.store.head(&names::data(&name)).await?.size;
+        let block_size = BlockSize::B512;
+        check_size(size, block_size)?;
+        let record = VolumeRecord {
+            id,
+            name: name.clone(),
+            layout: LayoutKind::Direct,
+            size,
+            block_size,
+            dialect: self.dialect().map(str::to_owned),
+            created_at,
+            state: LifeState::Ready,
+            incompat: Vec::new(),
+            ro_compat: Vec::new(),
+            other: OtherFields::new(),
+        };
+        self.create(&names::volume(&name), &record).await?;
+        let seen = self.require(&name).await?.record;
+        if seen.id == id { Ok(record) } else { Err(taken(&name, &seen)) }
+    }
+
+    /// A volume and who holds it. `NotFound` where there is none.
+    pub async fn volume(&self, name: &VolumeName) -> Result<VolumeInfo, EngineError> {
+        let found = self.require(name).await?;
+        let attachment = self.read::<AttachmentRecord>(&names::attachment(name)).await?;
+        let attachment = attachment.map(|a| a.record).filter(|a| a.volume == found.record.id);
+        Ok(VolumeInfo { record: found.record, read_only_because: found.read_only_because, attachment })
+    }
+
+    /// The names of all volumes, sorted.
+    pub async fn volume_names(&self) -> Result<Vec<VolumeName>, EngineError> {
+        let (folder, mut names, mut start) = (names::volumes(), Vec::new(), None);
+        loop {
+            let page = self.store.list(Some(&folder), start.as_deref(), 1000).await?;
+            names.extend(page.entries.iter().filter_map(|e| e.key.components().last()?.parse::<VolumeName>().ok()));
+            start = page.next;
+            if start.is_none() {
+                names.sort();
+                names.dedup();
+                return Ok(names);
+            }
+        }
+    }
+
+    /// Makes a volume larger; the caller tells an attached device. `Invalid` where it is not larger.
+    pub async fn extend_volume(&self, name: &VolumeName, size: u64) -> Result<VolumeRecord, EngineError> {
+        let Found { mut record, etag, read_only_because } = self.require_ready(name).await?;
+        refuse_unknown(&read_only_because)?;
+        check_size(size, record.block_size)?;
+        if size <= record.size {
+            return Err(EngineError::refused(
+                ErrorKind::Invalid,
+                format!(
+                    "extend {name} to {size} bytes: it has {} already; a direct volume cannot shrink",
+                    record.size
+                ),
+            ));
+        }
+        let data = names::data(name);
+        let is = self.store.head(&data).await?.size;
+        if is > record.size && self.capabilities.resize == Resize::Native {
+            // An extend that did not finish, or a foreign hand: what lies beyond the volume's end must not show up in it.
+            self.store.set_size(&data, record.size).await?;
+        }
+        self.set_object_size(&record, size).await?;
+        self.store.flush(&data).await?;
+        record.size = size;
+        self.replace(&names::volume(name), &record, etag).await?;
+        Ok(record)
+    }
+
+    /// Removes a volume and its bytes, or goes on with a delete that did not finish. `Busy` while anybody holds it.
+    pub async fn delete_volume(&self, name: &VolumeName) -> Result<(), EngineError> {
+        let Found { mut record, etag, read_only_because } = self.require(name).await?;
+        refuse_unknown(&read_only_because)?;
+        self.require_free(&record).await?;
+        let key = names::volume(name);
+        if record.state != LifeState::Deleting {
+            let before = record.state;
+            record.state = LifeState::Deleting;
+            self.replace(&key, &record, etag).await?;
+            // An attach takes its lease and then reads the record; we wrote the record and now look for a lease:
+            // of two that race, at least one sees the other.
+            if let Err(busy) = self.require_free(&record).await {
+                record.state = before;
+                let seen = self.require(name).await?;
+                self.replace(&key, &record, seen.etag).await?;
+                return Err(busy);
+            }
+        }
+        match self.store.delete(&names::data(name), Precondition::Always).await {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
+            _ => {}
+        }
+        let attachment = names::attachment(name);
+        if let Some(stale) = self.read::<AttachmentRecord>(&attachment).await? {
+            self.remove(&attachment, stale.etag).await?;
+        }
+        self.remove(&key, None).await
+    }
+
+    async fn require_free(&self, record: &VolumeRecord) -> Result<(), EngineError> {
+        let attached = self.read::<AttachmentRecord>(&names::attachment(&record.name)).await?;
+        match attached.map(|a| a.record).filter(|a| a.volume == record.id) {
+            None => Ok(()),
+            Some(held) => Err(EngineError::refused(
+                ErrorKind::Busy,
+                format!("delete {}: host {} holds it since {}", record.name, held.hostname, held.since),
+            )),
+        }
+    }
+
+    /// The record of a volume, whatever its state.
+    pub(crate) async fn require(&self, name: &VolumeName) -> Result<Found<VolumeRecord>, EngineError> {
+        let found = self.read::<VolumeRecord>(&names::volume(name)).await?;
+        let found = found.ok_or_else(|| {
+            EngineError::refused(ErrorKind::NotFound, format!("find {name}: there is no such volume at {}", self.store.location()))
+        })?;
+        if found.record.name != *name {
+            return Err(EngineError::refused(
+                ErrorKind::Corrupt,
+                format!("find {name}: its record names \"{}\": it was moved or copied by hand", found.record.name),
+            ));
+        }
+        Ok(found)
+    }
+
+    /// The record of a volume that is neither half made nor half deleted.
+    pub(crate) async fn require_ready(&self, name: &VolumeName) -> Result<Found<VolumeRecord>, EngineError> {
+        let found = self.require(name).await?;
+        let next = match found.record.state {
+            LifeState::Ready => return Ok(found),
+            LifeState::Creating => "its create did not finish: create it again with the same size, or delete it",
+            LifeState::Deleting => "its delete did not finish: delete it again",
+        };
+        Err(EngineError::refused(ErrorKind::Conflict, format!("use {name}: {next}")))
+    }
+}
+
+
+fn check_size(size: u64, block_size: BlockSize) -> Result<(), EngineError> {
+    let block = u64::from(block_size.bytes());
+    let reason = if size == 0 {
+        "a volume has at least one block".to_owned()
+    } else if size > SIZE_MAX {
+        format!("at most {} are possible", ByteCount(SIZE_MAX))
+    } else if !size.is_multiple_of(block) {
+        format!("it is no multiple of the block size of {block} bytes; the next one is {}", size.next_multiple_of(block))
+    } else {
+        return Ok(());
+    };
+    Err(EngineError::refused(ErrorKind::Invalid, format!("take a size of {size} bytes: {reason}")))
+}
+
+fn refuse_unknown(features: &[String]) -> Result<(), EngineError> {
+    if features.is_empty() {
+        return Ok(());
+    }
+    let features = features.join(", ");
+    Err(EngineError::refused(
+        ErrorKind::Unsupported,
+        format!("change the volume: it has features that this version does not know: {features}; use a newer restblk"),
+    ))
+}
+
+fn taken(name: &VolumeName, by: &VolumeRecord) -> EngineError {
+    let message = match by.state {
+        LifeState::Ready => format!("create {name}: the name is taken, by a volume of {} made {}", ByteCount(by.size), by.created_at),
+        LifeState::Creating => format!(
+            "create {name}: a create of {} did not finish; create it with that size, or delete it first",
+            ByteCount(by.size)
+        ),
+        LifeState::Deleting => format!("create {name}: a delete of that name did not finish; delete it again first"),
+    };
+    EngineError::refused(ErrorKind::Exists, message)
+}
+
+fn foreign(name: &VolumeName, size: u64) -> EngineError {
+    EngineError::refused(
+        ErrorKind::Exists,
+        format!(
+            "create {name}: the store has a file of that name, of {size} bytes, that is no volume; \
+             make it one with `volume adopt`, or choose another name"
+        ),
+    )
+}
