@@ -3,11 +3,16 @@
 //! HTTP/1.1 and JSON over a Unix socket. Paths are in [`paths`], so that server and client cannot disagree.
 //! The types here are what stands on the wire: adding an optional field is compatible, anything else is a new version.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
 mod attachment;
+pub mod client;
 mod error;
 mod host;
 pub mod paths;
 mod pool;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod volume;
 
 pub use attachment::{AttachRequest, Attachment, AttachmentState, DetachRequest, Holder, TransportChoice};

@@ -1,0 +1,178 @@
+//! The calls, in the order of the table in [`crate::paths`].
+
+use super::request::Wait;
+use super::{Client, ClientError};
+use crate::{
+    AttachRequest, Attachment, CreateVolume, DetachRequest, ErrorBody, ExtendVolume, HostInfo, HostReport,
+    Pool, PoolSpec, Volume, paths,
+};
+use bytes::Bytes;
+use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use restblk_types::{ByteCount, ErrorKind, PoolName, VolumeRef};
+
+type Result<T> = std::result::Result<T, ClientError>;
+
+impl Client {
+    /// The daemon.
+    pub async fn host(&self) -> Result<HostInfo> {
+        self.ask(paths::HOST).await
+    }
+
+    /// What the host can do and what is missing.
+    pub async fn doctor(&self) -> Result<HostReport> {
+        self.ask(paths::DOCTOR).await
+    }
+
+    /// All pools.
+    pub async fn pools(&self) -> Result<Vec<Pool>> {
+        self.ask(paths::POOLS).await
+    }
+
+    /// Makes a pool known to this host; its store is proved first.
+    pub async fn create_pool(&self, spec: &PoolSpec) -> Result<Pool> {
+        self.change(Method::POST, paths::POOLS, spec).await
+    }
+
+    /// One pool.
+    pub async fn pool(&self, pool: &PoolName) -> Result<Pool> {
+        self.ask(&paths::pool(pool)).await
+    }
+
+    /// Forgets a pool on this host. What is on the store stays.
+    pub async fn delete_pool(&self, pool: &PoolName) -> Result<()> {
+        self.command(Method::DELETE, &paths::pool(pool), None::<&()>)
+            .await
+    }
+
+    /// Adds a mirror to a pool.
+    pub async fn add_mirror(&self, pool: &PoolName, url: &str) -> Result<Pool> {
+        self.change(
+            Method::POST,
+            &paths::mirrors(pool),
+            &serde_json::json!({ "url": url }),
+        )
+        .await
+    }
+
+    /// Takes a mirror out of a pool.
+    pub async fn remove_mirror(&self, pool: &PoolName, url: &str) -> Result<Pool> {
+        let path = format!(
+            "{}?url={}",
+            paths::mirrors(pool),
+            utf8_percent_encode(url, NON_ALPHANUMERIC)
+        );
+        let answer = self
+            .send(Method::DELETE, &path, Bytes::new(), Wait::ForEver)
+            .await?;
+        self.read(&Method::DELETE, &path, &answer)
+    }
+
+    /// The volumes of one pool, or of all.
+    pub async fn volumes(&self, pool: Option<&PoolName>) -> Result<Vec<Volume>> {
+        match pool {
+            // A pool's name needs no quoting.
+            Some(pool) => self.ask(&format!("{}?pool={pool}", paths::VOLUMES)).await,
+            None => self.ask(paths::VOLUMES).await,
+        }
+    }
+
+    /// Makes a volume.
+    pub async fn create_volume(&self, request: &CreateVolume) -> Result<Volume> {
+        self.change(Method::POST, paths::VOLUMES, request).await
+    }
+
+    /// One volume.
+    pub async fn volume(&self, volume: &VolumeRef) -> Result<Volume> {
+        no_snapshot(volume)?;
+        self.ask(&paths::volume(&volume.pool, &volume.volume)).await
+    }
+
+    /// Deletes a volume and what is in it.
+    pub async fn delete_volume(&self, volume: &VolumeRef) -> Result<()> {
+        no_snapshot(volume)?;
+        self.command(
+            Method::DELETE,
+            &paths::volume(&volume.pool, &volume.volume),
+            None::<&()>,
+        )
+        .await
+    }
+
+    /// Makes a volume larger; `size` is the new one.
+    pub async fn extend_volume(&self, volume: &VolumeRef, size: ByteCount) -> Result<Volume> {
+        no_snapshot(volume)?;
+        self.change(
+            Method::POST,
+            &paths::extend(&volume.pool, &volume.volume),
+            &ExtendVolume { size },
+        )
+        .await
+    }
+
+    /// Makes a volume of a raw file that another program left in the pool's repository.
+    pub async fn adopt_volume(&self, volume: &VolumeRef) -> Result<Volume> {
+        no_snapshot(volume)?;
+        let path = paths::adopt(&volume.pool, &volume.volume);
+        let answer = self
+            .send(Method::POST, &path, Bytes::new(), Wait::ForEver)
+            .await?;
+        self.read(&Method::POST, &path, &answer)
+    }
+
+    /// All attachments of this host.
+    pub async fn attachments(&self) -> Result<Vec<Attachment>> {
+        self.ask(paths::ATTACHMENTS).await
+    }
+
+    /// Attaches a volume.
+    pub async fn attach(&self, request: &AttachRequest) -> Result<Attachment> {
+        self.change(Method::POST, paths::ATTACHMENTS, request).await
+    }
+
+    /// The attachment of one volume.
+    pub async fn attachment(&self, volume: &VolumeRef) -> Result<Attachment> {
+        no_snapshot(volume)?;
+        self.ask(&paths::attachment(&volume.pool, &volume.volume)).await
+    }
+
+    /// Detaches a volume.
+    pub async fn detach(&self, volume: &VolumeRef, request: &DetachRequest) -> Result<()> {
+        no_snapshot(volume)?;
+        self.command(
+            Method::POST,
+            &paths::detach(&volume.pool, &volume.volume),
+            Some(request),
+        )
+        .await
+    }
+
+    /// The OpenAPI document.
+    pub async fn openapi(&self) -> Result<serde_json::Value> {
+        self.ask(paths::OPENAPI).await
+    }
+
+    /// The metrics, in Prometheus' text format.
+    pub async fn metrics(&self) -> Result<String> {
+        let answer = self
+            .send(Method::GET, paths::METRICS, Bytes::new(), Wait::Patience)
+            .await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+}
+
+/// The paths have no place for a snapshot; without this, one that is named would silently mean its volume.
+fn no_snapshot(volume: &VolumeRef) -> Result<()> {
+    match &volume.snapshot {
+        None => Ok(()),
+        Some(_) => Err(ErrorBody::new(
+            ErrorKind::Unsupported,
+            format!("{volume} is a snapshot, and a volume is needed"),
+        )
+        .hint(format!(
+            "name the volume alone: {}/{}",
+            volume.pool, volume.volume
+        ))
+        .into()),
+    }
+}
