@@ -13,7 +13,10 @@ pub struct DeviceError {
 impl DeviceError {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// An operating system's error while doing `what`.

@@ -2,8 +2,13 @@
 //!
 //! A transport turns a [`restblk_block::BlockDevice`] into a node under /dev, and nothing more: it knows no
 //! store, no engine and no API. Each lives in a crate of its own (`ublk`, `nbd`, `loop`).
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod error;
+pub mod holders;
+pub mod links;
+pub mod loopdev;
+pub mod memory;
 mod transport;
 
 pub use error::DeviceError;

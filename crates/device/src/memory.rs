@@ -1,0 +1,105 @@
+//! What a process must do about itself before it serves block devices.
+//!
+//! The kernel may need a device in order to free memory, and the device's server may need memory in order to
+//! answer. These calls break that circle; each concerns the threads that start afterwards, so `main` makes them
+//! first. They serve no device themselves.
+#![expect(
+    unsafe_code,
+    reason = "unshare, which rustix marks unsafe for the sake of descriptors"
+)]
+
+use crate::DeviceError;
+use restblk_types::ErrorKind;
+use rustix::{io::Errno, mm::MlockAllFlags, mount::MountPropagationFlags, thread::UnshareFlags};
+use std::io;
+
+/// Tells the kernel that this process completes I/O: its allocations then never wait for I/O of its own devices.
+///
+/// `Denied` without CAP_SYS_RESOURCE: the devices work, but can lock up when memory is short; warn and go on.
+/// `Unsupported` before Linux 5.6.
+pub fn be_io_flusher() -> Result<(), DeviceError> {
+    rustix::process::configure_io_flusher_behavior(true).map_err(|error| match error {
+        Errno::PERM => DeviceError::new(
+            ErrorKind::Denied,
+            "cannot mark this process as one that completes I/O, which keeps its devices from locking up \
+             when memory is short: give it CAP_SYS_RESOURCE (in a container: --cap-add SYS_RESOURCE)",
+        ),
+        Errno::INVAL => DeviceError::new(
+            ErrorKind::Unsupported,
+            "this kernel has no PR_SET_IO_FLUSHER (Linux 5.6), which keeps devices from locking up when memory is short",
+        ),
+        other => DeviceError::io("mark this process as one that completes I/O", &io::Error::from(other)),
+    })
+}
+
+/// Keeps every page that this process touches, now and later, in memory.
+///
+/// `Denied` or `NoSpace` where RLIMIT_MEMLOCK is too small and CAP_IPC_LOCK is missing.
+pub fn lock_all() -> Result<(), DeviceError> {
+    // ONFAULT: only what is touched, so that large sparse buffers and stacks cost nothing.
+    rustix::mm::mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT).map_err(|error| {
+        let kind = match error {
+            Errno::PERM => ErrorKind::Denied,
+            Errno::NOMEM => ErrorKind::NoSpace,
+            _ => ErrorKind::Unavailable,
+        };
+        let what = "cannot lock this process' memory: give it CAP_IPC_LOCK or raise its limit (LimitMEMLOCK=infinity)";
+        DeviceError::new(kind, format!("{what}: {}", io::Error::from(error)))
+    })
+}
+
+/// Moves this process into a mount namespace of its own: mounts made outside still appear inside, those made
+/// inside appear nowhere else. /dev stays the same file system, so that links made there are seen by all.
+///
+/// Why: when the process dies, the kernel takes its namespace apart; a mount of its own there must not be what
+/// others wait for, nor others' mounts of its devices what the dying process waits for.
+///
+/// `Bug` where other threads run already (they would stay behind); `Denied` without CAP_SYS_ADMIN.
+pub fn own_mount_namespace() -> Result<(), DeviceError> {
+    let threads = std::fs::read_dir("/proc/self/task")
+        .map_err(|e| DeviceError::io("count this process' threads", &e))?
+        .count();
+    if threads != 1 {
+        return Err(DeviceError::new(
+            ErrorKind::Bug,
+            format!(
+                "{threads} threads run already: the mount namespace must be left before the second starts"
+            ),
+        ));
+    }
+    // SAFETY: only the mount namespace is left; descriptors stay shared, and there is but one thread.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.map_err(|error| {
+        DeviceError::io(
+            "leave the shared mount namespace (needs CAP_SYS_ADMIN)",
+            &error.into(),
+        )
+    })?;
+    // Slave: events come in and none goes out.
+    rustix::mount::mount_change(
+        "/",
+        MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
+    )
+    .map_err(|error| DeviceError::io("keep this process' mounts to itself", &error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flusher_is_set_or_says_what_is_missing() {
+        match be_io_flusher() {
+            Ok(()) => assert!(rustix::process::is_io_flusher().unwrap()),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Denied);
+                assert!(error.to_string().contains("CAP_SYS_RESOURCE"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_namespace_is_refused_once_threads_run() {
+        let refused = std::thread::spawn(own_mount_namespace).join().unwrap();
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Bug);
+    }
+}
