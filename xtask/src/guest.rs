@@ -1,0 +1,63 @@
+//! `guest`: runs a command in a guest that sees this tree. The work is done by vm/run-tree, which scripts call as well.
+
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::script::{self, Finished, Script};
+use crate::setup;
+use crate::tree::Tree;
+
+#[derive(clap::Args)]
+#[command(trailing_var_arg = true)]
+pub(crate) struct Arguments {
+    /// Options of vm/run (-k KERNEL, -t SECONDS, -m MiB, -M "MODULES", -d SIZE, -e K=V …), then `--` and the command
+    #[arg(required = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Without a `timeout:` in its head, a test in a guest has this long.
+const LIMIT: Duration = Duration::from_secs(300);
+/// What vm/run may take beyond the time limit it was given.
+const GRACE: Duration = Duration::from_secs(30);
+
+pub(crate) fn main(tree: &Tree, arguments: &Arguments) -> Result<ExitCode> {
+    setup::guest(tree)?;
+    let mut command = Command::new(tree.root.join("vm/run-tree"));
+    script::give_environment(tree, &mut command);
+    let status = command
+        .args(&arguments.arguments)
+        .status()
+        .context("cannot start vm/run-tree")?;
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Runs `script` in a guest with `kernel`. Its head may ask for `timeout:`, `memory:` (MiB), `processors:`, `modules:`
+/// and `disks:` (sizes).
+pub(crate) fn script(tree: &Tree, script: &Script, kernel: &str, in_sight: bool) -> Result<Finished> {
+    let limit = script.limit(LIMIT)?;
+    let mut command = script::limited(limit + GRACE);
+    command
+        .arg(tree.root.join("vm/run-tree"))
+        .args(["-k", kernel, "-t", &limit.as_secs().to_string()]);
+    for (key, option) in [("memory", "-m"), ("processors", "-s"), ("modules", "-M")] {
+        if let Some(value) = script.says(key) {
+            command.args([option, value]);
+        }
+    }
+    for size in script.says("disks").unwrap_or_default().split_whitespace() {
+        command.args(["-d", size]);
+    }
+    command.arg("--").arg(script.interpreter()).arg(&script.path);
+    script::run(
+        tree,
+        command,
+        &format!("{}-{kernel}", script.name),
+        limit,
+        in_sight,
+    )
+}

@@ -1,0 +1,136 @@
+//! `setup`: makes this machine able to build and test, and does nothing where nothing is missing.
+
+use std::fs;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{self, run};
+use crate::tree::Tree;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Leave out the guest (kernels and root file system)
+    #[arg(long)]
+    no_guest: bool,
+}
+
+/// What a package is for, as the first word of its line in xtask/packages.
+pub(crate) const BUILD: &str = "build";
+pub(crate) const RUN: &str = "run";
+pub(crate) const TEST: &str = "test";
+
+pub(crate) fn main(tree: &Tree, arguments: &Arguments) -> Result<ExitCode> {
+    packages(tree, &[BUILD, RUN, TEST])?;
+    cargo_deny()?;
+    if !arguments.no_guest {
+        guest(tree)?;
+    }
+    println!("xtask: all is installed");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Installs those Debian packages of xtask/packages that are for one of `uses` and missing.
+pub(crate) fn packages(tree: &Tree, uses: &[&str]) -> Result<()> {
+    let list = fs::read_to_string(tree.root.join("xtask/packages")).context("cannot read xtask/packages")?;
+    let wanted: Vec<&str> = list
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(what_for, _)| uses.contains(what_for))
+        .map(|(_, package)| package.trim())
+        .collect();
+    if !process::is_installed("dpkg-query") {
+        println!(
+            "xtask: not a Debian system; install the equivalents of: {}",
+            wanted.join(" ")
+        );
+        return Ok(());
+    }
+    // dpkg-query fails when it does not know one of them, and still lists the others
+    let output = Command::new("dpkg-query")
+        .args(["-W", "-f", "${Package} ${db:Status-Status}\n"])
+        .args(&wanted)
+        .output()
+        .context("cannot start dpkg-query")?;
+    let known = String::from_utf8_lossy(&output.stdout).into_owned();
+    let missing: Vec<&str> = wanted
+        .into_iter()
+        .filter(|package| !known.lines().any(|line| line == format!("{package} installed")))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("xtask: installing {}", missing.join(" "));
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
+        command
+    };
+    let install = |command: &mut Command| {
+        run(command).with_context(|| {
+            format!(
+                "cannot install Debian packages; as root, run `apt-get install {}`",
+                missing.join(" ")
+            )
+        })
+    };
+    install(apt().arg("update"))?;
+    install(
+        apt()
+            .args([
+                "-o",
+                "Dpkg::Use-Pty=0",
+                "install",
+                "-y",
+                "--no-install-recommends",
+            ])
+            .args(&missing),
+    )
+}
+
+/// Builds cargo-deny where there is none: 140 s on two cores, once a machine.
+pub(crate) fn cargo_deny() -> Result<()> {
+    let tools = Tree::tools();
+    if process::is_installed("cargo-deny") || tools.join("bin/cargo-deny").is_file() {
+        return Ok(());
+    }
+    println!(
+        "xtask: building cargo-deny into {} (some minutes, once)",
+        tools.display()
+    );
+    let build = tools.join("build");
+    run(process::cargo()
+        .args(["install", "--quiet", "--locked", "cargo-deny", "--root"])
+        .arg(&tools)
+        .env("CARGO_TARGET_DIR", &build)
+        // cargo runs us with the tree's own settings
+        .env_remove("RUSTFLAGS")
+        .current_dir("/"))?;
+    fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))
+}
+
+/// Builds the guest's kernels and root file system.
+pub(crate) fn guest(tree: &Tree) -> Result<()> {
+    run(&mut Command::new(tree.root.join("vm/setup")))
+}
+
+/// Builds `restblk` as a release, which scripts run.
+pub(crate) fn build(tree: &Tree) -> Result<()> {
+    run(process::cargo()
+        .args([
+            "build",
+            "--release",
+            "--workspace",
+            "--bins",
+            "--exclude",
+            "xtask",
+        ])
+        .current_dir(&tree.root))?;
+    if !tree.restblk().is_file() {
+        bail!(
+            "the build made no {}: has restblk-cli a program `restblk`?",
+            tree.relative(&tree.restblk()).display()
+        );
+    }
+    Ok(())
+}
