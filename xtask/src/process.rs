@@ -31,6 +31,21 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs `command` and shows what it printed only when it fails.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
+    let name = describe(command);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {name}"))?;
+    if !output.status.success() {
+        std::io::stderr().write_all(&output.stdout)?;
+        std::io::stderr().write_all(&output.stderr)?;
+        bail!("{name}: {}", output.status);
+    }
+    Ok(())
+}
+
 /// Runs `command` and returns what it printed on standard output; fails unless it ends with 0.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let name = describe(command);

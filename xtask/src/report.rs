@@ -107,6 +107,11 @@ impl Row {
             Outcome::Passed => ("passed", String::new()),
             Outcome::Failed(why) => ("FAILED", format!(": {why}")),
             Outcome::Skipped(why) => ("skipped", format!(": {why}")),
+            Outcome::Counted {
+                failed: 0,
+                whole: false,
+                ..
+            } => ("FAILED", ": not all could be run".to_owned()),
             Outcome::Counted { passed, failed, .. } => (
                 if self.failed() { "FAILED" } else { "passed" },
                 format!(": {passed} tests passed, {failed} failed"),

@@ -23,12 +23,16 @@ use anyhow::{Context, Result, bail};
 use crate::report::Outcome;
 use crate::tree::Tree;
 
+/// The file in WORK with all that the script printed.
+const OUTPUT: &str = "output.log";
 /// By convention of other test harnesses, a script that ends so could not be run here.
 const SKIPPED: i32 = 77;
 /// How `timeout` says that it ended a script.
 const TIMED_OUT: i32 = 124;
 /// Lines of each log that are shown after a failure.
 const TAIL_LINES: usize = 100;
+/// Lines of the script's own output: in a guest's lie the ends of the guest's logs.
+const OUTPUT_TAIL_LINES: usize = 400;
 
 /// A script and what its head says.
 #[derive(Clone)]
@@ -156,7 +160,7 @@ pub(crate) fn run(
     let work = Scratch::new(name)?;
     give_environment(tree, &mut command);
     command.env("WORK", &work.path).current_dir(&work.path);
-    let (status, output) = run_logged(command, &work.path.join("output.log"), in_sight)?;
+    let (status, output) = run_logged(command, &work.path.join(OUTPUT), in_sight)?;
     let outcome = match status {
         Some(0) => Outcome::Passed,
         Some(SKIPPED) => {
@@ -234,17 +238,22 @@ fn show_logs(work: &Path, in_sight: bool) -> Result<()> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
     logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
-    logs.retain(|path| !(in_sight && path.ends_with("output.log")));
+    logs.retain(|path| !(in_sight && path.ends_with(OUTPUT)));
     logs.sort();
     for log in logs {
         let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
         let lines: Vec<_> = text.lines().collect();
         println!(
-            "   --- {}, last lines of {}",
+            "   --- the end of {} ({} lines)",
             log.file_name().unwrap_or_default().display(),
             lines.len()
         );
-        for line in &lines[lines.len().saturating_sub(TAIL_LINES)..] {
+        let tail = if log.ends_with(OUTPUT) {
+            OUTPUT_TAIL_LINES
+        } else {
+            TAIL_LINES
+        };
+        for line in &lines[lines.len().saturating_sub(tail)..] {
             println!("   {line}");
         }
     }

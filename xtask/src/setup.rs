@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{self, run};
+use crate::process::{self, run, run_quietly};
 use crate::tree::Tree;
 
 #[derive(clap::Args)]
@@ -67,7 +67,7 @@ pub(crate) fn packages(tree: &Tree, uses: &[&str]) -> Result<()> {
         command
     };
     let install = |command: &mut Command| {
-        run(command).with_context(|| {
+        run_quietly(command).with_context(|| {
             format!(
                 "cannot install Debian packages; as root, run `apt-get install {}`",
                 missing.join(" ")

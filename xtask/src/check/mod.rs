@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::process::{cargo, run};
+use crate::process::{cargo, run, run_quietly};
 use crate::report::{Outcome, Report};
 use crate::setup;
 use crate::tree::Tree;
@@ -111,9 +111,11 @@ fn clippy(tree: &Tree) -> Result<Outcome> {
 
 /// The examples in the documentation, and that it renders without a broken link.
 fn doc(tree: &Tree) -> Result<Outcome> {
-    run(cargo()
-        .args(["test", "--workspace", "--doc", "--locked", "--quiet"])
-        .current_dir(&tree.root))?;
+    run_quietly(
+        cargo()
+            .args(["test", "--workspace", "--doc", "--locked", "--quiet"])
+            .current_dir(&tree.root),
+    )?;
     run(cargo()
         .args([
             "doc",
