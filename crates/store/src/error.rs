@@ -2,6 +2,19 @@
 
 use restblk_types::ErrorKind;
 use std::fmt;
+use std::time::Duration;
+
+/// Whether a failed request may have taken effect all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Effect {
+    /// It did nothing and will do nothing.
+    #[default]
+    None,
+    /// Its answer was lost; what it did, it has done.
+    Lost,
+    /// No answer in time: it may be done later, when newer requests have been answered.
+    Late,
+}
 
 /// A failed request to a store. Its message completes "failed to …".
 #[derive(Clone, Debug, thiserror::Error)]
@@ -11,19 +24,26 @@ pub struct StoreError {
     object: String,
     server: String,
     reason: String,
-    ambiguous: bool,
+    effect: Effect,
+    retry_after: Option<Duration>,
 }
 
 impl StoreError {
     /// An error of `operation` ("read", "write", …) on `object`, for this reason.
-    pub fn new(kind: ErrorKind, operation: &'static str, object: impl fmt::Display, reason: impl Into<String>) -> Self {
+    pub fn new(
+        kind: ErrorKind,
+        operation: &'static str,
+        object: impl fmt::Display,
+        reason: impl Into<String>,
+    ) -> Self {
         Self {
             kind,
             operation,
             object: object.to_string(),
             server: String::new(),
             reason: reason.into(),
-            ambiguous: false,
+            effect: Effect::None,
+            retry_after: None,
         }
     }
 
@@ -37,7 +57,31 @@ impl StoreError {
     /// Marks that the request may have taken effect all the same, now or later: its answer was lost.
     #[must_use]
     pub fn ambiguous(mut self) -> Self {
-        self.ambiguous = true;
+        if self.effect == Effect::None {
+            self.effect = Effect::Lost;
+        }
+        self
+    }
+
+    /// Marks that the request may yet take effect at some later time: the server was alive and did not answer. Implies
+    /// [`StoreError::ambiguous`].
+    #[must_use]
+    pub fn may_land_later(mut self) -> Self {
+        self.effect = Effect::Late;
+        self
+    }
+
+    /// Keeps how long the server asked to be left alone.
+    #[must_use]
+    pub fn with_retry_after(mut self, pause: Option<Duration>) -> Self {
+        self.retry_after = pause;
+        self
+    }
+
+    /// The same error with more said about it.
+    #[must_use]
+    pub fn because(mut self, more: impl fmt::Display) -> Self {
+        self.reason = format!("{}; {more}", self.reason);
         self
     }
 
@@ -50,13 +94,25 @@ impl StoreError {
     /// True where the request may have taken effect, now or later.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
-        self.ambiguous
+        self.effect != Effect::None
+    }
+
+    /// True where the request may take effect even after later ones have been answered.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.effect == Effect::Late
     }
 
     /// Why, without the operation and its object.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
+    }
+
+    /// How long the server asked to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 }
 

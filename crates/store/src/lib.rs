@@ -10,13 +10,26 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod capabilities;
+pub mod cdmi;
+mod config;
 mod error;
+pub mod file;
 mod key;
+pub mod memory;
+pub mod mirrored;
+mod open;
 mod payload;
+pub mod prove;
 mod store;
 
 pub use capabilities::{Capabilities, Durability, Resize};
+pub use config::{StoreConfig, StoreKind};
 pub use error::StoreError;
+pub use file::FileStore;
 pub use key::{Key, KeyError};
+pub use memory::MemoryStore;
+pub use mirrored::{MirrorState, MirrorStatus, Mirrored, Outage, RetryPolicy};
+pub use open::{Opened, OpenedMirror, open, open_mirror, open_mirror_pinned, open_pinned};
 pub use payload::Payload;
+pub use prove::{Proof, prove};
 pub use store::{ETag, Entry, Fetched, ObjectInfo, Page, Precondition, Store, Written};

@@ -107,5 +107,6 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Objects directly under the folder `folder` (`None`: the top), from `start` (a [`Page::next`]), at most about `limit`.
     /// Sub-folders are not told. A missing folder is an empty one.
-    async fn list(&self, folder: Option<&Key>, start: Option<&str>, limit: usize) -> Result<Page, StoreError>;
+    async fn list(&self, folder: Option<&Key>, start: Option<&str>, limit: usize)
+    -> Result<Page, StoreError>;
 }

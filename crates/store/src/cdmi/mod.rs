@@ -1,0 +1,3 @@
+//! CDMI.
+mod dialect;
+pub use dialect::{Dialect, UnknownDialect};

@@ -1,0 +1,252 @@
+//! A store in memory: the reference that the others are compared with, and the store of tests.
+//!
+//! One lock over all objects makes every operation atomic. An object is a sparse map of chunks, so that a volume of
+//! terabytes costs what was written to it. ETags count up and never come back.
+
+mod object;
+
+use crate::{
+    Capabilities, Durability, ETag, Entry, Fetched, Key, ObjectInfo, Page, Payload, Precondition, Resize,
+    Store, StoreError, Written,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use object::Object;
+use restblk_types::{ErrorKind, Extent};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+const RANGE_LEN_MAX: u64 = 64 << 20;
+const PUT_LEN_MAX: u64 = 1 << 30;
+
+/// A store in this process's memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    objects: BTreeMap<Key, Object>,
+    tag_last: u64,
+}
+
+impl State {
+    fn next_tag(&mut self) -> u64 {
+        self.tag_last += 1;
+        self.tag_last
+    }
+
+    fn change(&mut self, key: &Key, operation: &'static str) -> Result<&mut Object, StoreError> {
+        let tag = self.tag_last + 1;
+        let object = self.objects.get_mut(key).ok_or_else(|| missing(operation, key))?;
+        self.tag_last = tag;
+        object.tag = tag;
+        Ok(object)
+    }
+
+    fn check(&self, key: &Key, when: &Precondition, operation: &'static str) -> Result<(), StoreError> {
+        let held = match (when, self.objects.get(key)) {
+            (Precondition::Always, _) | (Precondition::Absent, None) => return Ok(()),
+            (Precondition::Absent, Some(_)) => "it exists",
+            (Precondition::Matches(_), None) => "it does not exist",
+            (Precondition::Matches(tag), Some(object)) if *tag == object.etag() => return Ok(()),
+            (Precondition::Matches(_), Some(_)) => "it was changed by somebody else",
+        };
+        Err(error(ErrorKind::Conflict, operation, key, held))
+    }
+}
+
+fn error(kind: ErrorKind, operation: &'static str, key: &Key, reason: impl Into<String>) -> StoreError {
+    StoreError::new(kind, operation, key, reason).at("memory")
+}
+
+fn missing(operation: &'static str, key: &Key) -> StoreError {
+    error(ErrorKind::NotFound, operation, key, "it does not exist")
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The store of this name in this process, made when first asked for.
+    #[must_use]
+    pub fn named(name: &str) -> Arc<Self> {
+        static NAMED: OnceLock<Mutex<HashMap<String, Arc<MemoryStore>>>> = OnceLock::new();
+        let mut named = NAMED
+            .get_or_init(Mutex::default)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(named.entry(name.to_owned()).or_default())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is complete before anything in it can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of memory that the objects' data takes.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> u64 {
+        self.state().objects.values().map(Object::allocated_bytes).sum()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn location(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            exclusive_create: true,
+            compare_and_set: true,
+            atomic_put: true,
+            write_at: true,
+            resize: Resize::Native,
+            punch: true,
+            durability: Durability::OnFlush,
+            durable_write: true,
+            list: true,
+            range_len_max: RANGE_LEN_MAX,
+            put_len_max: PUT_LEN_MAX,
+        }
+    }
+
+    async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Fetched, StoreError> {
+        let state = self.state();
+        let object = state.objects.get(key).ok_or_else(|| missing("read", key))?;
+        let (offset, len) = match range {
+            Some(range) if range.is_empty() => {
+                return Err(error(ErrorKind::Invalid, "read", key, "the range is empty"));
+            }
+            Some(range) if range.end() > object.size => {
+                let reason = format!("the range {range} is past its end at {}", object.size);
+                return Err(error(ErrorKind::Invalid, "read", key, reason));
+            }
+            Some(range) => (range.offset(), range.len()),
+            None if object.size > PUT_LEN_MAX => {
+                return Err(error(
+                    ErrorKind::Invalid,
+                    "read",
+                    key,
+                    "it is too large to be read whole",
+                ));
+            }
+            None => (0, object.size),
+        };
+        Ok(Fetched {
+            payload: Payload::from(object.read(offset, len)),
+            etag: Some(object.etag()),
+        })
+    }
+
+    async fn head(&self, key: &Key) -> Result<ObjectInfo, StoreError> {
+        let state = self.state();
+        let object = state.objects.get(key).ok_or_else(|| missing("inspect", key))?;
+        Ok(ObjectInfo {
+            size: object.size,
+            etag: Some(object.etag()),
+        })
+    }
+
+    async fn put(&self, key: &Key, body: Bytes, when: Precondition) -> Result<Written, StoreError> {
+        let mut state = self.state();
+        state.check(key, &when, "put")?;
+        let tag = state.next_tag();
+        let object = Object::of(&body, tag);
+        let etag = Some(object.etag());
+        state.objects.insert(key.clone(), object);
+        Ok(Written { etag })
+    }
+
+    async fn write_at(&self, key: &Key, offset: u64, data: Bytes, _durable: bool) -> Result<(), StoreError> {
+        let len = data.len() as u64;
+        if Extent::new(offset, len).is_none() {
+            return Err(error(
+                ErrorKind::Invalid,
+                "write",
+                key,
+                "the range ends past 2^64-1",
+            ));
+        }
+        self.state().change(key, "write")?.write(offset, &data);
+        Ok(())
+    }
+
+    async fn set_size(&self, key: &Key, size: u64) -> Result<(), StoreError> {
+        self.state().change(key, "resize")?.set_size(size);
+        Ok(())
+    }
+
+    async fn punch(&self, key: &Key, range: Extent) -> Result<(), StoreError> {
+        self.state().change(key, "punch")?.punch(range);
+        Ok(())
+    }
+
+    async fn flush(&self, key: &Key) -> Result<(), StoreError> {
+        self.state()
+            .objects
+            .get(key)
+            .map(drop)
+            .ok_or_else(|| missing("flush", key))
+    }
+
+    async fn delete(&self, key: &Key, when: Precondition) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if !state.objects.contains_key(key) {
+            return Err(missing("delete", key));
+        }
+        state.check(key, &when, "delete")?;
+        state.objects.remove(key);
+        Ok(())
+    }
+
+    async fn list(
+        &self,
+        folder: Option<&Key>,
+        start: Option<&str>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let prefix = folder.map(|folder| format!("{folder}/")).unwrap_or_default();
+        let state = self.state();
+        let from = match start.map(Key::new) {
+            Some(Ok(key)) => Bound::Excluded(key),
+            Some(Err(bad)) => {
+                return Err(
+                    StoreError::new(ErrorKind::Invalid, "list", prefix, bad.to_string()).at("memory"),
+                );
+            }
+            None => Bound::Unbounded,
+        };
+        let mut page = Page::default();
+        for (key, object) in state.objects.range((from, Bound::Unbounded)) {
+            let Some(name) = key.as_str().strip_prefix(&prefix) else {
+                continue;
+            };
+            if name.contains('/') {
+                continue;
+            }
+            if page.entries.len() == limit.max(1) {
+                page.next = page.entries.last().map(|entry: &Entry| entry.key.to_string());
+                break;
+            }
+            page.entries.push(Entry {
+                key: key.clone(),
+                size: Some(object.size),
+            });
+        }
+        Ok(page)
+    }
+}
+
+impl Object {
+    fn etag(&self) -> ETag {
+        ETag(format!("\"{:x}\"", self.tag))
+    }
+}

@@ -1,0 +1,120 @@
+//! From configuration to a store that works: one call for a pool, one for a mirror.
+//!
+//! `open` and `open_mirror` probe: they send requests and touch scratch objects. `open_pinned` and
+//! `open_mirror_pinned` believe an earlier [`Proof`] and send nothing, so that a pool opens while its servers are down.
+
+use crate::file::FileStore;
+use crate::memory::MemoryStore;
+use crate::mirrored::{Mirrored, Outage, RetryPolicy};
+use crate::prove::{self, Proof};
+use crate::{Store, StoreConfig, StoreError, StoreKind};
+use restblk_types::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A pool's store, open, and what it was proved to do (keep it: `open_pinned` takes it).
+#[derive(Debug)]
+pub struct Opened {
+    /// All mirrors, with retries.
+    pub store: Arc<Mirrored>,
+    /// What was proved.
+    pub proof: Proof,
+}
+
+/// One mirror, open, and what it was proved to do.
+#[derive(Debug)]
+pub struct OpenedMirror {
+    /// The client of this one server; nothing is retried.
+    pub store: Arc<dyn Store>,
+    /// What was proved.
+    pub proof: Proof,
+}
+
+/// Opens a pool's store: proves what it does through the first mirror that answers, and reaches the others in the same
+/// dialect. Fails where none answers, or where none can write in place.
+pub async fn open(config: &StoreConfig) -> Result<Opened, StoreError> {
+    config.check()?;
+    let mut failed: Option<StoreError> = None;
+    for url in &config.urls {
+        match open_mirror(config, url).await {
+            Ok(OpenedMirror { proof, .. }) => {
+                return Ok(Opened {
+                    store: open_pinned(config, &proof)?,
+                    proof,
+                });
+            }
+            Err(error) if error.kind().is_transient() => {
+                tracing::warn!(%error, "mirror passed over");
+                failed.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| StoreError::new(ErrorKind::Invalid, "open", "the store", "it has no URL")))
+}
+
+/// Opens a pool's store as it was proved before; sends no request.
+pub fn open_pinned(config: &StoreConfig, proof: &Proof) -> Result<Arc<Mirrored>, StoreError> {
+    config.check()?;
+    let outage = match config.fail_after_ms {
+        Some(ms) => Outage::FailAfter(Duration::from_millis(ms)),
+        None => Outage::Wait,
+    };
+    let mut mirrors = Vec::with_capacity(config.urls.len());
+    for url in &config.urls {
+        mirrors.push((url.clone(), open_mirror_pinned(config, url, proof)?));
+    }
+    Mirrored::new(
+        mirrors,
+        RetryPolicy {
+            outage,
+            ..RetryPolicy::default()
+        },
+    )
+    .map(Arc::new)
+}
+
+/// Opens one mirror and proves what it does.
+pub async fn open_mirror(config: &StoreConfig, url: &str) -> Result<OpenedMirror, StoreError> {
+    config.check()?;
+    match config.kind {
+        StoreKind::Cdmi => Err(StoreError::new(
+            ErrorKind::Unsupported,
+            "open",
+            url,
+            "the CDMI client is not there yet",
+        )),
+        StoreKind::File | StoreKind::Memory => {
+            let store = open_plain(config.kind, url)?;
+            let proof = prove::prove(store.as_ref()).await?;
+            Ok(OpenedMirror { store, proof })
+        }
+    }
+}
+
+/// Opens one mirror as it (or a mirror of the same repository) was proved before; sends no request.
+pub fn open_mirror_pinned(
+    config: &StoreConfig,
+    url: &str,
+    proof: &Proof,
+) -> Result<Arc<dyn Store>, StoreError> {
+    config.check()?;
+    match config.kind {
+        StoreKind::Cdmi => Err(StoreError::new(
+            ErrorKind::Unsupported,
+            "open",
+            url,
+            "the CDMI client is not there yet",
+        )),
+        StoreKind::File | StoreKind::Memory => open_plain(config.kind, url),
+    }
+}
+
+fn open_plain(kind: StoreKind, url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    if kind == StoreKind::Memory {
+        return Ok(MemoryStore::named(url));
+    }
+    Ok(Arc::new(FileStore::open(
+        url.strip_prefix("file://").unwrap_or(url),
+    )?))
+}
