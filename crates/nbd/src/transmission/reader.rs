@@ -1,0 +1,198 @@
+//! Reads requests, takes what they need, and starts them.
+
+use super::{
+    End, REQUEST_BYTES_MAX, Session,
+    account::Slot,
+    check::{Plan, Refusal, plan},
+    execute::{Work, execute},
+    reply::{Reply, Ticket},
+    writer::within,
+};
+use crate::proto::{REQUEST_LEN, Request, command, errno};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    sync::Arc,
+    task::Poll,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
+    sync::mpsc::UnboundedSender,
+};
+
+/// Bytes read ahead: several small writes with their data. Longer data goes to its buffer without this detour.
+const READ_AHEAD: usize = 32 << 10;
+
+/// Requests up to this many bytes are polled once by the reader; longer ones run on another processor meanwhile.
+const INLINE_BYTES_MAX: u64 = 64 << 10;
+
+/// The reading half of a connection.
+pub(super) struct Reader<R> {
+    input: BufReader<R>,
+    session: Arc<Session>,
+    replies: UnboundedSender<Reply>,
+}
+
+impl<R: AsyncRead + Unpin + Send> Reader<R> {
+    pub(super) fn new(input: R, session: Arc<Session>, replies: UnboundedSender<Reply>) -> Self {
+        Self {
+            input: BufReader::with_capacity(READ_AHEAD, input),
+            session,
+            replies,
+        }
+    }
+
+    /// Reads and starts requests until the stream ends one way or another.
+    pub(super) async fn run(&mut self) -> End {
+        loop {
+            match self.step().await {
+                Ok(None) => {}
+                Ok(Some(end)) => return end,
+                Err(error) => return End::Broken(error),
+            }
+        }
+    }
+
+    async fn step(&mut self) -> io::Result<Option<End>> {
+        let Some(bytes) = self.header().await? else {
+            return Ok(Some(End::Closed));
+        };
+        let Some(request) = Request::parse(&bytes) else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a request without its magic",
+            ));
+        };
+        if request.command == command::DISC {
+            return Ok(Some(End::Disconnect));
+        }
+        if request.command == command::WRITE && request.len > REQUEST_BYTES_MAX {
+            // The data would have to be read to find the next request; the protocol allows to hang up instead.
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a write longer than the announced maximum",
+            ));
+        }
+        let slot = self.session.account.slot().await;
+        let checked = plan(&request, &self.session.device.geometry(), self.session.structured);
+        match checked {
+            Ok(plan) => self.start(&request, plan, slot).await?,
+            Err(refusal) => {
+                if request.command == command::WRITE {
+                    self.skip(request.len as usize).await?;
+                }
+                self.ticket(&request, slot).fail(refusal);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn start(&mut self, request: &Request, plan: Plan, slot: Slot) -> io::Result<()> {
+        let (offset, len) = (request.offset, u64::from(request.len));
+        let account = &self.session.account;
+        let work = match plan {
+            Plan::Nothing if request.command == command::READ => {
+                self.ticket(request, slot).nothing();
+                return Ok(());
+            }
+            Plan::Nothing => {
+                self.ticket(request, slot).done();
+                return Ok(());
+            }
+            Plan::Read => Work::Read {
+                offset,
+                buffer: account.buffer(request.len).await,
+            },
+            Plan::Write(flags) => {
+                let mut buffer = account.buffer(request.len).await;
+                within(self.session.stall, self.input.read_exact(&mut buffer)).await?;
+                Work::Write {
+                    offset,
+                    buffer,
+                    flags,
+                }
+            }
+            Plan::Flush => Work::Flush,
+            Plan::Trim { fua } => Work::Trim { offset, len, fua },
+            Plan::Zero(flags) => Work::Zero { offset, len, flags },
+        };
+        let run = perform(
+            Arc::clone(&self.session),
+            self.ticket(request, slot),
+            *request,
+            work,
+        );
+        if plan != Plan::Flush && len > INLINE_BYTES_MAX {
+            tokio::spawn(run);
+            return Ok(());
+        }
+        let mut run = Box::pin(run);
+        if poll_fn(|cx| Poll::Ready(run.as_mut().poll(cx)))
+            .await
+            .is_pending()
+        {
+            tokio::spawn(run);
+        }
+        Ok(())
+    }
+
+    fn ticket(&self, request: &Request, slot: Slot) -> Ticket {
+        Ticket::new(
+            request.cookie,
+            self.session.structured,
+            self.replies.clone(),
+            slot,
+        )
+    }
+
+    /// The next header, or `None` where the stream ends before one.
+    async fn header(&mut self) -> io::Result<Option<[u8; REQUEST_LEN]>> {
+        let ready = self.input.fill_buf().await?;
+        if ready.is_empty() {
+            return Ok(None);
+        }
+        if let Some(header) = ready.first_chunk() {
+            let header = *header;
+            self.input.consume(REQUEST_LEN);
+            return Ok(Some(header));
+        }
+        let mut header = [0; REQUEST_LEN];
+        within(self.session.stall, self.input.read_exact(&mut header)).await?;
+        Ok(Some(header))
+    }
+
+    /// Reads over the data of a refused write.
+    async fn skip(&mut self, mut left: usize) -> io::Result<()> {
+        while left > 0 {
+            let ready = within(self.session.stall, self.input.fill_buf()).await?.len();
+            if ready == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.input.consume(ready.min(left));
+            left -= ready.min(left);
+        }
+        Ok(())
+    }
+}
+
+/// One request from here to its answer.
+async fn perform(session: Arc<Session>, ticket: Ticket, request: Request, work: Work) {
+    let pass = match &session.gate {
+        Some(gate) => Some(gate.enter(request.cookie).await),
+        None => None,
+    };
+    let result = execute(session.device.as_ref(), work).await;
+    // Before the answer: once it has it, the kernel gives the tag to another request.
+    drop(pass);
+    match result {
+        Ok(Some(buffer)) => ticket.data(request.offset, buffer),
+        Ok(None) => ticket.done(),
+        Err(error) => {
+            tracing::debug!(command = request.command, offset = request.offset, len = request.len, %error, "a request failed");
+            ticket.fail(Refusal {
+                errno: errno::of_device(error.errno()),
+                message: error.to_string(),
+            });
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The duty to answer a request, and the answer on its way to the writer.
+
+use super::{
+    account::{Buffer, Slot},
+    check::Refusal,
+};
+use crate::proto::{Head, errno};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// The longest message of an error in bytes, the protocol's limit for strings.
+const MESSAGE_MAX: usize = 4096;
+
+/// An answer; dropping it gives back the request's memory and its place among those in flight.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) head: Head,
+    pub(crate) body: Body,
+    _slot: Slot,
+}
+
+/// What follows the head.
+#[derive(Debug)]
+pub(crate) enum Body {
+    None,
+    Data(Buffer),
+    Message(String),
+}
+
+impl Body {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::None => &[],
+            Self::Data(buffer) => buffer,
+            Self::Message(text) => text.as_bytes(),
+        }
+    }
+}
+
+/// A request that must be answered. One that is dropped (its task panicked) answers EIO.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    cookie: u64,
+    /// The reply must be structured, or its error may be.
+    structured: bool,
+    replies: UnboundedSender<Reply>,
+    slot: Option<Slot>,
+}
+
+impl Ticket {
+    pub(crate) fn new(cookie: u64, structured: bool, replies: UnboundedSender<Reply>, slot: Slot) -> Self {
+        Self {
+            cookie,
+            structured,
+            replies,
+            slot: Some(slot),
+        }
+    }
+
+    /// Success without data.
+    pub(crate) fn done(mut self) {
+        self.send(Head::simple(self.cookie, 0), Body::None);
+    }
+
+    /// Success of a read of no bytes, which must not be a simple reply where structured ones were negotiated.
+    pub(crate) fn nothing(mut self) {
+        let head = if self.structured {
+            Head::none(self.cookie)
+        } else {
+            Head::simple(self.cookie, 0)
+        };
+        self.send(head, Body::None);
+    }
+
+    /// Success of a read from `offset`.
+    pub(crate) fn data(mut self, offset: u64, buffer: Buffer) {
+        let len = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        let head = if self.structured {
+            Head::data(self.cookie, offset, len)
+        } else {
+            Head::simple(self.cookie, 0)
+        };
+        self.send(head, Body::Data(buffer));
+    }
+
+    /// Failure; the message goes to clients that take structured replies.
+    pub(crate) fn fail(mut self, refusal: Refusal) {
+        self.send_error(refusal);
+    }
+
+    fn send_error(&mut self, refusal: Refusal) {
+        if !self.structured {
+            return self.send(Head::simple(self.cookie, refusal.errno), Body::None);
+        }
+        let mut message = refusal.message;
+        message.truncate(message.floor_char_boundary(MESSAGE_MAX));
+        let len = u16::try_from(message.len()).unwrap_or_default();
+        self.send(
+            Head::error(self.cookie, refusal.errno, len),
+            Body::Message(message),
+        );
+    }
+
+    fn send(&mut self, head: Head, body: Body) {
+        if let Some(slot) = self.slot.take() {
+            // A writer that is gone means a client that is gone: nobody waits for the answer.
+            let _ = self.replies.send(Reply {
+                head,
+                body,
+                _slot: slot,
+            });
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.slot.is_some() {
+            let message = "the request was given up by the server; its log says why".to_owned();
+            self.send_error(Refusal {
+                errno: errno::EIO,
+                message,
+            });
+        }
+    }
+}
