@@ -1,1 +1,48 @@
-//! Attaches a BlockDevice through the kernel's ublk driver.
+//! Attaches a `BlockDevice` through the kernel's ublk driver: /dev/ublkbN, served by this process over io_uring.
+//!
+//! ```text
+//! transport  probe, attach, recover, clean          attached   detach, hand_over, gone; resize
+//! bring_up   make a device, start it, undo          take_over  recognise a device and go on with it
+//! server     the threads of a device                queue      one thread: ring, tags, bridge to the engine
+//! mailbox ticket request memory                      the bridge's parts
+//! control uapi params identity                       the kernel's interface
+//! ```
+//!
+//! # What the process owes the kernel
+//! A process that serves block devices must not wait for itself:
+//! - it leaves the mount namespace of the device's users (`unshare(CLONE_NEWNS)`) before it starts threads, or its own exit
+//!   can wait for the unmounting of a file system on its own device;
+//! - it sets `PR_SET_IO_FLUSHER` before it starts threads (they inherit it), so that its own allocations never
+//!   write to its own devices.
+//!
+//! Both belong to the daemon's start, not here; `examples/ublk_attach.rs` shows them.
+//!
+//! # Life and death
+//! Devices are made with user recovery and reissue. When this process ends, in whatever way, the kernel keeps the device,
+//! its users wait, and the next process goes on (`recover`); requests that were not answered are sent again, so the
+//! engine sees some writes twice, the later of two overlapping writes never before the earlier was answered.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+#![expect(
+    unsafe_code,
+    reason = "io_uring commands and memory shared with the kernel; each use says why it is sound"
+)]
+
+mod attached;
+mod bring_up;
+mod control;
+mod identity;
+mod mailbox;
+mod memory;
+mod node;
+mod params;
+mod probe;
+mod queue;
+mod request;
+mod resize;
+mod server;
+mod take_over;
+mod ticket;
+mod transport;
+mod uapi;
+
+pub use transport::UblkTransport;
