@@ -1,0 +1,184 @@
+//! Changes in place: ranged write, set size, punch, metadata, flush.
+//!
+//! A change either happens or leaves the object as it was: space for a write is taken before the first byte is written, so that
+//! a full disk is found out in time (a copy-on-write file system may still run out when it rewrites shared blocks).
+
+use super::conditions::Conditions;
+use super::entry::Entry;
+use super::etag::Tag;
+use super::meta::MetaChange;
+use super::{Store, split};
+use crate::error::{Doing, Error, Result};
+use rustix::fs::{self, FallocateFlags};
+use rustix::io::Errno;
+use std::os::unix::fs::FileExt;
+
+impl Store {
+    /// Writes bytes at an offset; a gap before them reads as zero.
+    pub(crate) fn write(
+        &self,
+        path: &str,
+        offset: u64,
+        bytes: &[u8],
+        conditions: &Conditions,
+        flush: bool,
+    ) -> Result<Tag> {
+        let end = offset
+            .checked_add(bytes.len() as u64)
+            .filter(|end| i64::try_from(*end).is_ok());
+        let end =
+            end.ok_or_else(|| Error::TooLarge("the range ends after what a file can hold".to_owned()))?;
+        self.change(path, conditions, flush, |entry| {
+            let stat = entry.stat()?;
+            let sparse = end > stat.size || stat.allocated < stat.size;
+            let _changing = entry.begin(&self.tags)?;
+            if sparse && !bytes.is_empty() {
+                reserve(entry, offset, bytes.len() as u64)?;
+            }
+            entry.file.write_all_at(bytes, offset).doing("write the range")
+        })
+    }
+
+    /// Grows an object by zeros or cuts it.
+    pub(crate) fn set_size(
+        &self,
+        path: &str,
+        size: u64,
+        conditions: &Conditions,
+        flush: bool,
+    ) -> Result<Tag> {
+        self.change(path, conditions, flush, |entry| {
+            if entry.stat()?.size == size {
+                return Ok(());
+            }
+            let _changing = entry.begin(&self.tags)?;
+            match fs::ftruncate(&entry.file, size) {
+                // ftruncate takes a signed size and says EINVAL above it.
+                Err(Errno::INVAL) => Err(Errno::FBIG).doing("set the size"),
+                other => other.doing("set the size"),
+            }
+        })
+    }
+
+    /// Makes the bytes `first..=last` zero and gives their space back; the size stays.
+    pub(crate) fn punch(
+        &self,
+        path: &str,
+        first: u64,
+        last: u64,
+        conditions: &Conditions,
+        flush: bool,
+    ) -> Result<Tag> {
+        self.change(path, conditions, flush, |entry| {
+            let end = last.saturating_add(1).min(entry.stat()?.size);
+            if first >= end {
+                return Ok(());
+            }
+            let _changing = entry.begin(&self.tags)?;
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            match fs::fallocate(&entry.file, flags, first, end - first) {
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(entry, first, end),
+                other => other.doing("punch the range"),
+            }
+        })
+    }
+
+    /// Changes type and metadata.
+    pub(crate) fn set_meta(
+        &self,
+        path: &str,
+        change: &MetaChange,
+        conditions: &Conditions,
+        flush: bool,
+    ) -> Result<Tag> {
+        // Two changes read, merge and write the fields, so they exclude each other even when no condition is given.
+        self.change_with(path, conditions, flush, true, |entry| {
+            let _changing = entry.begin(&self.tags)?;
+            entry.set_meta(entry.meta().changed(change))
+        })
+    }
+
+    /// Makes every answered change of the object durable.
+    pub(crate) fn flush(&self, path: &str, conditions: &Conditions) -> Result<Tag> {
+        let entry = self.lookup(path)?;
+        conditions.check(Some(entry.tag()))?;
+        self.refuse_read_only()?;
+        self.make_durable(&entry)?;
+        Ok(entry.tag())
+    }
+
+    /// Makes the names in a container durable.
+    pub(crate) fn flush_container(&self, path: &str) -> Result<()> {
+        self.root.sync_dir(path)
+    }
+
+    pub(super) fn make_durable(&self, entry: &Entry) -> Result<()> {
+        if entry.sync()? {
+            self.root.sync_dir(split(&entry.path).0)?;
+            entry.name_is_durable();
+        }
+        Ok(())
+    }
+
+    fn change(
+        &self,
+        path: &str,
+        conditions: &Conditions,
+        flush: bool,
+        change: impl Fn(&Entry) -> Result<()>,
+    ) -> Result<Tag> {
+        self.change_with(path, conditions, flush, false, change)
+    }
+
+    fn change_with(
+        &self,
+        path: &str,
+        conditions: &Conditions,
+        flush: bool,
+        alone: bool,
+        change: impl Fn(&Entry) -> Result<()>,
+    ) -> Result<Tag> {
+        self.refuse_read_only()?;
+        loop {
+            let pass = self.freezer.enter(&[path]);
+            let entry = self.lookup(path)?;
+            let (mut shared, mut whole) = (None, None);
+            if alone || !conditions.is_empty() {
+                whole = Some(entry.gate_alone());
+            } else {
+                shared = Some(entry.gate_shared());
+            }
+            if entry.is_dead() {
+                continue;
+            }
+            conditions.check(Some(entry.tag()))?;
+            change(&entry)?;
+            let tag = entry.tag();
+            drop((shared.take(), whole.take(), pass));
+            if flush {
+                self.make_durable(&entry)?;
+            }
+            return Ok(tag);
+        }
+    }
+}
+
+fn reserve(entry: &Entry, offset: u64, length: u64) -> Result<()> {
+    match fs::fallocate(&entry.file, FallocateFlags::KEEP_SIZE, offset, length) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        other => other.doing("take space for the range"),
+    }
+}
+
+fn write_zeros(entry: &Entry, mut at: u64, end: u64) -> Result<()> {
+    let zeros = vec![0; 64 << 10];
+    while at < end {
+        let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(zeros.len());
+        entry
+            .file
+            .write_all_at(&zeros[..length], at)
+            .doing("zero the range")?;
+        at += length as u64;
+    }
+    Ok(())
+}

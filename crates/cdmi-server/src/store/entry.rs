@@ -1,0 +1,238 @@
+//! One open object: its file, its tag, its fields, and the locks that order its changes.
+//!
+//! `dead` is set, under the whole gate, when the name no longer means this file; whoever then gets the gate looks the name up
+//! again. After a failed fsync the kernel forgets which pages it did not write, so `sync_failed` makes every later flush of the
+//! object fail too, and keeps the entry in memory.
+
+use super::etag::{Mark, Tag, TagSource};
+use super::lock;
+use super::meta::{Meta, NewMeta, read_attribute};
+use crate::error::{Doing, Error, Result};
+use rustix::fs;
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::IoSliceMut;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// What the file system says about an object now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stat {
+    pub(crate) size: u64,
+    pub(crate) allocated: u64,
+    pub(crate) mtime_ns: i128,
+    /// Whether any name still leads to the file.
+    pub(crate) linked: bool,
+}
+
+/// One open object.
+pub(crate) struct Entry {
+    pub(super) path: String,
+    pub(super) file: File,
+    gate: RwLock<()>,
+    dead: AtomicBool,
+    tag: Mutex<Tag>,
+    /// Whether the tag is in the file's mark.
+    marked: Mutex<bool>,
+    meta: Mutex<Arc<Meta>>,
+    /// Whether the name is known to be on disk.
+    name_durable: AtomicBool,
+    /// Whether the attributes changed since the last fsync.
+    attributes_changed: AtomicBool,
+    sync_failed: AtomicBool,
+    read_only: bool,
+    pub(super) used: AtomicU64,
+}
+
+impl Entry {
+    pub(super) fn load(
+        path: &str,
+        file: File,
+        tags: &TagSource,
+        enterprise: u32,
+        read_only: bool,
+    ) -> Result<Self> {
+        let meta = match Meta::load(&file)? {
+            Some(meta) => meta,
+            None => {
+                // Another program made the file. It gets its ID now; one that a read-only server gives lasts as long as the server.
+                let meta = Meta::fresh(enterprise, &NewMeta::default());
+                if !read_only {
+                    meta.store(&file)?;
+                }
+                meta
+            }
+        };
+        let entry = Self::new(path, file, meta, tags.next(), false, read_only);
+        let mark = read_attribute(&entry.file, Mark::NAME)?.and_then(|text| Mark::decode(&text));
+        let stat = entry.stat()?;
+        if let Some(mark) = mark.filter(|mark| mark.size == stat.size && mark.mtime_ns == stat.mtime_ns) {
+            *lock(&entry.tag) = mark.tag;
+            *lock(&entry.marked) = true;
+        }
+        Ok(entry)
+    }
+
+    pub(super) fn new(path: &str, file: File, meta: Meta, tag: Tag, marked: bool, read_only: bool) -> Self {
+        Entry {
+            path: path.to_owned(),
+            file,
+            gate: RwLock::new(()),
+            dead: AtomicBool::new(false),
+            tag: Mutex::new(tag),
+            marked: Mutex::new(marked),
+            meta: Mutex::new(Arc::new(meta)),
+            name_durable: AtomicBool::new(false),
+            attributes_changed: AtomicBool::new(true),
+            sync_failed: AtomicBool::new(false),
+            read_only,
+            used: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn tag(&self) -> Tag {
+        *lock(&self.tag)
+    }
+
+    pub(crate) fn meta(&self) -> Arc<Meta> {
+        lock(&self.meta).clone()
+    }
+
+    pub(crate) fn stat(&self) -> Result<Stat> {
+        let meta = self.file.metadata().doing("look at the object")?;
+        Ok(Stat {
+            size: meta.size(),
+            allocated: meta.blocks() * 512,
+            mtime_ns: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
+            linked: meta.nlink() > 0,
+        })
+    }
+
+    /// Reads exactly the buffer's length; may block. The object's end before that is an error.
+    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    /// Reads exactly the buffer's length if the kernel has all of it in memory; else says no, without blocking.
+    pub(crate) fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        let wanted = buffer.len();
+        let flags = rustix::io::ReadWriteFlags::NOWAIT;
+        rustix::io::preadv2(&self.file, &mut [IoSliceMut::new(buffer)], offset, flags) == Ok(wanted)
+    }
+
+    pub(super) fn gate_shared(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn gate_alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
+    /// The name no longer means this file. The caller has the whole gate, or no change is under way anywhere.
+    pub(super) fn kill(&self) {
+        self.dead.store(true, Ordering::Release);
+    }
+
+    pub(super) fn must_stay(&self) -> bool {
+        self.sync_failed.load(Ordering::Relaxed)
+    }
+
+    /// Begins a change: from now on no earlier tag is current, neither here nor after a crash. Ends when dropped.
+    pub(super) fn begin<'a>(&'a self, tags: &'a TagSource) -> Result<Changing<'a>> {
+        {
+            let mut marked = lock(&self.marked);
+            if *marked {
+                fs::fremovexattr(&self.file, Mark::NAME).doing("prepare the change")?;
+                *marked = false;
+                fs::fsync(&self.file).doing("prepare the change")?;
+            }
+        }
+        *lock(&self.tag) = tags.next();
+        Ok(Changing { entry: self, tags })
+    }
+
+    /// Replaces the fields. The caller is in a change.
+    pub(super) fn set_meta(&self, meta: Meta) -> Result<()> {
+        meta.store(&self.file)?;
+        self.attributes_changed.store(true, Ordering::Release);
+        *lock(&self.meta) = Arc::new(meta);
+        Ok(())
+    }
+
+    /// Puts value, size and attributes on disk. Says whether the name still has to be.
+    pub(super) fn sync(&self) -> Result<bool> {
+        if self.sync_failed.load(Ordering::Acquire) {
+            return Err(self.lost());
+        }
+        let all = self.attributes_changed.swap(false, Ordering::AcqRel);
+        let synced = if all {
+            fs::fsync(&self.file)
+        } else {
+            fs::fdatasync(&self.file)
+        };
+        if let Err(errno) = synced {
+            self.sync_failed.store(true, Ordering::Release);
+            tracing::error!(object = %self.path, error = %errno, "fsync failed; every flush of this object fails until the server is restarted");
+            return Err(errno).doing("flush the object");
+        }
+        Ok(!self.name_durable.load(Ordering::Acquire))
+    }
+
+    pub(super) fn name_is_durable(&self) {
+        self.name_durable.store(true, Ordering::Release);
+    }
+
+    fn lost(&self) -> Error {
+        Error::Io {
+            what: "flush the object, as an earlier flush of it failed; restart the server and check the disk",
+            source: Errno::IO.into(),
+        }
+    }
+
+    /// Keeps the tag for the next server. The caller has the name and no change is under way.
+    pub(super) fn settle(&self) -> Result<()> {
+        let mut marked = lock(&self.marked);
+        if *marked || self.read_only || self.is_dead() || self.sync_failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        fs::fsync(&self.file).doing("flush the object")?;
+        let stat = self.stat()?;
+        set_mark(
+            &self.file,
+            Mark {
+                tag: self.tag(),
+                size: stat.size,
+                mtime_ns: stat.mtime_ns,
+            },
+        )?;
+        *marked = true;
+        Ok(())
+    }
+}
+
+pub(super) fn set_mark(file: &File, mark: Mark) -> Result<()> {
+    fs::fsetxattr(
+        file,
+        Mark::NAME,
+        mark.encode().as_bytes(),
+        fs::XattrFlags::empty(),
+    )
+    .doing("keep the entity tag")
+}
+
+/// A change under way.
+pub(super) struct Changing<'a> {
+    entry: &'a Entry,
+    tags: &'a TagSource,
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        *lock(&self.entry.tag) = self.tags.next();
+    }
+}

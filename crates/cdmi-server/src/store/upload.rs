@@ -1,0 +1,179 @@
+//! Whole objects: received into a temporary file, then given their name by one rename.
+//!
+//! Until [`commit`](Upload::commit) nothing of the upload can be seen, and dropping it leaves nothing behind. Whoever looks the
+//! name up gets the old object or the new one with all its fields, also after a crash.
+
+use super::conditions::Conditions;
+use super::entry::{Entry, set_mark};
+use super::etag::{Mark, Tag};
+use super::meta::{Meta, NewMeta};
+use super::{Store, split};
+use crate::error::{Doing, Error, Result};
+use rustix::fs::{self, AtFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// An object on its way in.
+pub(crate) struct Upload {
+    store: Arc<Store>,
+    /// None once it is committed.
+    file: Option<File>,
+    temp: String,
+    size: u64,
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outcome {
+    /// Whether there was no such object before.
+    pub(crate) created: bool,
+    pub(crate) tag: Tag,
+}
+
+impl Store {
+    /// Refuses early what a commit would refuse: for before a large body is received.
+    pub(crate) fn check_upload(&self, path: &str, conditions: &Conditions) -> Result<()> {
+        self.refuse_read_only()?;
+        match self.lookup(path) {
+            Ok(entry) => conditions.check(Some(entry.tag())),
+            Err(error) if error.status() == http::StatusCode::NOT_FOUND => {
+                self.root.open_dir(split(path).0)?;
+                conditions.check(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn upload(self: &Arc<Self>) -> Result<Upload> {
+        self.refuse_read_only()?;
+        let (file, temp) = self.root.temp_file()?;
+        Ok(Upload {
+            store: self.clone(),
+            file: Some(file),
+            temp,
+            size: 0,
+        })
+    }
+}
+
+impl Upload {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Some(file) = &self.file {
+            file.write_all_at(bytes, self.size).doing("write the object")?;
+            self.size += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Fills the upload with another object's value.
+    pub(super) fn clone_from(&mut self, source: &File, size: u64) -> Result<()> {
+        if let Some(file) = &self.file {
+            super::tree::clone_file(source, file, size).doing("copy the object")?;
+            self.size = size;
+        }
+        Ok(())
+    }
+
+    /// Gives the object its name.
+    pub(crate) fn commit(
+        mut self,
+        path: &str,
+        new: &NewMeta,
+        conditions: &Conditions,
+        flush: bool,
+    ) -> Result<Outcome> {
+        let Some(file) = self.file.take() else {
+            return Err(Error::bad("the upload is over"));
+        };
+        let store = self.store.clone();
+        let (parent, name) = split(path);
+        let directory = store.root.open_dir(parent)?;
+        let _pass = store.freezer.enter(&[path]);
+        loop {
+            let old = match store.lookup(path) {
+                Ok(entry) => Some(entry.meta()),
+                Err(error) if error.status() == http::StatusCode::NOT_FOUND => None,
+                Err(error) => return Err(error),
+            };
+            let meta = match &old {
+                None => Meta::fresh(store.enterprise, new),
+                Some(old) => {
+                    let mut meta = Meta::clone(old);
+                    meta.apply(new);
+                    meta
+                }
+            };
+            meta.store(&file)?;
+            let tag = store.tags.next();
+            let stat = file.metadata().doing("look at the object")?;
+            let mtime_ns = i128::from(std::os::unix::fs::MetadataExt::mtime(&stat)) * 1_000_000_000
+                + i128::from(std::os::unix::fs::MetadataExt::mtime_nsec(&stat));
+            set_mark(
+                &file,
+                Mark {
+                    tag,
+                    size: stat.len(),
+                    mtime_ns,
+                },
+            )?;
+            if flush || (store.sync_put && self.size > 0) {
+                fs::fsync(&file).doing("flush the object")?;
+            }
+
+            let _name = store.lock_name(path);
+            let current = store.find_locked(path)?;
+            let gate = current.as_ref().map(|entry| entry.gate_alone());
+            conditions.check(current.as_ref().map(|entry| entry.tag()))?;
+            let unchanged = match (&old, &current) {
+                (None, None) => true,
+                (Some(old), Some(current)) => Arc::ptr_eq(old, &current.meta()) || **old == *current.meta(),
+                _ => false,
+            };
+            if !unchanged {
+                continue; // Someone was faster: take the ID and the fields of what is there now.
+            }
+            let generation = store.table.generation();
+            match store
+                .root
+                .publish(&self.temp, &directory, name, current.is_some())
+            {
+                Ok(()) => {}
+                Err(Errno::EXIST) => continue, // Another program made it.
+                Err(errno) => return Err(errno).doing("name the object"),
+            }
+            if let Some(entry) = &current {
+                entry.kill();
+            }
+            drop(gate);
+            let id = meta.id.clone();
+            let entry = Arc::new(Entry::new(path, file, meta, tag, true, false));
+            store.table.remove(path);
+            store.table.insert(entry.clone(), generation);
+            drop(_name);
+            store.ids.note(&id, path);
+            self.temp.clear();
+            if flush {
+                store.make_durable(&entry)?;
+            }
+            drop(entry);
+            store.evict();
+            return Ok(Outcome {
+                created: old.is_none(),
+                tag,
+            });
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.temp.is_empty()
+            && let Ok(tmp) = self.store.root.tmp()
+        {
+            // What stays behind is swept when the next server starts.
+            let _ = fs::unlinkat(tmp, &self.temp, AtFlags::empty());
+        }
+    }
+}
