@@ -4,6 +4,9 @@
 # It owns the end of a script: whatever way it ends, what is mounted under $WORK is unmounted, loop devices over files
 # in $WORK are detached, and the processes that were started through `start` are ended, by their own process ids. So:
 # mount only under $WORK, and start what stays only through `start`.
+# Scripts are found by cargo xtask: tests/e2e/native/NAME.sh, tests/e2e/guest/NAME.sh (with `# kernels: 6.12 7.2`),
+# tests/show/GROUP/NAME.sh (with `# claim: …`), bench/NAME.sh (with `# bench: …`); `# timeout: SECONDS` for each. The head of
+# xtask/src/script.rs says what they are given, that of xtask/src/guest.rs what a guest's may ask for.
 # Ends: 0 it holds; 1 by `fail`; 77 by `skip` (it cannot be tried here). Any command that fails ends the script.
 
 set -euo pipefail
@@ -13,7 +16,9 @@ export PATH=$PATH:/usr/sbin:/sbin
 # --- saying how it went
 
 say() { printf '[%5d.%d s] %s\n' $(($(elapsed_ms) / 1000)) $(($(elapsed_ms) / 100 % 10)) "$*"; }
-fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
+# to 7, our standard error, because it may be called where that is thrown away
+exec 7>&2
+fail() { printf 'FAILED: %s\n' "$*" >&7; exit 1; }
 skip() { printf 'skipped: %s\n' "$*"; exit 77; }
 # A claim's figure; the last line that it prints.
 figure() { printf 'figure: %s\n' "$*"; }
@@ -74,7 +79,7 @@ start() {
   shift
   [ -z "${started[$name]:-}" ] || ! is_running "$name" || fail "$name is running already"
   # of its own session, so that what ends this script does not reach it before `end_all`
-  setsid "$@" < /dev/null >> "$WORK/$name.log" 2>&1 &
+  setsid "$@" < /dev/null >> "$WORK/$name.log" 2>&1 7>&- &
   started[$name]=$!
   echo $! > "$WORK/$name.pid"
 }
@@ -110,22 +115,32 @@ free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1
 # --- restblk itself, with a store and a daemon of this script's own
 
 # restblk ARGUMENTS…: the program, talking to the daemon that start_daemon started.
-restblk() { RESTBLK_SOCKET=$WORK/api.sock "$RESTBLK" "$@"; }
-# start_store [ARGUMENTS…]: the embedded CDMI store over $WORK/store. STORE_URL is where it listens; started again, it
-# listens where it did.
+restblk() { RESTBLK_SOCKET=$WORK/run/api.sock "$RESTBLK" "$@"; }
+# start_store [OPTIONS…]: the embedded CDMI store over $WORK/store, at STORE_URL; started again, it listens where it did.
 start_store() {
   mkdir -p "$WORK/store"
   store_port=${store_port:-$(free_port)}
-  start store "$RESTBLK" serve --root "$WORK/store" --listen "127.0.0.1:$store_port" "$@"
-  wait_for 20 "the store" curl -so /dev/null "http://127.0.0.1:$store_port/"
   # shellcheck disable=SC2034
   STORE_URL=http://127.0.0.1:$store_port
+  start store "$RESTBLK" serve "$WORK/store" --listen "127.0.0.1:$store_port" "$@"
+  wait_for 20 "the store's answer" started_and_answers store "http://127.0.0.1:$store_port/"
 }
-# start_daemon [ARGUMENTS…]: the daemon, with its state in $WORK/state.
+# start_daemon [LINES…]: the daemon, with all it keeps and makes under $WORK (devices in $WORK/dev). Its configuration is
+# $WORK/restblk.toml: what the script wrote there, or else a default followed by LINES (`control.enabled = false`).
 start_daemon() {
-  mkdir -p "$WORK/state"
-  start daemon "$RESTBLK" daemon --socket "$WORK/api.sock" --state-dir "$WORK/state" "$@"
-  wait_for 20 "the daemon" curl -sf --unix-socket "$WORK/api.sock" http://localhost/v1/host
+  mkdir -p "$WORK/run"
+  if ! [ -e "$WORK/restblk.toml" ]; then
+    printf '%s\n' "state_dir = \"$WORK/state\"" "run_dir = \"$WORK/run\"" "dev_dir = \"$WORK/dev\"" "$@" > "$WORK/restblk.toml"
+  fi
+  start daemon "$RESTBLK" daemon --config "$WORK/restblk.toml"
+  wait_for 20 "the daemon's answer" started_and_answers daemon http://localhost/v1/host --unix-socket "$WORK/run/api.sock"
+}
+# started_and_answers NAME URL [OPTIONS of curl…]: any HTTP status will do; fails at once when NAME has ended.
+started_and_answers() {
+  if ! is_running "$1"; then
+    fail "$1 ended at once; see $1.log"
+  fi
+  curl -s -o /dev/null --max-time 2 "${@:3}" "$2"
 }
 
 # --- guests, from a script that runs on the host
