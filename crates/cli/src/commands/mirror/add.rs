@@ -1,0 +1,31 @@
+//! `restblk mirror add`: one more server for a pool.
+
+use crate::commands::pool::advise;
+use crate::failure::Result;
+use crate::session::Session;
+use clap::Args;
+use restblk_types::PoolName;
+
+/// Add a mirror to a pool, also while its volumes are attached
+///
+/// It has to show the same repository as the others.
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// Name of the pool
+    pool: PoolName,
+    /// URL of the container that holds the volumes
+    url: String,
+}
+
+impl Add {
+    pub(crate) async fn run(&self, session: &Session) -> Result {
+        let what = format!("add {} to the mirrors of {}", self.url, self.pool);
+        let pool = session
+            .call(&what, session.client.add_mirror(&self.pool, &self.url))
+            .await
+            .map_err(advise)?;
+        session.result(&pool, |_| String::new())?;
+        session.note(format!("{} has {} mirrors now", self.pool, pool.spec.urls.len()));
+        Ok(())
+    }
+}

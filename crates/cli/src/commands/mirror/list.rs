@@ -1,0 +1,55 @@
+//! `restblk mirror list`: the mirrors of a pool and how they do.
+
+use crate::commands::pool::advise;
+use crate::failure::Result;
+use crate::output::Table;
+use crate::session::Session;
+use clap::Args;
+use restblk_api::{MirrorState, MirrorStatus};
+use restblk_types::PoolName;
+
+/// List the mirrors of a pool and how they do
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Name of the pool
+    pool: PoolName,
+}
+
+impl List {
+    pub(crate) async fn run(&self, session: &Session) -> Result {
+        let what = format!("list the mirrors of {}", self.pool);
+        let pool = session
+            .call(&what, session.client.pool(&self.pool))
+            .await
+            .map_err(advise)?;
+        session.list(
+            &pool.mirrors,
+            table,
+            "the pool has no mirrors: its store is in this host",
+        )
+    }
+}
+
+/// Mirrors as a table.
+pub(in crate::commands) fn table(mirrors: &[MirrorStatus]) -> Table {
+    let mut table = Table::new(
+        &["MIRROR", "STATE", "REQUESTS", "ERRORS", "LATENCY", "LAST ERROR"],
+        &[2, 3, 4],
+    );
+    table.extend(mirrors.iter().map(|mirror| {
+        [
+            mirror.url.clone(),
+            match mirror.state {
+                MirrorState::Up => "up".to_owned(),
+                MirrorState::Down => "down".to_owned(),
+            },
+            mirror.requests.to_string(),
+            mirror.errors.to_string(),
+            mirror
+                .latency_ms
+                .map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms")),
+            mirror.last_error.clone().unwrap_or_default(),
+        ]
+    }));
+    table
+}

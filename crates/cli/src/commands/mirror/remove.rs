@@ -1,0 +1,37 @@
+//! `restblk mirror remove`: one server less for a pool.
+
+use crate::failure::{Failure, Result};
+use crate::session::Session;
+use clap::Args;
+use restblk_types::{ErrorKind, PoolName};
+
+/// Remove a mirror from a pool, also while its volumes are attached
+///
+/// The last one stays while a volume is attached.
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    /// Name of the pool
+    pool: PoolName,
+    /// URL of the mirror, as `restblk mirror list` shows it
+    url: String,
+}
+
+impl Remove {
+    pub(crate) async fn run(&self, session: &Session) -> Result {
+        let what = format!("remove {} from the mirrors of {}", self.url, self.pool);
+        let removed = session
+            .call(&what, session.client.remove_mirror(&self.pool, &self.url))
+            .await;
+        let pool = removed.map_err(|failure| self.advise(failure))?;
+        session.result(&pool, |_| String::new())?;
+        session.note(format!("{} has {} mirrors now", self.pool, pool.spec.urls.len()));
+        Ok(())
+    }
+
+    fn advise(&self, failure: Failure) -> Failure {
+        if failure.wants_hint(ErrorKind::NotFound) {
+            return failure.hint(format!("`restblk mirror list {}` shows the mirrors", self.pool));
+        }
+        failure
+    }
+}

@@ -1,0 +1,102 @@
+//! The commands, one file each. An `Args` struct defines one for help, man page, completions and reference at once;
+//! its `run` does it.
+
+mod attach;
+mod completions;
+mod daemon;
+mod detach;
+mod devices;
+mod doctor;
+mod export;
+mod man;
+mod mirror;
+mod pool;
+mod reference;
+mod serve;
+mod unexport;
+mod volume;
+
+use crate::cli::Cli;
+use crate::failure::{Failure, Result};
+use crate::session::Session;
+use clap::Subcommand;
+use restblk_types::ErrorKind;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Create(volume::create::Create),
+    #[command(alias = "ls")]
+    List(volume::list::List),
+    Show(volume::show::Show),
+    Extend(volume::extend::Extend),
+    #[command(alias = "rm")]
+    Delete(volume::delete::Delete),
+    /// Everything about volumes, also what is rarely needed
+    #[command(subcommand)]
+    Volume(volume::Volume),
+    Attach(attach::Attach),
+    Detach(detach::Detach),
+    Devices(devices::Devices),
+    Export(export::Export),
+    Unexport(unexport::Unexport),
+    /// Pools: the repositories of volumes that this host knows
+    #[command(subcommand)]
+    Pool(pool::Pool),
+    /// Mirrors: the servers through which a pool is reached
+    #[command(subcommand)]
+    Mirror(mirror::Mirror),
+    Daemon(daemon::Daemon),
+    Serve(serve::Serve),
+    Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+    Man(man::Man),
+    #[command(name = "__reference", hide = true)]
+    Reference(reference::Reference),
+}
+
+/// Runs a command. The long-lived ones get the process before there is any thread or runtime in it.
+pub(crate) fn run(cli: Cli) -> Result {
+    let session = Session::new(&cli.global);
+    match cli.command {
+        Command::Daemon(daemon) => daemon.run(),
+        Command::Serve(serve) => serve.run(&session),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(&session),
+        Command::Reference(reference) => reference.run(&session),
+        command => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| {
+                Failure::new(ErrorKind::Bug, format!("failed to start the runtime: {error}"))
+            })?;
+            runtime.block_on(ask(command, &session))
+        }
+    }
+}
+
+/// Runs a command that asks the daemon.
+async fn ask(command: Command, session: &Session) -> Result {
+    match command {
+        Command::Create(create) => create.run(session).await,
+        Command::List(list) => list.run(session).await,
+        Command::Show(show) => show.run(session).await,
+        Command::Extend(extend) => extend.run(session).await,
+        Command::Delete(delete) => delete.run(session).await,
+        Command::Volume(volume) => volume.run(session).await,
+        Command::Attach(attach) => attach.run(session).await,
+        Command::Detach(detach) => detach.run(session).await,
+        Command::Devices(devices) => devices.run(session).await,
+        Command::Export(export) => export.run(session).await,
+        Command::Unexport(unexport) => unexport.run(session).await,
+        Command::Pool(pool) => pool.run(session).await,
+        Command::Mirror(mirror) => mirror.run(session).await,
+        Command::Doctor(doctor) => doctor.run(session).await,
+        Command::Daemon(_)
+        | Command::Serve(_)
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Reference(_) => Err(Failure::new(
+            ErrorKind::Bug,
+            "this command does not ask the daemon",
+        )),
+    }
+}

@@ -1,0 +1,77 @@
+//! `restblk pool show`: all that is known of one pool.
+
+use super::{advise, state};
+use crate::commands::mirror;
+use crate::failure::Result;
+use crate::output::pairs;
+use crate::session::Session;
+use clap::Args;
+use restblk_api::{OutagePolicy, Pool};
+use restblk_types::PoolName;
+
+/// Show a pool: its state, its mirrors, and what its store was proved to do
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// Name of the pool
+    name: PoolName,
+}
+
+impl Show {
+    pub(crate) async fn run(&self, session: &Session) -> Result {
+        let what = format!("show the pool {}", self.name);
+        let pool = session
+            .call(&what, session.client.pool(&self.name))
+            .await
+            .map_err(advise)?;
+        session.result(&pool, words)
+    }
+}
+
+fn words(pool: &Pool) -> String {
+    let spec = &pool.spec;
+    let proven = pool.proven.clone().unwrap_or_default();
+    let able = |able: bool| if able { "yes" } else { "no" }.to_owned();
+    let shown = |value: &Option<String>| value.clone().unwrap_or_default();
+    let mut lines = vec![
+        ("Pool", spec.name.to_string()),
+        ("Store", spec.store.clone()),
+        ("State", state(pool.state).to_owned()),
+        ("Problem", shown(&pool.problem)),
+        (
+            "Defined by",
+            if pool.from_config {
+                "the configuration file"
+            } else {
+                "restblk pool create"
+            }
+            .to_owned(),
+        ),
+        ("User", shown(&spec.user)),
+        ("Password file", shown(&spec.password_file)),
+        ("CA file", shown(&spec.ca_file)),
+        ("Certificate", shown(&spec.cert_file)),
+        ("On outage", outage(spec.on_outage)),
+        (
+            "Single host",
+            if spec.single_host { "yes, on your word" } else { "" }.to_owned(),
+        ),
+    ];
+    if pool.proven.is_some() {
+        lines.extend([
+            ("Dialect", shown(&proven.dialect)),
+            ("Exclusive create", able(proven.exclusive_create)),
+            ("Writes in place", able(proven.write_in_place)),
+            ("Gives space back", able(proven.punch)),
+            ("Durable flush", able(proven.flush)),
+            ("Limits", proven.notes.join("; ")),
+        ]);
+    }
+    format!("{}\n{}", pairs(&lines), mirror::table(&pool.mirrors))
+}
+
+fn outage(policy: OutagePolicy) -> String {
+    match policy {
+        OutagePolicy::Wait => "I/O waits".to_owned(),
+        OutagePolicy::FailAfter(seconds) => format!("I/O fails after {seconds} s"),
+    }
+}

@@ -1,0 +1,52 @@
+//! `restblk create`: make a volume.
+
+use crate::failure::Result;
+use crate::session::Session;
+use crate::values::{VolumeArg, block_size, size, with_alternatives};
+use clap::Args;
+use restblk_api::{CreateVolume, Layout};
+use restblk_types::{BlockSize, ByteCount};
+
+/// Create a volume
+///
+/// It takes room on the store as it is written to, where the store can. Attach it next.
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Pool and name of the new volume
+    #[arg(value_name = "POOL/NAME")]
+    volume: VolumeArg,
+    /// Size with a unit: 512M, 10G, 1.5T (1024-based)
+    #[arg(value_parser = size)]
+    size: ByteCount,
+    /// Block size in bytes: 512, which every program expects, or 4096 [default: 512]
+    #[arg(long, value_name = "BYTES", value_parser = block_size)]
+    block_size: Option<BlockSize>,
+}
+
+impl Create {
+    pub(crate) async fn run(&self, session: &Session) -> Result {
+        let volume = self.volume.resolve(session).await?;
+        let request = CreateVolume {
+            volume: volume.clone(),
+            size: self.size,
+            layout: Layout::Direct,
+            block_size: self.block_size,
+        };
+        let created = session
+            .call(
+                &format!("create {volume}"),
+                session.client.create_volume(&request),
+            )
+            .await;
+        let created = match created {
+            Ok(created) => created,
+            Err(failure) => return Err(with_alternatives(session, failure, &volume).await),
+        };
+        session.result(&created, |created| format!("{}\n", created.volume))?;
+        session.note(format!(
+            "created, {}; next: restblk attach {volume}",
+            created.size
+        ));
+        Ok(())
+    }
+}

@@ -1,0 +1,53 @@
+//! `restblk extend`: make a volume larger, attached or not.
+
+use crate::failure::Result;
+use crate::session::Session;
+use crate::values::{NewSize, VolumeArg, with_alternatives};
+use clap::Args;
+use restblk_types::{ByteCount, VolumeRef};
+
+/// Make a volume larger, attached or not
+///
+/// The device grows while it is in use; the file system on it is grown by its own tool afterwards, such as resize2fs or
+/// xfs_growfs. Volumes cannot be made smaller.
+#[derive(Debug, Args)]
+pub(crate) struct Extend {
+    /// Pool and name of the volume
+    #[arg(value_name = "POOL/NAME")]
+    volume: VolumeArg,
+    /// New size with a unit, or with a + how much to add: 20G, +10G
+    #[arg(value_name = "[+]SIZE")]
+    size: NewSize,
+}
+
+impl Extend {
+    pub(crate) async fn run(&self, session: &Session) -> Result {
+        let volume = self.volume.resolve(session).await?;
+        match self.extend(session, &volume).await {
+            Ok(()) => Ok(()),
+            Err(failure) => Err(with_alternatives(session, failure, &volume).await),
+        }
+    }
+
+    async fn extend(&self, session: &Session, volume: &VolumeRef) -> Result {
+        let what = format!("extend {volume}");
+        let size = match self.size {
+            NewSize::To(size) => size,
+            NewSize::By(more) => {
+                let now = session.call(&what, session.client.volume(volume)).await?.size;
+                // More than 64 bits of bytes is refused by the daemon, as any size that is too large.
+                ByteCount(now.0.saturating_add(more.0))
+            }
+        };
+        let extended = session
+            .call(&what, session.client.extend_volume(volume, size))
+            .await?;
+        session.result(&extended, |extended| {
+            format!("{} {}\n", extended.volume, extended.size)
+        })?;
+        if extended.attached_by.is_some() {
+            session.note("next: grow what is on the device, such as with resize2fs or xfs_growfs");
+        }
+        Ok(())
+    }
+}

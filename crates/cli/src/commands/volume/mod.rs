@@ -1,0 +1,37 @@
+//! `restblk volume …`: all that is done to volumes. The everyday ones stand at the top level too.
+
+mod adopt;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod extend;
+pub(crate) mod list;
+pub(crate) mod show;
+
+use crate::failure::Result;
+use crate::session::Session;
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Volume {
+    Create(create::Create),
+    #[command(alias = "ls")]
+    List(list::List),
+    Show(show::Show),
+    Extend(extend::Extend),
+    #[command(alias = "rm")]
+    Delete(delete::Delete),
+    Adopt(adopt::Adopt),
+}
+
+impl Volume {
+    pub(crate) async fn run(&self, session: &Session) -> Result {
+        match self {
+            Self::Create(create) => create.run(session).await,
+            Self::List(list) => list.run(session).await,
+            Self::Show(show) => show.run(session).await,
+            Self::Extend(extend) => extend.run(session).await,
+            Self::Delete(delete) => delete.run(session).await,
+            Self::Adopt(adopt) => adopt.run(session).await,
+        }
+    }
+}

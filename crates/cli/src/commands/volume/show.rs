@@ -1,0 +1,87 @@
+//! `restblk show`: all that is known of one volume.
+
+use super::list;
+use crate::commands::devices;
+use crate::failure::Result;
+use crate::output::pairs;
+use crate::session::Session;
+use crate::values::{VolumeArg, with_alternatives};
+use clap::Args;
+use restblk_api::{Attachment, Layout, Volume, VolumeState};
+use serde::Serialize;
+
+/// Show a volume, and its device if it is attached here
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// Pool and name of the volume
+    #[arg(value_name = "POOL/NAME")]
+    volume: VolumeArg,
+}
+
+/// The volume as the API gives it, and its attachment to this host.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    volume: Volume,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachment: Option<Attachment>,
+}
+
+impl Show {
+    pub(crate) async fn run(&self, session: &Session) -> Result {
+        let name = self.volume.resolve(session).await?;
+        let what = format!("show {name}");
+        let volume = match session.call(&what, session.client.volume(&name)).await {
+            Ok(volume) => volume,
+            Err(failure) => return Err(with_alternatives(session, failure, &name).await),
+        };
+        let attachments = session.call(&what, session.client.attachments()).await?;
+        let attachment = attachments
+            .into_iter()
+            .find(|attachment| attachment.volume == name);
+        session.result(&Shown { volume, attachment }, words)
+    }
+}
+
+fn words(shown: &Shown) -> String {
+    let volume = &shown.volume;
+    let mut lines = vec![
+        ("Volume", volume.volume.to_string()),
+        ("Id", volume.id.clone()),
+        ("Size", format!("{} ({} bytes)", volume.size, volume.size.0)),
+        ("Block size", format!("{} bytes", volume.block_size.bytes())),
+        ("Layout", layout(volume.layout, volume.dialect.as_deref())),
+        ("Created", volume.created_at.clone()),
+        ("State", long_state(volume.state)),
+        (
+            "Attached",
+            if shown.attachment.is_some() {
+                String::new()
+            } else {
+                list::attached(volume)
+            },
+        ),
+    ];
+    if let Some(attachment) = &shown.attachment {
+        lines.extend(devices::details(attachment));
+    }
+    pairs(&lines)
+}
+
+fn layout(layout: Layout, dialect: Option<&str>) -> String {
+    let name = match layout {
+        Layout::Direct => "direct",
+    };
+    dialect.map_or_else(|| name.to_owned(), |dialect| format!("{name} ({dialect})"))
+}
+
+fn long_state(state: VolumeState) -> String {
+    let more = match state {
+        VolumeState::Ready => "",
+        VolumeState::Creating => {
+            ": a create did not finish; create it again with the same size to go on, or delete it"
+        }
+        VolumeState::Deleting => ": a delete did not finish; delete it again to go on",
+    };
+    format!("{}{more}", list::state(state))
+}

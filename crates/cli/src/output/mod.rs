@@ -1,0 +1,8 @@
+//! How things look: columns, colors, a sign of life.
+
+pub(crate) mod progress;
+mod style;
+mod table;
+
+pub(crate) use style::Style;
+pub(crate) use table::{Table, pairs};

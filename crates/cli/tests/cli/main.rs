@@ -1,0 +1,8 @@
+//! The built program against a server of canned answers: what it asks, prints, and ends with.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod errors;
+mod everyday;
+mod harness;
+mod pages;
+mod pools;
