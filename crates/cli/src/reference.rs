@@ -39,12 +39,19 @@ fn visible(command: &Command) -> impl Iterator<Item = &Command> {
         .filter(|command| !command.is_hide_set() && command.get_name() != "help")
 }
 
-fn describe(page: &mut String, command: &Command) {
+fn describe(page: &mut String, command: &Command, root: &Command) {
     let name = command
         .get_display_name()
         .unwrap_or(command.get_name())
         .replace('-', " ");
     line(page, format_args!("## {name}\n"));
+    if name.starts_with("restblk volume ") && root.find_subcommand(command.get_name()).is_some() {
+        let short = command.get_name();
+        return line(
+            page,
+            format_args!("The same as [restblk {short}](#restblk-{short}).\n"),
+        );
+    }
     let about = command
         .get_long_about()
         .or(command.get_about())
