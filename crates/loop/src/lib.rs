@@ -1,1 +1,33 @@
-//! Attaches a BlockDevice as a FUSE file under a loop device.
+//! The `loop` transport: a volume as the one file of a FUSE file system, under a loop device with direct I/O.
+//!
+//! For hosts and containers that have neither ublk nor nbd. The way of a request:
+//!
+//! ```text
+//! block layer → loop driver → FUSE (no page cache) → /dev/fuse → a session thread → BlockDevice
+//! ```
+//!
+//! - **No mount.** The file system is made by fsopen and fsmount and never appears in any mount namespace:
+//!   the loop device alone holds its file, and when it lets go, the file system ends. Nothing to unmount.
+//! - **Many requests at once.** A session thread starts the device's future itself; one that does not finish at
+//!   once goes to the tokio runtime and answers from there.
+//! - **Life after death.** With a [`HolderProgram`] and Linux 6.9, a small process keeps the FUSE descriptor when
+//!   the daemon is killed; the next daemon asks the kernel for the requests in flight again, and mounted file
+//!   systems notice a pause only.
+//! - **What it cannot do.** No FUA (a flush follows instead). The kernel lets no write start while a flush, a
+//!   discard or a zeroing is under way on the same volume (FUSE holds the inode's lock).
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+mod attached;
+mod blocking;
+mod buffers;
+mod filesystem;
+mod holder;
+mod loopback;
+mod reply;
+mod session;
+mod transport;
+mod tree;
+mod wire;
+
+pub use holder::{HolderProgram, hold};
+pub use transport::LoopTransport;
