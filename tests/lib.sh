@@ -180,7 +180,7 @@ end_all() {
 at_end() {
   local status=$?
   trap - EXIT
-  trap '' INT TERM HUP
+  trap '' INT TERM HUP PIPE
   set +e
   cd /
   # a script's own last words come first, while all still stands
@@ -195,3 +195,5 @@ at_end() {
 trap at_end EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT HUP
+# whoever read our output is gone: end properly all the same
+trap 'exit 141' PIPE
