@@ -26,6 +26,14 @@ pub(crate) fn main(tree: &Tree, arguments: &Arguments) -> Result<ExitCode> {
     setup::guest(tree)?;
     let mut command = Command::new(tree.root.join("vm/run-tree"));
     script::give_environment(tree, &mut command);
+    // the parser keeps the `--` behind options, and drops one that comes first
+    if arguments
+        .arguments
+        .first()
+        .is_some_and(|first| !first.starts_with('-'))
+    {
+        command.arg("--");
+    }
     let status = command
         .args(&arguments.arguments)
         .status()
