@@ -3,7 +3,9 @@
 //! `open` and `open_mirror` probe: they send requests and touch scratch objects. `open_pinned` and
 //! `open_mirror_pinned` believe an earlier [`Proof`] and send nothing, so that a pool opens while its servers are down.
 
+use crate::cdmi::{self, CdmiStore};
 use crate::file::FileStore;
+use crate::http::HttpClient;
 use crate::memory::MemoryStore;
 use crate::mirrored::{Mirrored, Outage, RetryPolicy};
 use crate::prove::{self, Proof};
@@ -78,12 +80,14 @@ pub fn open_pinned(config: &StoreConfig, proof: &Proof) -> Result<Arc<Mirrored>,
 pub async fn open_mirror(config: &StoreConfig, url: &str) -> Result<OpenedMirror, StoreError> {
     config.check()?;
     match config.kind {
-        StoreKind::Cdmi => Err(StoreError::new(
-            ErrorKind::Unsupported,
-            "open",
-            url,
-            "the CDMI client is not there yet",
-        )),
+        StoreKind::Cdmi => {
+            let http = Arc::new(HttpClient::new(config, url)?);
+            let (store, proof) = cdmi::find_dialect(&http, config.dialect).await?;
+            Ok(OpenedMirror {
+                store: Arc::new(store),
+                proof,
+            })
+        }
         StoreKind::File | StoreKind::Memory => {
             let store = open_plain(config.kind, url)?;
             let proof = prove::prove(store.as_ref()).await?;
@@ -100,12 +104,22 @@ pub fn open_mirror_pinned(
 ) -> Result<Arc<dyn Store>, StoreError> {
     config.check()?;
     match config.kind {
-        StoreKind::Cdmi => Err(StoreError::new(
-            ErrorKind::Unsupported,
-            "open",
-            url,
-            "the CDMI client is not there yet",
-        )),
+        StoreKind::Cdmi => {
+            let dialect = proof.dialect.or(config.dialect).ok_or_else(|| {
+                StoreError::new(
+                    ErrorKind::Invalid,
+                    "open",
+                    url,
+                    "its dialect is not known: probe it first",
+                )
+            })?;
+            let http = Arc::new(HttpClient::new(config, url)?);
+            Ok(Arc::new(CdmiStore::pinned(
+                http,
+                dialect,
+                proof.capabilities.clone(),
+            )))
+        }
         StoreKind::File | StoreKind::Memory => open_plain(config.kind, url),
     }
 }

@@ -1,4 +1,4 @@
-//! The dialects of CDMI that servers speak, by name.
+//! The dialects of CDMI that servers speak: names, and the few words in which they differ on the wire.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -31,6 +31,26 @@ impl Dialect {
             Self::Cdmi1 => "cdmi1",
             Self::Cdmi2 => "cdmi2",
         }
+    }
+
+    /// What a ranged write is on the wire, in words.
+    pub(super) const fn ranged_write(self) -> &'static str {
+        match self {
+            Self::Srb => "PUT with Range",
+            Self::Scality => "PUT with Content-Range: bytes=a-b",
+            Self::Cdmi1 => "PUT with Content-Range",
+            Self::Cdmi2 => "PATCH with Content-Range",
+        }
+    }
+
+    /// CDMI 1.x proper: queries are `?a:b;c`, and the version goes with each CDMI request.
+    pub(super) const fn is_1x(self) -> bool {
+        matches!(self, Self::Scality | Self::Cdmi1)
+    }
+
+    /// Scality's headers mean something.
+    pub(super) const fn has_scal_headers(self) -> bool {
+        matches!(self, Self::Srb | Self::Scality)
     }
 }
 

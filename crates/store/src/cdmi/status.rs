@@ -1,0 +1,126 @@
+//! What an answer's status means, in a store's words.
+
+use crate::http::Answer;
+use crate::{Key, StoreError};
+use http::StatusCode;
+use http::header::{LOCATION, RETRY_AFTER};
+use restblk_types::ErrorKind;
+use std::fmt;
+use std::time::Duration;
+
+/// Most characters of a server's own words that are repeated.
+const WORDS_LEN_MAX: usize = 200;
+
+/// The error that an answer without success is. `changes`: the request changes something.
+pub(super) fn refuse(
+    answer: Answer,
+    operation: &'static str,
+    object: &dyn fmt::Display,
+    changes: bool,
+) -> StoreError {
+    let status = answer.status;
+    let retry_after = retry_after(&answer);
+    let (kind, meaning) = meaning(status, &answer);
+    let mut reason = match status.canonical_reason() {
+        Some(words) => format!("{meaning} (status {} {words}", status.as_u16()),
+        None => format!("{meaning} (status {}", status.as_u16()),
+    };
+    let words = words(answer);
+    if !words.is_empty() {
+        reason.push_str(": ");
+        reason.push_str(&words);
+    }
+    reason.push(')');
+    let error = StoreError::new(kind, operation, object, reason).with_retry_after(retry_after);
+    match status.as_u16() {
+        _ if !changes => error,
+        // The time of somebody between was over: the server behind may do it later.
+        408 | 504 => error.may_land_later(),
+        500 | 502 => error.ambiguous(),
+        _ => error,
+    }
+}
+
+fn meaning(status: StatusCode, answer: &Answer) -> (ErrorKind, String) {
+    use ErrorKind as K;
+    let of = |kind, words: &str| (kind, words.to_owned());
+    match status.as_u16() {
+        401 => of(
+            K::Denied,
+            "it wants other credentials: check `user` and the password",
+        ),
+        403 => of(K::Denied, "these credentials have no right to do it"),
+        404 | 410 => of(K::NotFound, "it does not exist"),
+        405 | 501 | 505 => of(K::Unsupported, "the server cannot do it"),
+        408 => of(K::Unavailable, "the server had waited too long for the request"),
+        409 | 412 => of(K::Conflict, "somebody else changed it"),
+        413 => of(K::Invalid, "the request is larger than the server takes"),
+        414 => of(K::Invalid, "the name is longer than the server takes"),
+        416 => of(K::Invalid, "the range is past its end"),
+        429 => of(K::Unavailable, "the server asks for fewer requests"),
+        503 => of(K::Unavailable, "the server is not available now"),
+        502 | 504 => of(K::Unavailable, "the server behind does not answer"),
+        507 => of(
+            K::NoSpace,
+            "the server has no space left, or the quota is used up",
+        ),
+        500..=599 => of(K::Retry, "the server failed"),
+        300..=399 => {
+            let to = answer
+                .headers
+                .get(LOCATION)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or("nowhere");
+            if to.ends_with('/') {
+                return (
+                    K::Invalid,
+                    format!("a container has its name, or the server has moved to {to}"),
+                );
+            }
+            (
+                K::Invalid,
+                format!("the server has moved to {to}: write that in the store's URLs"),
+            )
+        }
+        200..=299 => of(
+            K::Unsupported,
+            "the server answers with a success that is none of this request",
+        ),
+        _ => of(K::Invalid, "the server refuses the request"),
+    }
+}
+
+/// The pause that the server asks for; a date is not understood.
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let seconds = answer
+        .headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// The beginning of the server's own explanation, where it is text in one line.
+fn words(answer: Answer) -> String {
+    let bytes = answer.body.into_bytes();
+    let Ok(text) = std::str::from_utf8(&bytes[..bytes.len().min(4 * WORDS_LEN_MAX)]) else {
+        return String::new();
+    };
+    let text = text.trim();
+    if text.starts_with('<') {
+        return String::new();
+    }
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(WORDS_LEN_MAX)
+        .collect()
+}
+
+/// A key that CDMI cannot take as an object's name.
+pub(super) fn reserved(operation: &'static str, key: &Key, component: &str) -> StoreError {
+    let reason = format!("\"{component}\" has a meaning of its own in CDMI: take another name");
+    StoreError::new(ErrorKind::Invalid, operation, key, reason)
+}

@@ -1,0 +1,230 @@
+//! One connection, driven by whoever waits for its answer.
+//!
+//! hyper splits a connection into a sender and a driver that does the I/O. Usually the driver gets a task of its own; here
+//! the two are polled together, which saves two hops between tasks for each request, and makes dropping the future of an
+//! exchange close the socket.
+
+use super::connect::Stream;
+use super::error::{Class, HttpError};
+use super::stats::OpenConnection;
+use crate::Payload;
+use bytes::Bytes;
+use futures_util::future::poll_fn;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, Connection as Driver, SendRequest};
+use hyper_util::rt::TokioIo;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Bytes that hyper reads at a time, at most: a whole range of a megabyte in a few reads.
+const READ_BUF_LEN_MAX: usize = 512 << 10;
+
+/// A connection between exchanges.
+pub(super) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    driver: Pin<Box<Driver<TokioIo<Stream>, Full<Bytes>>>>,
+    /// The driver has ended.
+    ended: bool,
+    /// Exchanges completed.
+    exchanges: u64,
+    pub(super) idle_since: Instant,
+    _open: OpenConnection,
+}
+
+/// How long an exchange may take.
+pub(super) struct Limits {
+    /// Without any progress.
+    pub(super) idle: Duration,
+    /// Until the first byte of the answer.
+    pub(super) first_byte: Duration,
+    /// In all.
+    pub(super) whole: Duration,
+}
+
+/// An exchange that did not even begin: the request comes back.
+pub(super) enum Failed {
+    Unsent(Box<Request<Full<Bytes>>>),
+    Error(HttpError),
+}
+
+impl Connection {
+    pub(super) async fn new(stream: Stream, open: OpenConnection) -> Result<Self, HttpError> {
+        let made = Builder::new()
+            .max_buf_size(READ_BUF_LEN_MAX)
+            .handshake(TokioIo::new(stream))
+            .await;
+        let (sender, driver) =
+            made.map_err(|error| HttpError::unsent(Class::Unreachable, error.to_string()))?;
+        Ok(Self {
+            sender,
+            driver: Box::pin(driver),
+            ended: false,
+            exchanges: 0,
+            idle_since: Instant::now(),
+            _open: open,
+        })
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if !self.ended && self.driver.as_mut().poll(cx).is_ready() {
+            self.ended = true;
+        }
+    }
+
+    /// Whether a request can be sent on it now: the peer has neither closed it nor sent anything unasked for. Reads what
+    /// is there, does not wait.
+    pub(super) async fn is_usable(&mut self) -> bool {
+        poll_fn(|cx| {
+            self.drive(cx);
+            Poll::Ready(())
+        })
+        .await;
+        !self.ended && self.sender.is_ready()
+    }
+
+    /// Sends the request and reads the head of the answer.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        clock: &mut Clock<'_>,
+    ) -> Result<Response<Incoming>, Failed> {
+        let earlier = self.exchanges;
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let (driver, ended) = (&mut self.driver, &mut self.ended);
+        let head = poll_fn(|cx| {
+            if !*ended && driver.as_mut().poll(cx).is_ready() {
+                *ended = true;
+            }
+            if let Poll::Ready(head) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Ok(head));
+            }
+            clock.poll(cx).map(|()| Err(clock.spent("no answer")))
+        })
+        .await;
+        match head {
+            Ok(Ok(response)) => {
+                clock.progress();
+                Ok(response)
+            }
+            Ok(Err(mut failed)) => match failed.take_message() {
+                Some(request) => Err(Failed::Unsent(Box::new(request))),
+                None => Err(Failed::Error(HttpError::from_hyper(failed.error(), earlier))),
+            },
+            Err(late) => Err(Failed::Error(late)),
+        }
+    }
+
+    /// Reads the body, at most `len_max` bytes.
+    pub(super) async fn read_body(
+        &mut self,
+        body: &mut Incoming,
+        len_max: u64,
+        clock: &mut Clock<'_>,
+    ) -> Result<Payload, HttpError> {
+        let mut payload = Payload::default();
+        loop {
+            let mut frame = body.frame();
+            let next = poll_fn(|cx| {
+                self.drive(cx);
+                if let Poll::Ready(next) = Pin::new(&mut frame).poll(cx) {
+                    return Poll::Ready(Ok(next));
+                }
+                clock
+                    .poll(cx)
+                    .map(|()| Err(clock.spent("the answer's body stopped coming")))
+            })
+            .await?;
+            match next {
+                None => break,
+                Some(Ok(frame)) => {
+                    clock.progress();
+                    if let Ok(data) = frame.into_data() {
+                        payload.push(data);
+                    }
+                    if payload.len() as u64 > len_max {
+                        let reason =
+                            format!("its answer has more than the {len_max} bytes that were asked for");
+                        return Err(HttpError::sent(Class::Overlong, reason));
+                    }
+                }
+                Some(Err(error)) => {
+                    let mut broken = HttpError::from_hyper(&error, 0);
+                    broken.reason = format!(
+                        "the answer's body ended after {} bytes, before its announced end ({error})",
+                        payload.len()
+                    );
+                    return Err(broken);
+                }
+            }
+        }
+        Ok(payload)
+    }
+
+    /// Counts an exchange that was complete.
+    pub(super) fn complete(&mut self) {
+        self.exchanges += 1;
+        self.idle_since = Instant::now();
+    }
+}
+
+/// The time of one exchange: a single timer, moved only when it fires.
+pub(super) struct Clock<'a> {
+    timer: Pin<&'a mut Sleep>,
+    limits: &'a Limits,
+    end: Instant,
+    /// Progress must be seen before this.
+    next: Instant,
+}
+
+impl<'a> Clock<'a> {
+    /// The timer that a clock needs.
+    pub(super) fn timer(limits: &Limits, now: Instant) -> Sleep {
+        sleep_until(now + limits.first_byte.min(limits.whole))
+    }
+
+    pub(super) fn new(timer: Pin<&'a mut Sleep>, limits: &'a Limits, now: Instant) -> Self {
+        Self {
+            timer,
+            limits,
+            end: now + limits.whole,
+            next: now + limits.first_byte,
+        }
+    }
+
+    /// More time in all: the answer has announced so much.
+    pub(super) fn allow(&mut self, more: Duration) {
+        self.end += more;
+    }
+
+    fn progress(&mut self) {
+        self.next = Instant::now() + self.limits.idle;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let until = self.next.min(self.end);
+            if Instant::now() >= until {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(until);
+        }
+        Poll::Pending
+    }
+
+    fn spent(&self, what: &str) -> HttpError {
+        let limit = if self.next < self.end {
+            self.limits.idle
+        } else {
+            self.limits.whole
+        };
+        let reason = format!(
+            "{what} within {} ms; the connection was closed",
+            limit.as_millis()
+        );
+        HttpError::sent(Class::TimedOut, reason)
+    }
+}

@@ -1,0 +1,28 @@
+//! One HTTP/1.1 client for every protocol: endpoints, TLS, Basic authentication, kept connections, time-outs, figures.
+//!
+//! Invariants:
+//! - A request is sent at most once. What was provably never written goes out on another connection instead.
+//! - A connection carries one request at a time and is driven by the task that waits for the answer: no task of its own, no
+//!   hop between threads. Dropping the request closes the connection.
+//! - A connection is kept only after an answer that was read to its announced end, with nothing behind it. After a time-out,
+//!   a short or overlong body, an early answer or any error it is closed, so no late answer can be taken for another's.
+//! - Secrets appear in no message, log or debug output.
+//!
+//! It does not retry, follow redirects, or know what a status means to a protocol.
+
+mod client;
+mod connect;
+mod connection;
+mod endpoint;
+mod error;
+mod pool;
+mod secret;
+mod stats;
+mod tls;
+
+pub use client::HttpClient;
+pub(crate) use client::{Answer, Call};
+pub(crate) use endpoint::quote;
+pub use endpoint::{Endpoint, EndpointError};
+pub use secret::Secret;
+pub use stats::{LATENCY_BOUNDS_US, Stats, StatsSnapshot};
