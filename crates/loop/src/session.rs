@@ -14,6 +14,7 @@ use restblk_block::{BlockDevice, WriteFlags};
 use restblk_device::DeviceError;
 use rustix::io::Errno;
 use std::{
+    fmt,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -43,7 +44,6 @@ pub(crate) struct State {
 }
 
 /// A FUSE file system of one file.
-#[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) fuse: OwnedFd,
     pub(crate) device: Arc<dyn BlockDevice>,
@@ -55,6 +55,16 @@ pub(crate) struct Session {
     background_max: u16,
     runtime: Handle,
     stopping: AtomicBool,
+}
+
+impl fmt::Debug for Session {
+    /// Without the device, whose own form may be of any length.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("tree", &self.tree)
+            .field("state", &*self.state.borrow())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Session {

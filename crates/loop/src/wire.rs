@@ -185,7 +185,7 @@ pub(crate) fn negotiate(request: &Request<'_>, background_max: u16) -> Option<Ne
         .u16(u16::try_from(DATA_MAX / PAGE).ok()?)
         .u16(0)
         .u32(low_half(agreed >> 32))
-        .zeros(24);
+        .zeros(28);
     Some(Negotiated {
         reply: reply.0,
         resend: agreed & HAS_RESEND != 0,

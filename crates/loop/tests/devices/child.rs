@@ -1,0 +1,91 @@
+//! The example program as a daemon that can be killed.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+/// A process that serves one device.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) path: PathBuf,
+    pub(crate) index: u32,
+    pub(crate) resumed: bool,
+}
+
+/// The program, which is built beside the tests.
+fn program(run_dir: &Path, volume: &Path, hold: bool) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples/loop_attach");
+    assert!(
+        program.exists(),
+        "{} is missing: cargo build --examples -p restblk-loop",
+        program.display()
+    );
+    let mut command = Command::new(program);
+    command.arg(run_dir).arg(volume);
+    if hold {
+        command.env("LOOP_ATTACH_HOLD", "1");
+    }
+    command
+}
+
+impl Server {
+    pub(crate) fn attach(run_dir: &Path, volume: &Path, hold: bool) -> Self {
+        Self::start(program(run_dir, volume, hold))
+    }
+
+    /// Takes over what an earlier one left.
+    pub(crate) fn recover(run_dir: &Path, volume: &Path, index: u32) -> Self {
+        let mut command = program(run_dir, volume, true);
+        command.arg("recover").arg(index.to_string());
+        Self::start(command)
+    }
+
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [path, index, resumed] = words[..] else {
+            panic!("the program did not attach: {line:?}")
+        };
+        Self {
+            path: path.into(),
+            index: index.parse().unwrap(),
+            resumed: resumed == "true",
+            child,
+        }
+    }
+
+    /// Kills it as the kernel would when memory runs out, and waits for its last thread.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Tells it to end in this way; it must succeed.
+    pub(crate) fn end(mut self, how: &str) {
+        writeln!(self.child.stdin.take().unwrap(), "{how}").unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
