@@ -12,12 +12,17 @@ pub fn check_extent(geometry: &Geometry, offset: u64, len: u64) -> Result<Extent
     match extent {
         None => Err(BlockError::new(
             ErrorKind::Invalid,
-            format!("{len} bytes at {offset} lie outside the device of {} bytes", geometry.size),
+            format!(
+                "{len} bytes at {offset} lie outside the device of {} bytes",
+                geometry.size
+            ),
         )),
-        Some(e) if !e.offset().is_multiple_of(block) || !e.len().is_multiple_of(block) => Err(BlockError::new(
-            ErrorKind::Invalid,
-            format!("{len} bytes at {offset} are not aligned to blocks of {block} bytes"),
-        )),
+        Some(e) if !e.offset().is_multiple_of(block) || !e.len().is_multiple_of(block) => {
+            Err(BlockError::new(
+                ErrorKind::Invalid,
+                format!("{len} bytes at {offset} are not aligned to blocks of {block} bytes"),
+            ))
+        }
         Some(e) => Ok(e),
     }
 }
@@ -87,10 +92,21 @@ mod tests {
 
     #[test]
     fn extents_are_aligned_and_inside() {
-        let g = Geometry { size: 8192, block_size: BlockSize::B4096, io_size_optimal: 4096, features: Features::default() };
+        let g = Geometry {
+            size: 8192,
+            block_size: BlockSize::B4096,
+            io_size_optimal: 4096,
+            features: Features::default(),
+        };
         assert!(check_extent(&g, 4096, 4096).is_ok());
         assert!(check_extent(&g, 8192, 0).is_ok());
-        for (offset, len) in [(512, 4096), (0, 512), (8192, 4096), (u64::MAX - 4095, 4096), (4096, u64::MAX - 4095)] {
+        for (offset, len) in [
+            (512, 4096),
+            (0, 512),
+            (8192, 4096),
+            (u64::MAX - 4095, 4096),
+            (4096, u64::MAX - 4095),
+        ] {
             let error = check_extent(&g, offset, len).err().map(|e| e.errno());
             assert_eq!(error, Some(libc::EINVAL), "{offset}+{len}");
         }

@@ -10,6 +10,7 @@
 use crate::BlockError;
 use async_trait::async_trait;
 use restblk_types::BlockSize;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// What a device looks like to its users. The size alone can change while attached.
@@ -75,4 +76,35 @@ pub trait BlockDevice: Send + Sync + std::fmt::Debug {
 
     /// Makes the bytes read as zeros.
     async fn write_zeroes(&self, offset: u64, len: u64, flags: WriteFlags) -> Result<(), BlockError>;
+}
+
+#[async_trait]
+impl<D: BlockDevice + ?Sized> BlockDevice for Arc<D> {
+    fn geometry(&self) -> Geometry {
+        (**self).geometry()
+    }
+
+    fn watch_size(&self) -> watch::Receiver<u64> {
+        (**self).watch_size()
+    }
+
+    async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        (**self).read(offset, buf).await
+    }
+
+    async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {
+        (**self).write(offset, data, flags).await
+    }
+
+    async fn flush(&self) -> Result<(), BlockError> {
+        (**self).flush().await
+    }
+
+    async fn discard(&self, offset: u64, len: u64) -> Result<(), BlockError> {
+        (**self).discard(offset, len).await
+    }
+
+    async fn write_zeroes(&self, offset: u64, len: u64, flags: WriteFlags) -> Result<(), BlockError> {
+        (**self).write_zeroes(offset, len, flags).await
+    }
 }

@@ -13,7 +13,10 @@ pub struct BlockError {
 impl BlockError {
     /// An error of this kind; the message completes "failed to …" and says what next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// What the caller should do about it.

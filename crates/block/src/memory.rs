@@ -17,7 +17,11 @@ pub struct MemoryDevice {
 impl MemoryDevice {
     /// `size` bytes of zeros.
     pub fn new(size: usize, block_size: BlockSize) -> Self {
-        Self { bytes: Mutex::new(vec![0; size]), size: watch::Sender::new(size as u64), block_size }
+        Self {
+            bytes: Mutex::new(vec![0; size]),
+            size: watch::Sender::new(size as u64),
+            block_size,
+        }
     }
 
     /// Grows (with zeros) or shrinks to `size` bytes, and tells the watchers.
@@ -31,7 +35,12 @@ impl MemoryDevice {
     }
 
     fn with<T>(&self, offset: u64, len: usize, f: impl FnOnce(&mut [u8]) -> T) -> Result<T, BlockError> {
-        let outside = || BlockError::new(ErrorKind::Invalid, format!("{len} bytes at {offset} lie outside the device"));
+        let outside = || {
+            BlockError::new(
+                ErrorKind::Invalid,
+                format!("{len} bytes at {offset} lie outside the device"),
+            )
+        };
         let start = usize::try_from(offset).map_err(|_| outside())?;
         let end = start.checked_add(len).ok_or_else(outside)?;
         self.lock().get_mut(start..end).map(f).ok_or_else(outside)
@@ -50,7 +59,13 @@ impl BlockDevice for MemoryDevice {
             size: *self.size.borrow(),
             block_size: self.block_size,
             io_size_optimal: 4096,
-            features: Features { volatile_cache: true, fua: true, discard: true, write_zeroes: true, read_only: false },
+            features: Features {
+                volatile_cache: true,
+                fua: true,
+                discard: true,
+                write_zeroes: true,
+                read_only: false,
+            },
         }
     }
 

@@ -32,7 +32,10 @@ pub enum EngineError {
 impl EngineError {
     /// A refusal of this kind.
     pub fn refused(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self::Refused { kind, message: message.into() }
+        Self::Refused {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// What the caller should do about it.

@@ -91,21 +91,46 @@ impl Repository {
                     self.replace(&key, &record, held.etag).await?;
                 }
                 Some(held) => return Err(held_by(name, &held.record, record.host)),
-                None => return Err(EngineError::refused(ErrorKind::Conflict, format!("attach {name}: another host let it go just now; try again"))),
+                None => {
+                    return Err(EngineError::refused(
+                        ErrorKind::Conflict,
+                        format!("attach {name}: another host let it go just now; try again"),
+                    ));
+                }
             }
         }
-        let lease = Lease { repository: Arc::clone(self), record, name: name.clone() };
+        let lease = Lease {
+            repository: Arc::clone(self),
+            record,
+            name: name.clone(),
+        };
         lease.check().await?;
         // Deleted between the first look and the lease: a delete looks for a lease before it begins, not after.
         let again = self.require_ready(name).await;
         match again {
-            Ok(found) if found.record.id == lease.record.volume => Ok((lease, found.record, found.read_only_because)),
+            Ok(found) if found.record.id == lease.record.volume => {
+                Ok((lease, found.record, found.read_only_because))
+            }
             Ok(_) | Err(_) => {
                 lease.release().await?;
                 Err(again.err().unwrap_or_else(|| {
-                    EngineError::refused(ErrorKind::Conflict, format!("attach {name}: it was deleted and made again just now; try again"))
+                    EngineError::refused(
+                        ErrorKind::Conflict,
+                        format!("attach {name}: it was deleted and made again just now; try again"),
+                    )
                 }))
             }
+        }
+    }
+}
+
+impl Repository {
+    /// Lets go of the volume what this attachment held; that somebody else holds it, or nobody, is as good.
+    pub async fn release(&self, name: &VolumeName, id: AttachmentId) -> Result<(), EngineError> {
+        let key = names::attachment(name);
+        match self.read::<AttachmentRecord>(&key).await? {
+            Some(held) if held.record.id == id => self.remove(&key, held.etag).await,
+            _ => Ok(()),
         }
     }
 }
@@ -120,7 +145,11 @@ fn may_take(held: &AttachmentRecord, volume: VolumeId, takeover: Takeover) -> bo
 }
 
 fn held_by(name: &VolumeName, held: &AttachmentRecord, asking: HostId) -> EngineError {
-    let who = if held.host == asking { "this host itself" } else { "another host" };
+    let who = if held.host == asking {
+        "this host itself"
+    } else {
+        "another host"
+    };
     EngineError::refused(
         ErrorKind::Busy,
         format!(
@@ -145,21 +174,23 @@ impl Lease {
 
     /// `Fenced` where the volume is no longer ours; a store's error where it cannot be told.
     pub async fn check(&self) -> Result<(), EngineError> {
-        let held = self.repository.read::<AttachmentRecord>(&names::attachment(&self.name)).await?;
+        let held = self
+            .repository
+            .read::<AttachmentRecord>(&names::attachment(&self.name))
+            .await?;
         let by = match held {
             Some(held) if held.record.id == self.record.id => return Ok(()),
             Some(held) => format!("host {} took it {}", held.record.hostname, held.record.since),
             None => "its attachment record was removed".to_owned(),
         };
-        Err(EngineError::refused(ErrorKind::Fenced, format!("use {}: {by}; this host must stop: detach it", self.name)))
+        Err(EngineError::refused(
+            ErrorKind::Fenced,
+            format!("use {}: {by}; this host must stop: detach it", self.name),
+        ))
     }
 
     /// Lets the volume go. Nobody else's record is touched; that ours is gone already is as good.
     pub async fn release(&self) -> Result<(), EngineError> {
-        let key = names::attachment(&self.name);
-        match self.repository.read::<AttachmentRecord>(&key).await? {
-            Some(held) if held.record.id == self.record.id => self.repository.remove(&key, held.etag).await,
-            _ => Ok(()),
-        }
+        self.repository.release(&self.name, self.record.id).await
     }
 }

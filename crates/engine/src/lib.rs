@@ -8,6 +8,8 @@ mod error;
 mod lease;
 mod names;
 mod repository;
+#[cfg(test)]
+mod test_store;
 mod volumes;
 
 pub use error::EngineError;

@@ -13,7 +13,10 @@ use restblk_store::Key;
 use restblk_types::VolumeName;
 
 fn key(name: String) -> Key {
-    #[expect(clippy::expect_used, reason = "volume names are single, short path components without special meaning")]
+    #[expect(
+        clippy::expect_used,
+        reason = "volume names are single, short path components without special meaning"
+    )]
     Key::new(name).expect("a volume's name makes a valid key")
 }
 

@@ -56,7 +56,10 @@ impl Repository {
         if !capabilities.write_at {
             return Err(EngineError::refused(
                 ErrorKind::Unsupported,
-                format!("use {}: the store was not seen to write in place, and would replace a volume by a part of it", store.location()),
+                format!(
+                    "use {}: the store was not seen to write in place, and would replace a volume by a part of it",
+                    store.location()
+                ),
             ));
         }
         if !capabilities.exclusive_create && safety == Safety::Proved {
@@ -69,14 +72,25 @@ impl Repository {
                 ),
             ));
         }
-        let mut repository = Self { store, capabilities, dialect, id: String::new(), creating: Mutex::new(()) };
+        let mut repository = Self {
+            store,
+            capabilities,
+            dialect,
+            id: String::new(),
+            creating: Mutex::new(()),
+        };
         let key = names::pool();
         let found = match repository.read::<PoolRecord>(&key).await? {
             Some(found) => found.record,
             None if repository.create(&key, &fresh).await? => fresh,
             None => match repository.read::<PoolRecord>(&key).await? {
                 Some(found) => found.record,
-                None => return Err(EngineError::refused(ErrorKind::Conflict, format!("open {key}: it came and went; try again"))),
+                None => {
+                    return Err(EngineError::refused(
+                        ErrorKind::Conflict,
+                        format!("open {key}: it came and went; try again"),
+                    ));
+                }
             },
         };
         repository.id = found.id;
@@ -103,7 +117,9 @@ impl Repository {
 
     /// The id in the marker behind another store, if there is one: to tell whether it is the same repository.
     pub async fn id_behind(store: &dyn Store) -> Result<Option<String>, EngineError> {
-        Ok(read::<PoolRecord>(store, &names::pool()).await?.map(|found| found.record.id))
+        Ok(read::<PoolRecord>(store, &names::pool())
+            .await?
+            .map(|found| found.record.id))
     }
 
     pub(crate) async fn read<R: Record>(&self, key: &Key) -> Result<Option<Found<R>>, EngineError> {
@@ -131,7 +147,12 @@ impl Repository {
     }
 
     /// Replaces a record that was read with this state; `Conflict` where somebody else did so meanwhile.
-    pub(crate) async fn replace<R: Record>(&self, key: &Key, record: &R, seen: Option<ETag>) -> Result<(), EngineError> {
+    pub(crate) async fn replace<R: Record>(
+        &self,
+        key: &Key,
+        record: &R,
+        seen: Option<ETag>,
+    ) -> Result<(), EngineError> {
         let body = encode(key, record)?;
         self.store.put(key, body, self.condition(seen)).await?;
         self.flushed(key).await
@@ -163,12 +184,24 @@ async fn read<R: Record>(store: &dyn Store, key: &Key) -> Result<Option<Found<R>
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e.into()),
     };
-    let Decoded { record, read_only_because } = R::decode(&fetched.payload.into_bytes())
-        .map_err(|source| EngineError::Record { object: format!("{key} at {}", store.location()), source })?;
-    Ok(Some(Found { record, read_only_because, etag: fetched.etag }))
+    let Decoded {
+        record,
+        read_only_because,
+    } = R::decode(&fetched.payload.into_bytes()).map_err(|source| EngineError::Record {
+        object: format!("{key} at {}", store.location()),
+        source,
+    })?;
+    Ok(Some(Found {
+        record,
+        read_only_because,
+        etag: fetched.etag,
+    }))
 }
 
 fn encode<R: Record>(key: &Key, record: &R) -> Result<Bytes, EngineError> {
-    let bytes = record.encode().map_err(|source| EngineError::Record { object: key.to_string(), source })?;
+    let bytes = record.encode().map_err(|source| EngineError::Record {
+        object: key.to_string(),
+        source,
+    })?;
     Ok(Bytes::from(bytes))
 }

@@ -68,7 +68,10 @@ impl Repository {
         let created = self.create(&key, &record).await?;
         let seen = self.require(&new.name).await?;
         if seen.record.id != record.id {
-            if seen.record.state != LifeState::Creating || seen.record.size != new.size || seen.record.block_size != new.block_size {
+            if seen.record.state != LifeState::Creating
+                || seen.record.size != new.size
+                || seen.record.block_size != new.block_size
+            {
                 return Err(taken(&new.name, &seen.record));
             }
             record = seen.record;
@@ -99,7 +102,8 @@ impl Repository {
             Err(e) if e.kind() == ErrorKind::Conflict => {
                 // Ours from an earlier try, or a foreign file: one with content is foreign.
                 let size = self.store.head(&data).await?.size;
-                let earlier_try = size == 0 || (size == record.size && self.reads_as_zeros(&data, size).await?);
+                let earlier_try =
+                    size == 0 || (size == record.size && self.reads_as_zeros(&data, size).await?);
                 if !earlier_try {
                     return Err(foreign(&record.name, size));
                 }
@@ -114,7 +118,9 @@ impl Repository {
     async fn reads_as_zeros(&self, key: &restblk_store::Key, size: u64) -> Result<bool, EngineError> {
         let len = size.min(4096);
         for offset in [0, size - len] {
-            let Some(range) = restblk_types::Extent::new(offset, len) else { return Ok(false) };
+            let Some(range) = restblk_types::Extent::new(offset, len) else {
+                return Ok(false);
+            };
             let bytes = self.store.get(key, Some(range)).await?.payload.into_bytes();
             if bytes.iter().any(|b| *b != 0) {
                 return Ok(false);
@@ -137,7 +143,10 @@ impl Repository {
         if self.capabilities.resize == Resize::None {
             return Err(EngineError::refused(
                 ErrorKind::Unsupported,
-                format!("set the size of {data}: the store at {} cannot", self.store.location()),
+                format!(
+                    "set the size of {data}: the store at {} cannot",
+                    self.store.location()
+                ),
             ));
         }
         self.store.set_size(&data, size).await?;
@@ -154,7 +163,8 @@ impl Repository {
     async fn forget_half_made(&self, record: &VolumeRecord, why: &EngineError) {
         let foreign = why.kind() == ErrorKind::Exists;
         let data = names::data(&record.name);
-        if !foreign && let Err(e) = self.store.delete(&data, Precondition::Always).await
+        if !foreign
+            && let Err(e) = self.store.delete(&data, Precondition::Always).await
             && e.kind() != ErrorKind::NotFound
         {
             tracing::warn!(volume = %record.name, error = %e, "a half-made volume stays; delete it when the store is well");
@@ -166,7 +176,12 @@ impl Repository {
     }
 
     /// A raw file that another program made becomes a volume. Its size must be a multiple of the block size.
-    pub async fn adopt_volume(&self, id: VolumeId, name: VolumeName, created_at: String) -> Result<VolumeRecord, EngineError> {
+    pub async fn adopt_volume(
+        &self,
+        id: VolumeId,
+        name: VolumeName,
+        created_at: String,
+    ) -> Result<VolumeRecord, EngineError> {
         let size = self.store.head(&names::data(&name)).await?.size;
         let block_size = BlockSize::B512;
         check_size(size, block_size)?;
@@ -185,15 +200,25 @@ impl Repository {
         };
         self.create(&names::volume(&name), &record).await?;
         let seen = self.require(&name).await?.record;
-        if seen.id == id { Ok(record) } else { Err(taken(&name, &seen)) }
+        if seen.id == id {
+            Ok(record)
+        } else {
+            Err(taken(&name, &seen))
+        }
     }
 
     /// A volume and who holds it. `NotFound` where there is none.
     pub async fn volume(&self, name: &VolumeName) -> Result<VolumeInfo, EngineError> {
         let found = self.require(name).await?;
         let attachment = self.read::<AttachmentRecord>(&names::attachment(name)).await?;
-        let attachment = attachment.map(|a| a.record).filter(|a| a.volume == found.record.id);
-        Ok(VolumeInfo { record: found.record, read_only_because: found.read_only_because, attachment })
+        let attachment = attachment
+            .map(|a| a.record)
+            .filter(|a| a.volume == found.record.id);
+        Ok(VolumeInfo {
+            record: found.record,
+            read_only_because: found.read_only_because,
+            attachment,
+        })
     }
 
     /// The names of all volumes, sorted.
@@ -201,7 +226,11 @@ impl Repository {
         let (folder, mut names, mut start) = (names::volumes(), Vec::new(), None);
         loop {
             let page = self.store.list(Some(&folder), start.as_deref(), 1000).await?;
-            names.extend(page.entries.iter().filter_map(|e| e.key.components().last()?.parse::<VolumeName>().ok()));
+            names.extend(
+                page.entries
+                    .iter()
+                    .filter_map(|e| e.key.components().last()?.parse::<VolumeName>().ok()),
+            );
             start = page.next;
             if start.is_none() {
                 names.sort();
@@ -213,7 +242,11 @@ impl Repository {
 
     /// Makes a volume larger; the caller tells an attached device. `Invalid` where it is not larger.
     pub async fn extend_volume(&self, name: &VolumeName, size: u64) -> Result<VolumeRecord, EngineError> {
-        let Found { mut record, etag, read_only_because } = self.require_ready(name).await?;
+        let Found {
+            mut record,
+            etag,
+            read_only_because,
+        } = self.require_ready(name).await?;
         refuse_unknown(&read_only_because)?;
         check_size(size, record.block_size)?;
         if size <= record.size {
@@ -240,7 +273,11 @@ impl Repository {
 
     /// Removes a volume and its bytes, or goes on with a delete that did not finish. `Busy` while anybody holds it.
     pub async fn delete_volume(&self, name: &VolumeName) -> Result<(), EngineError> {
-        let Found { mut record, etag, read_only_because } = self.require(name).await?;
+        let Found {
+            mut record,
+            etag,
+            read_only_because,
+        } = self.require(name).await?;
         refuse_unknown(&read_only_because)?;
         self.require_free(&record).await?;
         let key = names::volume(name);
@@ -269,12 +306,17 @@ impl Repository {
     }
 
     async fn require_free(&self, record: &VolumeRecord) -> Result<(), EngineError> {
-        let attached = self.read::<AttachmentRecord>(&names::attachment(&record.name)).await?;
+        let attached = self
+            .read::<AttachmentRecord>(&names::attachment(&record.name))
+            .await?;
         match attached.map(|a| a.record).filter(|a| a.volume == record.id) {
             None => Ok(()),
             Some(held) => Err(EngineError::refused(
                 ErrorKind::Busy,
-                format!("delete {}: host {} holds it since {}", record.name, held.hostname, held.since),
+                format!(
+                    "delete {}: host {} holds it since {}",
+                    record.name, held.hostname, held.since
+                ),
             )),
         }
     }
@@ -283,12 +325,21 @@ impl Repository {
     pub(crate) async fn require(&self, name: &VolumeName) -> Result<Found<VolumeRecord>, EngineError> {
         let found = self.read::<VolumeRecord>(&names::volume(name)).await?;
         let found = found.ok_or_else(|| {
-            EngineError::refused(ErrorKind::NotFound, format!("find {name}: there is no such volume at {}", self.store.location()))
+            EngineError::refused(
+                ErrorKind::NotFound,
+                format!(
+                    "find {name}: there is no such volume at {}",
+                    self.store.location()
+                ),
+            )
         })?;
         if found.record.name != *name {
             return Err(EngineError::refused(
                 ErrorKind::Corrupt,
-                format!("find {name}: its record names \"{}\": it was moved or copied by hand", found.record.name),
+                format!(
+                    "find {name}: its record names \"{}\": it was moved or copied by hand",
+                    found.record.name
+                ),
             ));
         }
         Ok(found)
@@ -299,13 +350,17 @@ impl Repository {
         let found = self.require(name).await?;
         let next = match found.record.state {
             LifeState::Ready => return Ok(found),
-            LifeState::Creating => "its create did not finish: create it again with the same size, or delete it",
+            LifeState::Creating => {
+                "its create did not finish: create it again with the same size, or delete it"
+            }
             LifeState::Deleting => "its delete did not finish: delete it again",
         };
-        Err(EngineError::refused(ErrorKind::Conflict, format!("use {name}: {next}")))
+        Err(EngineError::refused(
+            ErrorKind::Conflict,
+            format!("use {name}: {next}"),
+        ))
     }
 }
-
 
 fn check_size(size: u64, block_size: BlockSize) -> Result<(), EngineError> {
     let block = u64::from(block_size.bytes());
@@ -314,11 +369,17 @@ fn check_size(size: u64, block_size: BlockSize) -> Result<(), EngineError> {
     } else if size > SIZE_MAX {
         format!("at most {} are possible", ByteCount(SIZE_MAX))
     } else if !size.is_multiple_of(block) {
-        format!("it is no multiple of the block size of {block} bytes; the next one is {}", size.next_multiple_of(block))
+        format!(
+            "it is no multiple of the block size of {block} bytes; the next one is {}",
+            size.next_multiple_of(block)
+        )
     } else {
         return Ok(());
     };
-    Err(EngineError::refused(ErrorKind::Invalid, format!("take a size of {size} bytes: {reason}")))
+    Err(EngineError::refused(
+        ErrorKind::Invalid,
+        format!("take a size of {size} bytes: {reason}"),
+    ))
 }
 
 fn refuse_unknown(features: &[String]) -> Result<(), EngineError> {
@@ -328,18 +389,26 @@ fn refuse_unknown(features: &[String]) -> Result<(), EngineError> {
     let features = features.join(", ");
     Err(EngineError::refused(
         ErrorKind::Unsupported,
-        format!("change the volume: it has features that this version does not know: {features}; use a newer restblk"),
+        format!(
+            "change the volume: it has features that this version does not know: {features}; use a newer restblk"
+        ),
     ))
 }
 
 fn taken(name: &VolumeName, by: &VolumeRecord) -> EngineError {
     let message = match by.state {
-        LifeState::Ready => format!("create {name}: the name is taken, by a volume of {} made {}", ByteCount(by.size), by.created_at),
+        LifeState::Ready => format!(
+            "create {name}: the name is taken, by a volume of {} made {}",
+            ByteCount(by.size),
+            by.created_at
+        ),
         LifeState::Creating => format!(
             "create {name}: a create of {} did not finish; create it with that size, or delete it first",
             ByteCount(by.size)
         ),
-        LifeState::Deleting => format!("create {name}: a delete of that name did not finish; delete it again first"),
+        LifeState::Deleting => {
+            format!("create {name}: a delete of that name did not finish; delete it again first")
+        }
     };
     EngineError::refused(ErrorKind::Exists, message)
 }

@@ -32,7 +32,12 @@ pub trait Record: Serialize + DeserializeOwned {
     fn encode(&self) -> Result<Vec<u8>, FormatError> {
         let json = serde_json::to_string(self).map_err(|e| FormatError::Damaged(e.to_string()))?;
         let crc = crc32c(json.as_bytes());
-        let mut bytes = format!("{MAGIC} {FRAME_VERSION} {} {} {crc:08x}\n{json}", Self::TYPE, json.len()).into_bytes();
+        let mut bytes = format!(
+            "{MAGIC} {FRAME_VERSION} {} {} {crc:08x}\n{json}",
+            Self::TYPE,
+            json.len()
+        )
+        .into_bytes();
         if bytes.len() >= RECORD_LEN {
             return Err(FormatError::TooLarge(bytes.len()));
         }
@@ -44,16 +49,23 @@ pub trait Record: Serialize + DeserializeOwned {
     /// Reads a record; trailing padding is not looked at.
     fn decode(bytes: &[u8]) -> Result<Decoded<Self>, FormatError> {
         let json = unframe(Self::TYPE, bytes)?;
-        let features: Features = serde_json::from_slice(json).map_err(|e| FormatError::Damaged(e.to_string()))?;
+        let features: Features =
+            serde_json::from_slice(json).map_err(|e| FormatError::Damaged(e.to_string()))?;
         let unknown = |names: Vec<String>| -> Vec<String> {
-            names.into_iter().filter(|name| !Self::FEATURES.contains(&name.as_str())).collect()
+            names
+                .into_iter()
+                .filter(|name| !Self::FEATURES.contains(&name.as_str()))
+                .collect()
         };
         let incompat = unknown(features.incompat);
         if !incompat.is_empty() {
             return Err(FormatError::Incompatible(incompat));
         }
         let record = serde_json::from_slice(json).map_err(|e| FormatError::Damaged(e.to_string()))?;
-        Ok(Decoded { record, read_only_because: unknown(features.ro_compat) })
+        Ok(Decoded {
+            record,
+            read_only_because: unknown(features.ro_compat),
+        })
     }
 }
 
@@ -80,7 +92,11 @@ fn crc32c(bytes: &[u8]) -> u32 {
 
 fn unframe<'a>(expected: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], FormatError> {
     let damaged = |what: &str| FormatError::Damaged(what.to_owned());
-    let end = bytes.iter().take(128).position(|b| *b == b'\n').ok_or(FormatError::NotARecord)?;
+    let end = bytes
+        .iter()
+        .take(128)
+        .position(|b| *b == b'\n')
+        .ok_or(FormatError::NotARecord)?;
     let line = std::str::from_utf8(&bytes[..end]).map_err(|_| FormatError::NotARecord)?;
     let mut words = line.split(' ');
     if words.next() != Some(MAGIC) {
@@ -92,12 +108,23 @@ fn unframe<'a>(expected: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], Form
     }
     let found = words.next().ok_or(FormatError::NotARecord)?;
     if found != expected {
-        return Err(FormatError::WrongType { expected, found: found.to_owned() });
+        return Err(FormatError::WrongType {
+            expected,
+            found: found.to_owned(),
+        });
     }
-    let len: usize = words.next().and_then(|w| w.parse().ok()).ok_or_else(|| damaged("its length is no number"))?;
-    let crc = words.next().and_then(|w| u32::from_str_radix(w, 16).ok()).ok_or_else(|| damaged("its checksum is no number"))?;
+    let len: usize = words
+        .next()
+        .and_then(|w| w.parse().ok())
+        .ok_or_else(|| damaged("its length is no number"))?;
+    let crc = words
+        .next()
+        .and_then(|w| u32::from_str_radix(w, 16).ok())
+        .ok_or_else(|| damaged("its checksum is no number"))?;
     let rest = &bytes[end + 1..];
-    let json = rest.get(..len).ok_or_else(|| damaged(&format!("{} of {len} bytes are there", rest.len())))?;
+    let json = rest
+        .get(..len)
+        .ok_or_else(|| damaged(&format!("{} of {len} bytes are there", rest.len())))?;
     if crc32c(json) != crc {
         return Err(damaged("its checksum does not match"));
     }

@@ -45,7 +45,10 @@ fn pool() -> PoolRecord {
 
 /// The bytes of each record, as the first version wrote them. A test that wants one changed is wrong.
 fn golden<R: Record + PartialEq + Debug>(record: &R, file: &[u8]) {
-    assert_eq!(String::from_utf8_lossy(&record.encode().unwrap()), String::from_utf8_lossy(file));
+    assert_eq!(
+        String::from_utf8_lossy(&record.encode().unwrap()),
+        String::from_utf8_lossy(file)
+    );
     let decoded = R::decode(file).unwrap();
     assert_eq!(&decoded.record, record);
     assert!(decoded.read_only_because.is_empty());
@@ -80,25 +83,43 @@ fn a_torn_record_is_damaged() {
         assert!(VolumeRecord::decode(&good[..len]).is_err(), "{len}");
     }
     assert!(VolumeRecord::decode(&good[..=end]).is_ok());
-    assert_eq!(VolumeRecord::decode(&[0; RECORD_LEN]), Err(FormatError::NotARecord));
+    assert_eq!(
+        VolumeRecord::decode(&[0; RECORD_LEN]),
+        Err(FormatError::NotARecord)
+    );
 }
 
 #[test]
 fn a_later_version_says_what_an_earlier_one_may_do() {
     let mut record = volume();
     record.incompat = vec!["erasure".into()];
-    assert_eq!(VolumeRecord::decode(&record.encode().unwrap()), Err(FormatError::Incompatible(vec!["erasure".into()])));
+    assert_eq!(
+        VolumeRecord::decode(&record.encode().unwrap()),
+        Err(FormatError::Incompatible(vec!["erasure".into()]))
+    );
     let mut record = volume();
     record.ro_compat = vec!["journal".into()];
-    assert_eq!(VolumeRecord::decode(&record.encode().unwrap()).unwrap().read_only_because, ["journal"]);
+    assert_eq!(
+        VolumeRecord::decode(&record.encode().unwrap())
+            .unwrap()
+            .read_only_because,
+        ["journal"]
+    );
 }
 
 #[test]
 fn unknown_fields_and_other_types_are_told_apart() {
     let json = r#"{"id":"x","created_at":"t","created_by":"v","colour":"blue"}"#;
-    let bytes = format!("restblk 1 pool {} {:08x}\n{json}", json.len(), crc32c(json.as_bytes()));
+    let bytes = format!(
+        "restblk 1 pool {} {:08x}\n{json}",
+        json.len(),
+        crc32c(json.as_bytes())
+    );
     assert_eq!(PoolRecord::decode(bytes.as_bytes()).unwrap().record.id, "x");
-    assert!(matches!(VolumeRecord::decode(bytes.as_bytes()), Err(FormatError::WrongType { .. })));
+    assert!(matches!(
+        VolumeRecord::decode(bytes.as_bytes()),
+        Err(FormatError::WrongType { .. })
+    ));
 }
 
 #[test]

@@ -86,7 +86,9 @@ impl TryFrom<u32> for BlockSize {
         match bytes {
             512 => Ok(Self::B512),
             4096 => Ok(Self::B4096),
-            other => Err(format!("a block size of {other} is not offered: choose 512 or 4096")),
+            other => Err(format!(
+                "a block size of {other} is not offered: choose 512 or 4096"
+            )),
         }
     }
 }
@@ -116,6 +118,9 @@ mod tests {
     #[test]
     fn odd_block_sizes_are_refused() {
         assert!(BlockSize::try_from(1024).is_err());
-        assert_eq!(serde_json::from_str::<BlockSize>("4096").unwrap(), BlockSize::B4096);
+        assert_eq!(
+            serde_json::from_str::<BlockSize>("4096").unwrap(),
+            BlockSize::B4096
+        );
     }
 }

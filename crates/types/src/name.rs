@@ -49,12 +49,23 @@ pub enum NameError {
 fn check(what: &'static str, name: &str) -> Result<(), NameError> {
     let first = name.chars().next().ok_or(NameError::Empty { what })?;
     if name.len() > LEN_MAX {
-        return Err(NameError::TooLong { what, name: name.to_owned(), len: name.len() });
+        return Err(NameError::TooLong {
+            what,
+            name: name.to_owned(),
+            len: name.len(),
+        });
     }
     let bad_first = matches!(first, '.' | '-').then_some(first);
-    let bad = bad_first.or_else(|| name.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-')));
+    let bad = bad_first.or_else(|| {
+        name.chars()
+            .find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-'))
+    });
     match bad {
-        Some(at) => Err(NameError::Character { what, name: name.to_owned(), at }),
+        Some(at) => Err(NameError::Character {
+            what,
+            name: name.to_owned(),
+            at,
+        }),
         None => Ok(()),
     }
 }
@@ -134,19 +145,29 @@ impl VolumeRef {
     /// The volume itself, no snapshot.
     #[must_use]
     pub fn new(pool: PoolName, volume: VolumeName) -> Self {
-        Self { pool, volume, snapshot: None }
+        Self {
+            pool,
+            volume,
+            snapshot: None,
+        }
     }
 }
 
 impl FromStr for VolumeRef {
     type Err = NameError;
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let (pool, rest) = text.split_once('/').ok_or_else(|| NameError::NotPoolVolume(text.to_owned()))?;
+        let (pool, rest) = text
+            .split_once('/')
+            .ok_or_else(|| NameError::NotPoolVolume(text.to_owned()))?;
         let (volume, snapshot) = match rest.split_once('@') {
             Some((volume, snapshot)) => (volume, Some(snapshot.parse()?)),
             None => (rest, None),
         };
-        Ok(Self { pool: pool.parse()?, volume: volume.parse()?, snapshot })
+        Ok(Self {
+            pool: pool.parse()?,
+            volume: volume.parse()?,
+            snapshot,
+        })
     }
 }
 
@@ -185,7 +206,19 @@ mod tests {
 
     #[test]
     fn names_that_could_leave_their_folder_are_refused() {
-        for text in ["main", "main/", "/x", "main/a/b", "main/..", "main/.hidden", "main/-rf", "main/a b", "main/ä", "main/a\0", "main/a@"] {
+        for text in [
+            "main",
+            "main/",
+            "/x",
+            "main/a/b",
+            "main/..",
+            "main/.hidden",
+            "main/-rf",
+            "main/a b",
+            "main/ä",
+            "main/a\0",
+            "main/a@",
+        ] {
             assert!(text.parse::<VolumeRef>().is_err(), "{text}");
         }
         assert!("x".repeat(LEN_MAX).parse::<VolumeName>().is_ok());

@@ -31,9 +31,15 @@ impl FromStr for ByteCount {
     fn from_str(text: &str) -> Result<Self, SizeError> {
         let syntax = || SizeError::Syntax(text.to_owned());
         let lower = text.trim().to_ascii_lowercase();
-        let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+        let end = lower
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(lower.len());
         let (number, unit) = (&lower[..end], lower[end..].trim());
-        let unit = unit.strip_suffix("ib").filter(|u| !u.is_empty()).or(unit.strip_suffix('b')).unwrap_or(unit);
+        let unit = unit
+            .strip_suffix("ib")
+            .filter(|u| !u.is_empty())
+            .or(unit.strip_suffix('b'))
+            .unwrap_or(unit);
         let shift = match unit {
             "" => 0,
             u => UNITS.iter().find(|(name, _)| *name == u).ok_or_else(syntax)?.1,
@@ -66,7 +72,11 @@ impl fmt::Display for ByteCount {
             Some((name, shift)) => {
                 let hundredths = (u128::from(self.0) * 100) >> shift;
                 let (whole, rest) = (hundredths / 100, hundredths % 100);
-                let name = if *name == "k" { "K".to_owned() } else { name.to_ascii_uppercase() };
+                let name = if *name == "k" {
+                    "K".to_owned()
+                } else {
+                    name.to_ascii_uppercase()
+                };
                 match rest {
                     0 => format!("{whole} {name}iB"),
                     r if r % 10 == 0 => format!("{whole}.{} {name}iB", r / 10),
@@ -120,9 +130,14 @@ mod tests {
 
     #[test]
     fn sizes_are_shown_in_the_largest_unit() {
-        for (bytes, text) in
-            [(0, "0 B"), (513, "513 B"), (10 << 30, "10 GiB"), (3 << 39, "1.5 TiB"), (1 << 10, "1 KiB"), (1_100_000, "1.04 MiB")]
-        {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (513, "513 B"),
+            (10 << 30, "10 GiB"),
+            (3 << 39, "1.5 TiB"),
+            (1 << 10, "1 KiB"),
+            (1_100_000, "1.04 MiB"),
+        ] {
             assert_eq!(ByteCount(bytes).to_string(), text);
         }
     }

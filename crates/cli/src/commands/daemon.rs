@@ -5,7 +5,6 @@
 
 use crate::failure::{Failure, Result};
 use clap::Args;
-use restblk_types::ErrorKind;
 use std::path::PathBuf;
 
 /// Run the daemon of this host in the foreground
@@ -20,11 +19,13 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn run(&self) -> Result {
-        // The place to call restblk_daemon::run(self.config.as_deref()).
-        let _ = &self.config;
-        Err(Failure::new(
-            ErrorKind::Unsupported,
-            "this build has no daemon in it",
-        ))
+        restblk_daemon::start_logging();
+        restblk_daemon::run(self.config.as_deref()).map_err(|error| {
+            let failure = Failure::new(error.kind, error.message);
+            match error.hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })
     }
 }

@@ -33,7 +33,10 @@ impl Default for Tuning {
         // 32 lanes: as many as the queue depth at which one HTTP server of two cores is saturated (docs/performance.md).
         // 1 MiB: the largest request of every transport's kernel side, and of the smallest CDMI store known
         // (`value_transfer_maxsize` of the scality dialect).
-        Self { lanes: 32, part_len: 1 << 20 }
+        Self {
+            lanes: 32,
+            part_len: 1 << 20,
+        }
     }
 }
 
@@ -53,10 +56,17 @@ pub struct DirectDevice {
 }
 
 impl DirectDevice {
-    /// Opens the volume of this record. Refuses one whose object is shorter than it says: bytes are missing.
-    pub async fn open(repository: &Repository, record: &VolumeRecord, read_only: bool, tuning: Tuning) -> Result<Self, crate::EngineError> {
-        let (store, key) = (Arc::clone(&repository.store), names::data(&record.name));
-        let is = store.head(&key).await?.size;
+    /// Opens the volume of this record, whose bytes go through `store`: the repository's, perhaps with another patience.
+    /// Refuses one whose object is shorter than it says: bytes are missing.
+    pub async fn open(
+        repository: &Repository,
+        store: Arc<dyn Store>,
+        record: &VolumeRecord,
+        read_only: bool,
+        tuning: Tuning,
+    ) -> Result<Self, crate::EngineError> {
+        let key = names::data(&record.name);
+        let is = repository.store.head(&key).await?.size;
         if is < record.size {
             return Err(crate::EngineError::refused(
                 ErrorKind::Corrupt,
@@ -127,14 +137,18 @@ impl DirectDevice {
         let one = |part: restblk_types::Extent| {
             let start = usize::try_from(part.offset() - offset).unwrap_or(usize::MAX);
             let end = usize::try_from(part.end() - offset).unwrap_or(usize::MAX);
-            self.lanes.run(Part::Write { offset: part.offset(), data: data.slice(start..end), durable })
+            self.lanes.run(Part::Write {
+                offset: part.offset(),
+                data: data.slice(start..end),
+                durable,
+            })
         };
         let mut cut = parts(offset, data.len() as u64, self.part_len);
         let answer = match (cut.next(), cut.next()) {
             (Some(only), None) => one(only).await.map(|_| ()),
-            (Some(first), Some(second)) => {
-                try_join_all([first, second].into_iter().chain(cut).map(one)).await.map(|_| ())
-            }
+            (Some(first), Some(second)) => try_join_all([first, second].into_iter().chain(cut).map(one))
+                .await
+                .map(|_| ()),
             _ => Ok(()),
         };
         self.flusher.changed();
@@ -157,7 +171,10 @@ impl DirectDevice {
 }
 
 fn part_len(can: &Capabilities, tuning: Tuning, block_size: BlockSize) -> u64 {
-    let most = can.range_len_max.min(tuning.part_len).max(u64::from(block_size.bytes()));
+    let most = can
+        .range_len_max
+        .min(tuning.part_len)
+        .max(u64::from(block_size.bytes()));
     // The largest power of two that is not above it.
     1 << most.ilog2()
 }
@@ -184,16 +201,27 @@ impl BlockDevice for DirectDevice {
         let (first, second) = (cut.next(), cut.next());
         let Some(first) = first else { return Ok(()) };
         let payloads: Vec<Payload> = if let Some(second) = second {
-            let all = [first, second].into_iter().chain(cut).map(|part| self.lanes.run(Part::Read(part)));
+            let all = [first, second]
+                .into_iter()
+                .chain(cut)
+                .map(|part| self.lanes.run(Part::Read(part)));
             try_join_all(all).await.map_err(|e| self.report(e))?
         } else {
-            vec![self.lanes.run(Part::Read(first)).await.map_err(|e| self.report(e))?]
+            vec![
+                self.lanes
+                    .run(Part::Read(first))
+                    .await
+                    .map_err(|e| self.report(e))?,
+            ]
         };
         let mut rest = buf;
         for payload in payloads {
             let (here, after) = rest.split_at_mut(payload.len().min(rest.len()));
             if !payload.copy_to(here) {
-                return Err(BlockError::new(ErrorKind::Bug, "read: parts do not add up to the request"));
+                return Err(BlockError::new(
+                    ErrorKind::Bug,
+                    "read: parts do not add up to the request",
+                ));
             }
             rest = after;
         }
@@ -202,8 +230,13 @@ impl BlockDevice for DirectDevice {
 
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {
         self.alive()?;
-        self.write_parts(offset, Bytes::copy_from_slice(data), flags.fua).await?;
-        if flags.fua && !self.features.fua { self.flush_now().await } else { Ok(()) }
+        self.write_parts(offset, Bytes::copy_from_slice(data), flags.fua)
+            .await?;
+        if flags.fua && !self.features.fua {
+            self.flush_now().await
+        } else {
+            Ok(())
+        }
     }
 
     async fn flush(&self) -> Result<(), BlockError> {
@@ -214,9 +247,14 @@ impl BlockDevice for DirectDevice {
     async fn discard(&self, offset: u64, len: u64) -> Result<(), BlockError> {
         self.alive()?;
         if !self.features.discard {
-            return Err(BlockError::new(ErrorKind::Unsupported, "discard: the store cannot free a range"));
+            return Err(BlockError::new(
+                ErrorKind::Unsupported,
+                "discard: the store cannot free a range",
+            ));
         }
-        let Some(range) = restblk_types::Extent::new(offset, len) else { return Ok(()) };
+        let Some(range) = restblk_types::Extent::new(offset, len) else {
+            return Ok(());
+        };
         let answer = self.store.punch(&self.key, range).await;
         self.flusher.changed();
         answer.map_err(|e| self.report(e))?;
@@ -231,7 +269,12 @@ impl BlockDevice for DirectDevice {
             // A few parts at a time: a request may cover the whole volume.
             let window = self.part_len.saturating_mul(8);
             for stretch in parts(offset, len, window) {
-                let zeros = parts(stretch.offset(), stretch.len(), self.part_len.min(ZEROS.len() as u64)).map(|part| {
+                let zeros = parts(
+                    stretch.offset(),
+                    stretch.len(),
+                    self.part_len.min(ZEROS.len() as u64),
+                )
+                .map(|part| {
                     let len = usize::try_from(part.len()).unwrap_or(ZEROS.len());
                     self.write_parts(part.offset(), Bytes::from_static(&ZEROS[..len]), false)
                 });

@@ -26,7 +26,10 @@ impl Flusher {
     }
 
     /// Makes everything counted by now durable by `flush`, or finds that somebody's flush did.
-    pub(crate) async fn flush<F: Future<Output = Result<(), StoreError>>>(&self, flush: impl FnOnce() -> F) -> Result<(), StoreError> {
+    pub(crate) async fn flush<F: Future<Output = Result<(), StoreError>>>(
+        &self,
+        flush: impl FnOnce() -> F,
+    ) -> Result<(), StoreError> {
         let wanted = self.written.load(Ordering::SeqCst);
         let mut flushed = self.flushed.lock().await;
         if *flushed >= wanted {
@@ -48,12 +51,19 @@ mod tests {
     #[tokio::test]
     async fn nothing_written_needs_no_flush() {
         let flusher = Flusher::default();
-        flusher.flush(|| async { panic!("asked the store") }).await.unwrap();
+        flusher
+            .flush(|| async { panic!("asked the store") })
+            .await
+            .unwrap();
     }
 
     #[tokio::test]
     async fn those_who_arrive_during_a_flush_share_the_next_one() {
-        let (flusher, asked, go) = (Arc::new(Flusher::default()), Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let (flusher, asked, go) = (
+            Arc::new(Flusher::default()),
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(Notify::new()),
+        );
         let spawn = |n: usize| {
             let (flusher, asked, go) = (flusher.clone(), asked.clone(), go.clone());
             flusher.changed();
@@ -88,7 +98,14 @@ mod tests {
     async fn a_failed_flush_covers_nothing() {
         let flusher = Flusher::default();
         flusher.changed();
-        let broken = || async { Err(StoreError::new(restblk_types::ErrorKind::NoSpace, "flush", "x", "full")) };
+        let broken = || async {
+            Err(StoreError::new(
+                restblk_types::ErrorKind::NoSpace,
+                "flush",
+                "x",
+                "full",
+            ))
+        };
         assert!(flusher.flush(broken).await.is_err());
         let asked = AtomicUsize::new(0);
         let good = || async {

@@ -67,7 +67,10 @@ pub(crate) struct Lanes {
 
 impl std::fmt::Debug for Lanes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lanes").field("key", &self.key).field("lanes_max", &self.lanes_max).finish_non_exhaustive()
+        f.debug_struct("Lanes")
+            .field("key", &self.key)
+            .field("lanes_max", &self.lanes_max)
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,7 +78,14 @@ impl Lanes {
     /// Must be called within a tokio runtime, which merged requests then run on.
     pub(crate) fn new(store: Arc<dyn Store>, key: Key, lanes_max: usize, merged_len_max: u64) -> Arc<Self> {
         let runtime = Handle::current();
-        Arc::new(Self { store, key, lanes_max, merged_len_max, runtime, state: Mutex::default() })
+        Arc::new(Self {
+            store,
+            key,
+            lanes_max,
+            merged_len_max,
+            runtime,
+            state: Mutex::default(),
+        })
     }
 
     /// Does one part; a read's bytes come back.
@@ -87,7 +97,10 @@ impl Lanes {
                 None
             } else {
                 let (answer, wait) = oneshot::channel();
-                state.waiting.push_back(Waiting { part: part.clone(), answer });
+                state.waiting.push_back(Waiting {
+                    part: part.clone(),
+                    answer,
+                });
                 Some(wait)
             }
         };
@@ -97,7 +110,12 @@ impl Lanes {
                 self.send(part).await
             }
             Some(wait) => wait.await.unwrap_or_else(|_| {
-                Err(StoreError::new(ErrorKind::Bug, "serve", &self.key, "a merged request ended without an answer"))
+                Err(StoreError::new(
+                    ErrorKind::Bug,
+                    "serve",
+                    &self.key,
+                    "a merged request ended without an answer",
+                ))
             }),
         }
     }
@@ -112,9 +130,15 @@ impl Lanes {
                 let reason = format!("{} of {} bytes came", fetched.payload.len(), extent.len());
                 Err(StoreError::new(ErrorKind::Corrupt, "read", &self.key, reason).at(self.store.location()))
             }
-            Part::Write { offset, data, durable } => {
-                self.store.write_at(&self.key, offset, data, durable).await.map(|()| Payload::default())
-            }
+            Part::Write {
+                offset,
+                data,
+                durable,
+            } => self
+                .store
+                .write_at(&self.key, offset, data, durable)
+                .await
+                .map(|()| Payload::default()),
         }
     }
 
@@ -134,7 +158,9 @@ impl Lanes {
                 let (offset, len) = w.part.extent();
                 len <= room && (offset == end || offset + len == start) && w.part.mixes_with(&batch[0].part)
             });
-            let Some(found) = neighbour.and_then(|at| state.waiting.remove(at)) else { return Some(batch) };
+            let Some(found) = neighbour.and_then(|at| state.waiting.remove(at)) else {
+                return Some(batch);
+            };
             let (offset, len) = found.part.extent();
             if offset == end {
                 end += len;
@@ -168,12 +194,16 @@ impl Lanes {
         let len: u64 = batch.iter().map(|w| w.part.extent().1).sum();
         match &batch[0].part {
             Part::Read(_) => {
-                let Some(extent) = Extent::new(start, len) else { return };
+                let Some(extent) = Extent::new(start, len) else {
+                    return;
+                };
                 match self.send(Part::Read(extent)).await {
                     Ok(payload) => {
                         let mut bytes = payload.into_bytes();
                         for one in batch {
-                            let len = usize::try_from(one.part.extent().1).unwrap_or(usize::MAX).min(bytes.len());
+                            let len = usize::try_from(one.part.extent().1)
+                                .unwrap_or(usize::MAX)
+                                .min(bytes.len());
                             let _ = one.answer.send(Ok(Payload::from(bytes.split_to(len))));
                         }
                     }
@@ -188,7 +218,13 @@ impl Lanes {
                         joined.extend_from_slice(data);
                     }
                 }
-                let answer = self.send(Part::Write { offset: start, data: joined.freeze(), durable }).await;
+                let answer = self
+                    .send(Part::Write {
+                        offset: start,
+                        data: joined.freeze(),
+                        durable,
+                    })
+                    .await;
                 answer_all(batch, &answer);
             }
         }

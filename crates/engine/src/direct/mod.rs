@@ -16,3 +16,6 @@ mod lanes;
 mod split;
 
 pub use device::{DirectDevice, Tuning};
+
+#[cfg(test)]
+mod failure_tests;

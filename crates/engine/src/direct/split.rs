@@ -23,7 +23,9 @@ mod tests {
     use super::*;
 
     fn cut(offset: u64, len: u64, part_len: u64) -> Vec<(u64, u64)> {
-        parts(offset, len, part_len).map(|e| (e.offset(), e.len())).collect()
+        parts(offset, len, part_len)
+            .map(|e| (e.offset(), e.len()))
+            .collect()
     }
 
     #[test]

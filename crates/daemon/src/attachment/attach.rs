@@ -1,0 +1,118 @@
+//! Attach: from a request to a device, or to nothing left behind.
+
+use super::{
+    Attachments,
+    names::Names,
+    slot::{Served, Slot},
+};
+use crate::{clock, error::Result, state::Remembered};
+use restblk_api::{AttachRequest, Attachment, ErrorBody};
+use restblk_engine::Takeover;
+use restblk_types::{AttachmentId, ErrorKind, VolumeId};
+use std::sync::Arc;
+
+impl Attachments {
+    /// Attaches a volume; what was done before an error is undone.
+    pub(crate) async fn attach(self: &Arc<Self>, request: AttachRequest) -> Result<Attachment> {
+        if request.volume.snapshot.is_some() {
+            let message = format!(
+                "attach {}: volumes of the direct layout have no snapshots of their own",
+                request.volume
+            );
+            return Err(ErrorBody::new(ErrorKind::Unsupported, message));
+        }
+        if let Some(alias) = &request.alias {
+            Names::check_alias(alias)?;
+        }
+        let remembered = Remembered {
+            volume: request.volume.clone(),
+            volume_id: VolumeId::from_bytes([0; 16]),
+            id: AttachmentId::random(),
+            transport: request.transport.as_str().to_owned(),
+            device: None,
+            boot_id: self.context.boot_id.clone(),
+            persist: request.persist,
+            read_only: request.read_only,
+            queues: request.queues,
+            alias: request.alias.clone(),
+            since: clock::now(),
+        };
+        let slot = self.reserve(remembered)?;
+        let _operation = slot.operation.lock().await;
+        let takeover = if request.force {
+            Takeover::Forced
+        } else {
+            Takeover::Refused
+        };
+        match self.attach_in(&slot, takeover).await {
+            Ok(()) => Ok(slot.describe(&self.names).await),
+            Err(e) => {
+                self.undo(&slot);
+                Err(e)
+            }
+        }
+    }
+
+    async fn attach_in(self: &Arc<Self>, slot: &Arc<Slot>, takeover: Takeover) -> Result<()> {
+        let remembered = slot.remembered();
+        // An unknown pool, volume or transport is found before anything is written.
+        let pool = self.context.pools.open(&remembered.volume.pool)?;
+        let info = pool
+            .repository
+            .volume(&remembered.volume.volume)
+            .await
+            .map_err(crate::error::engine)?;
+        let remembered = slot.remember(|r| r.volume_id = info.record.id);
+        self.context.state.remember(&remembered)?;
+        let opened = self.open_volume(&remembered, takeover).await?;
+        let live = match self.serve(&remembered, opened, None).await {
+            Ok(live) => live,
+            Err((lease, e)) => {
+                self.let_go(&lease).await;
+                return Err(e);
+            }
+        };
+        let served = live.served.clone();
+        slot.activate(live);
+        if let Err(e) = self.settle(slot, &served) {
+            let live = slot.deactivate(&e.message);
+            if let Some(live) = live {
+                self.end(slot, &live).await;
+                self.let_go(&live.lease).await;
+            }
+            return Err(e);
+        }
+        Ok(())
+    }
+
+    /// Remembers the device, gives it its names, and watches over it.
+    pub(super) fn settle(self: &Arc<Self>, slot: &Arc<Slot>, served: &Served) -> Result<()> {
+        if let Served::Device(device) = served {
+            let recovery = device.recovery();
+            let boot = self.context.boot_id.clone();
+            let remembered = slot.remember(|r| {
+                r.device = Some(recovery);
+                r.boot_id = boot;
+            });
+            self.context.state.remember(&remembered)?;
+            self.names
+                .create(slot.volume(), remembered.alias.as_deref(), device.path())?;
+            tracing::info!(volume = %slot.volume(), device = %device.path().display(), resumed = device.resumed(), "attached");
+        } else {
+            tracing::info!(volume = %slot.volume(), "exported");
+        }
+        self.watch(slot);
+        Ok(())
+    }
+
+    /// Forgets an attachment that did not come to be.
+    fn undo(&self, slot: &Arc<Slot>) {
+        let remembered = slot.remembered();
+        self.names.remove(slot.volume(), remembered.alias.as_deref());
+        self.clear_run_dir(&remembered);
+        if let Err(e) = self.context.state.forget_attachment(slot.volume()) {
+            tracing::warn!(volume = %slot.volume(), error = e.message, "a failed attach is still remembered");
+        }
+        self.vacate(slot);
+    }
+}

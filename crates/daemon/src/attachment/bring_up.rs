@@ -1,0 +1,231 @@
+//! From a remembered attachment to a live one: what attach and recover have in common.
+
+use super::{
+    Attachments,
+    slot::{Live, Served},
+};
+use crate::{
+    clock, error,
+    error::Result,
+    metered::Metered,
+    state::{Remembered, make_private},
+};
+use restblk_api::{ErrorBody, TransportChoice};
+use restblk_block::{BlockDevice, Checked};
+use restblk_device::{AttachSpec, Attached, Recovery};
+use restblk_engine::{
+    Claim, Lease, Takeover,
+    direct::{DirectDevice, Tuning},
+};
+use restblk_store::{Mirrored, Store};
+use restblk_types::ErrorKind;
+use std::sync::Arc;
+
+/// A volume that is ours and open, and not yet a device.
+pub(super) struct Opened {
+    pub(super) lease: Lease,
+    volume: Arc<DirectDevice>,
+    device: Arc<dyn BlockDevice>,
+}
+
+impl Attachments {
+    /// Takes the lease and opens the volume. On error no lease that was taken *here* stays.
+    pub(super) async fn open_volume(&self, remembered: &Remembered, takeover: Takeover) -> Result<Opened> {
+        let pool = self.context.pools.open(&remembered.volume.pool)?;
+        let claim = Claim {
+            id: remembered.id,
+            host: self.context.state.host(),
+            hostname: self.context.hostname.clone(),
+            boot_id: self.context.boot_id.clone(),
+            pid: std::process::id(),
+            since: clock::now(),
+        };
+        let name = &remembered.volume.volume;
+        let (lease, record, unknown) = pool.repository.take(name, claim, takeover).await.map_err(|e| {
+            let held = e.kind() == ErrorKind::Busy;
+            let body = error::engine(e);
+            if held {
+                body.hint("detach it there; if that host is dead for certain: attach --force. Two hosts writing at once destroy what is on the volume")
+            } else {
+                body
+            }
+        })?;
+        let opened = async {
+            if !unknown.is_empty() && !remembered.read_only {
+                let features = unknown.join(", ");
+                let message = format!(
+                    "attach {}: it has features that this version can only read: {features}",
+                    remembered.volume
+                );
+                return Err(ErrorBody::new(ErrorKind::Unsupported, message)
+                    .hint("attach it with --read-only, or use a newer restblk"));
+            }
+            let store: Arc<dyn Store> = Arc::<Mirrored>::clone(&pool.data);
+            DirectDevice::open(
+                &pool.repository,
+                store,
+                &record,
+                remembered.read_only,
+                Tuning::default(),
+            )
+            .await
+            .map_err(error::engine)
+        };
+        match opened.await {
+            Ok(volume) => {
+                let volume = Arc::new(volume);
+                let metrics = self.context.metrics.volume(&remembered.volume);
+                let device = Arc::new(Checked(Metered::new(Arc::clone(&volume), metrics)));
+                Ok(Opened {
+                    lease,
+                    volume,
+                    device,
+                })
+            }
+            Err(e) => {
+                if !matches!(takeover, Takeover::Own(_)) {
+                    self.let_go(&lease).await;
+                }
+                Err(e)
+            }
+        }
+    }
+
+    /// Lets a lease go; where the store does not answer it stays, and says so.
+    pub(super) async fn let_go(&self, lease: &Lease) {
+        if let Err(error) = lease.release().await {
+            tracing::warn!(
+                volume = %lease.record().volume, %error,
+                "the volume's attachment record stays on the store: the next attach of this host needs --force"
+            );
+        }
+    }
+
+    /// Makes the volume a device, or takes over the one that an earlier daemon left.
+    pub(super) async fn serve(
+        &self,
+        remembered: &Remembered,
+        opened: Opened,
+        left: Option<Recovery>,
+    ) -> std::result::Result<Live, (Lease, ErrorBody)> {
+        let Opened {
+            lease,
+            volume,
+            device,
+        } = opened;
+        let served = self.make_device(remembered, device, left).await;
+        match served {
+            Ok((served, limits)) => Ok(Live {
+                volume,
+                lease,
+                served,
+                limits,
+                keeper: None,
+            }),
+            Err(e) => Err((lease, e)),
+        }
+    }
+
+    async fn make_device(
+        &self,
+        remembered: &Remembered,
+        device: Arc<dyn BlockDevice>,
+        left: Option<Recovery>,
+    ) -> Result<(Served, Vec<String>)> {
+        let label = remembered.volume.to_string();
+        let choice: TransportChoice = remembered
+            .transport
+            .parse()
+            .map_err(|e| ErrorBody::new(ErrorKind::Invalid, e))?;
+        if choice == TransportChoice::NbdExport {
+            let added = self.context.exports.add(&label, "restblk volume", device);
+            added.map_err(|e| ErrorBody::new(e.kind(), e.to_string()))?;
+            let uris = self
+                .context
+                .nbd_uris
+                .iter()
+                .map(|uri| export_uri(uri, &label))
+                .collect();
+            return Ok((Served::Export(label, uris), Vec::new()));
+        }
+        let run_dir = self.run_dir(remembered);
+        make_private(&run_dir)?;
+        let spec = AttachSpec {
+            label,
+            device,
+            queues: remembered.queues,
+            queue_depth: 0,
+            run_dir,
+        };
+        let (attached, limits): (Box<dyn Attached>, _) = match left {
+            Some(left) => {
+                let transport = self.context.transports.get(left.kind())?;
+                let limits = transport.probe().await.limits;
+                (
+                    transport.recover(spec, left).await.map_err(error::device)?,
+                    limits,
+                )
+            }
+            None => {
+                let (transport, found) = self.context.transports.choose(choice).await?;
+                (transport.attach(spec).await.map_err(error::device)?, found.limits)
+            }
+        };
+        Ok((Served::Device(Arc::from(attached)), limits))
+    }
+
+    fn run_dir(&self, remembered: &Remembered) -> std::path::PathBuf {
+        self.context
+            .run_dir
+            .join("attachments")
+            .join(remembered.id.to_string())
+    }
+
+    /// Removes the folder of an attachment that is over.
+    pub(super) fn clear_run_dir(&self, remembered: &Remembered) {
+        let dir = self.run_dir(remembered);
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(folder = %dir.display(), %error, "a folder stays");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// An NBD URI names its export in the path, before the query that holds a Unix socket.
+fn export_uri(server: &str, export: &str) -> String {
+    let export = export.replace('/', "%2F");
+    match server.split_once('?') {
+        Some((base, query)) => {
+            // `nbd+unix:///?socket=…`: no host, so the slashes before the path are not to be trimmed.
+            let base = base
+                .strip_suffix('/')
+                .filter(|b| !b.ends_with(":/"))
+                .unwrap_or(base);
+            format!("{base}/{export}?{query}")
+        }
+        None => format!("{}/{export}", server.trim_end_matches('/')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::export_uri;
+
+    #[test]
+    fn clients_get_a_uri_they_can_use() {
+        assert_eq!(
+            export_uri("nbd://127.0.0.1:10809", "main/a"),
+            "nbd://127.0.0.1:10809/main%2Fa"
+        );
+        assert_eq!(
+            export_uri("nbd+unix://?socket=/run/x.sock", "main/a"),
+            "nbd+unix:///main%2Fa?socket=/run/x.sock"
+        );
+        assert_eq!(
+            export_uri("nbd+unix:///?socket=/run/x.sock", "main/a"),
+            "nbd+unix:///main%2Fa?socket=/run/x.sock"
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! Detach, and the hand-over of all devices to the next daemon.
+
+use super::{
+    Attachments, not_attached,
+    slot::{Live, Served, Slot, holders},
+};
+use crate::{error, error::Result};
+use restblk_api::{ErrorBody, Holder};
+use restblk_types::{ErrorKind, VolumeRef};
+use std::sync::Arc;
+
+impl Attachments {
+    /// Detaches a volume; `Busy`, with who uses it, while it is in use and `force` was not asked for.
+    pub(crate) async fn detach(&self, volume: &VolumeRef, force: bool) -> Result<()> {
+        let slot = self.slot(volume).ok_or_else(|| not_attached(volume))?;
+        let _operation = slot.operation.lock().await;
+        if self.slot(volume).is_none_or(|now| !Arc::ptr_eq(&now, &slot)) {
+            return Err(not_attached(volume));
+        }
+        self.refuse_in_use(&slot, force).await?;
+        let remembered = slot.remembered();
+        self.names.remove(volume, remembered.alias.as_deref());
+        if let Some(served) = slot.served() {
+            if let Err(e) = self.stop(&served).await {
+                if let Served::Device(device) = &served {
+                    // The device is still there, and so is its name.
+                    let _ = self
+                        .names
+                        .create(volume, remembered.alias.as_deref(), device.path());
+                }
+                return Err(e);
+            }
+        } else if let Some(left) = remembered
+            .device
+            .clone()
+            .filter(|_| remembered.boot_id == self.context.boot_id)
+        {
+            // Never recovered in this life: what the earlier daemon left is cleared away.
+            self.context
+                .transports
+                .get(left.kind())?
+                .clean(left)
+                .await
+                .map_err(error::device)?;
+        }
+        match slot.deactivate("detached") {
+            Some(live) => {
+                if let Some(keeper) = &live.keeper {
+                    keeper.abort();
+                }
+                self.let_go(&live.lease).await;
+            }
+            None => self.let_go_unopened(&slot).await,
+        }
+        self.context.state.forget_attachment(volume)?;
+        self.clear_run_dir(&remembered);
+        self.vacate(&slot);
+        tracing::info!(%volume, "detached");
+        Ok(())
+    }
+
+    async fn refuse_in_use(&self, slot: &Slot, force: bool) -> Result<()> {
+        let users: Vec<Holder> = match slot.served() {
+            Some(Served::Device(device)) => holders(device.path().to_owned()).await,
+            Some(Served::Export(name, _)) => {
+                let open = self
+                    .context
+                    .exports
+                    .list()
+                    .iter()
+                    .find(|e| e.name == name)
+                    .map_or(0, |e| e.connections);
+                let one = Holder {
+                    kind: "client".into(),
+                    description: format!("open by {open} NBD connection(s)"),
+                };
+                (open > 0).then_some(one).into_iter().collect()
+            }
+            None => Vec::new(),
+        };
+        if users.is_empty() || force {
+            return Ok(());
+        }
+        let who: Vec<_> = users.iter().map(|u| u.description.as_str()).collect();
+        Err(ErrorBody::new(
+            ErrorKind::Busy,
+            format!("detach {}: it is {}", slot.volume(), who.join(", ")),
+        )
+        .hint("unmount or close it first; --force detaches all the same, and its users get I/O errors"))
+    }
+
+    async fn stop(&self, served: &Served) -> Result<()> {
+        match served {
+            Served::Device(device) => device.detach().await.map_err(error::device),
+            Served::Export(name, _) => self
+                .context
+                .exports
+                .remove(name)
+                .await
+                .map_err(|e| ErrorBody::new(e.kind(), e.to_string())),
+        }
+    }
+
+    /// Ends the serving of an attachment that failed half-way.
+    pub(super) async fn end(&self, slot: &Slot, live: &Live) {
+        if let Err(e) = self.stop(&live.served).await {
+            tracing::error!(volume = %slot.volume(), error = e.message, "a device of a failed attach stays");
+        }
+    }
+
+    /// Lets the lease go of an attachment whose volume was never opened in this daemon's life.
+    async fn let_go_unopened(&self, slot: &Slot) {
+        let remembered = slot.remembered();
+        let done = match self.context.pools.open(&remembered.volume.pool) {
+            Ok(pool) => pool
+                .repository
+                .release(&remembered.volume.volume, remembered.id)
+                .await
+                .map_err(error::engine),
+            Err(e) => Err(e),
+        };
+        if let Err(e) = done {
+            tracing::warn!(
+                volume = %slot.volume(), error = e.message,
+                "the volume's attachment record stays on the store: the next attach needs --force"
+            );
+        }
+    }
+
+    /// Leaves every device to the next daemon, as far as its transport can. For the daemon's end.
+    pub(crate) async fn hand_over(&self) {
+        let slots: Vec<_> = self.slots().values().cloned().collect();
+        for slot in slots {
+            let _operation = slot.operation.lock().await;
+            match slot.served() {
+                Some(Served::Device(device)) => match device.hand_over().await {
+                    Ok(recovery) => {
+                        let remembered = slot.remember(|r| r.device = Some(recovery));
+                        if let Err(e) = self.context.state.remember(&remembered) {
+                            tracing::error!(volume = %slot.volume(), error = e.message, "the next daemon may not find the device");
+                        }
+                        tracing::info!(volume = %slot.volume(), "left to the next daemon");
+                    }
+                    Err(error) => {
+                        tracing::error!(volume = %slot.volume(), %error, "the device could not be left to the next daemon")
+                    }
+                },
+                Some(Served::Export(name, _)) => {
+                    let _ = self.context.exports.remove(&name).await;
+                }
+                None => {}
+            }
+            if let Some(keeper) = slot.with_live(|live| live.keeper.clone()).flatten() {
+                keeper.abort();
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Volumes attached to this host: the registry, and what all steps share.
+//!
+//! ```text
+//! attach   remember → take the lease → open the volume → make the device → remember the device → link
+//! recover  (remembered) → take the lease again → open → take the device over → link
+//! detach   nobody uses it → unlink → remove the device → let the lease go → forget
+//! ```
+//! What is remembered on disk before a step is what a crash in it needs to be undone or gone on with. One operation at a
+//! time on an attachment; different ones do not wait for each other.
+
+mod attach;
+mod bring_up;
+mod detach;
+mod keeper;
+mod names;
+mod recover;
+mod slot;
+
+use crate::{
+    error::Result,
+    metrics::Registry,
+    pools::Pools,
+    state::{Remembered, StateDir},
+    transports::Transports,
+};
+use names::Names;
+use restblk_api::{Attachment, ErrorBody};
+use restblk_nbd::Exports;
+use restblk_types::{ErrorKind, PoolName, VolumeRef};
+use slot::Slot;
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// What attachments need from the daemon.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) state: Arc<StateDir>,
+    pub(crate) pools: Arc<Pools>,
+    pub(crate) transports: Arc<Transports>,
+    pub(crate) exports: Arc<Exports>,
+    /// Where NBD clients connect.
+    pub(crate) nbd_uris: Vec<String>,
+    pub(crate) metrics: Arc<Registry>,
+    pub(crate) hostname: String,
+    pub(crate) boot_id: String,
+    pub(crate) run_dir: PathBuf,
+    pub(crate) dev_dir: PathBuf,
+    pub(crate) lease_check: Duration,
+}
+
+/// All attachments of this host.
+#[derive(Debug)]
+pub(crate) struct Attachments {
+    context: Context,
+    names: Names,
+    slots: Mutex<BTreeMap<VolumeRef, Arc<Slot>>>,
+}
+
+impl Attachments {
+    pub(crate) fn new(context: Context) -> Arc<Self> {
+        let names = Names::new(&context.dev_dir, &context.run_dir);
+        Arc::new(Self {
+            context,
+            names,
+            slots: Mutex::default(),
+        })
+    }
+
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<VolumeRef, Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slot(&self, volume: &VolumeRef) -> Option<Arc<Slot>> {
+        self.slots().get(volume).cloned()
+    }
+
+    /// A new place for the attachment; `Exists` where the volume is attached already, or its alias taken.
+    fn reserve(&self, remembered: Remembered) -> Result<Arc<Slot>> {
+        let mut slots = self.slots();
+        if let Some(slot) = slots.get(&remembered.volume) {
+            let at = slot
+                .device_path()
+                .map_or_else(String::new, |path| format!(" at {}", path.display()));
+            return Err(ErrorBody::new(
+                ErrorKind::Exists,
+                format!("attach {}: it is attached already{at}", remembered.volume),
+            ));
+        }
+        if let Some(alias) = &remembered.alias
+            && let Some(other) = slots
+                .values()
+                .find(|s| s.remembered().alias.as_ref() == Some(alias))
+        {
+            let message = format!(
+                "attach {}: {} has the name {alias} already",
+                remembered.volume,
+                other.volume()
+            );
+            return Err(ErrorBody::new(ErrorKind::Exists, message));
+        }
+        let slot = Arc::new(Slot::new(remembered));
+        slots.insert(slot.volume().clone(), Arc::clone(&slot));
+        Ok(slot)
+    }
+
+    fn vacate(&self, slot: &Arc<Slot>) {
+        let mut slots = self.slots();
+        if slots.get(slot.volume()).is_some_and(|now| Arc::ptr_eq(now, slot)) {
+            slots.remove(slot.volume());
+        }
+    }
+
+    /// One attachment as the API tells it, with who uses it.
+    pub(crate) async fn get(&self, volume: &VolumeRef) -> Result<Attachment> {
+        match self.slot(volume) {
+            Some(slot) => Ok(slot.describe(&self.names).await),
+            None => Err(not_attached(volume)),
+        }
+    }
+
+    /// All attachments.
+    pub(crate) async fn list(&self) -> Vec<Attachment> {
+        let slots: Vec<_> = self.slots().values().cloned().collect();
+        let mut all = Vec::with_capacity(slots.len());
+        for slot in slots {
+            all.push(slot.describe(&self.names).await);
+        }
+        all
+    }
+
+    /// The attachments of a pool.
+    pub(crate) fn of_pool(&self, pool: &PoolName) -> Vec<VolumeRef> {
+        self.slots()
+            .keys()
+            .filter(|volume| volume.pool == *pool)
+            .cloned()
+            .collect()
+    }
+
+    /// A volume has a new size: its device, where there is one, is told.
+    pub(crate) fn grown(&self, volume: &VolumeRef, size: u64) {
+        if let Some(slot) = self.slot(volume) {
+            slot.grown(size);
+        }
+    }
+}
+
+fn not_attached(volume: &VolumeRef) -> ErrorBody {
+    ErrorBody::new(
+        ErrorKind::NotFound,
+        format!("find the attachment of {volume}: it is not attached to this host"),
+    )
+    .hint("restblk devices lists what is")
+}

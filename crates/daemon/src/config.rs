@@ -1,0 +1,266 @@
+//! The daemon's configuration file, /etc/restblk/restblk.toml. Everything has a default; an unknown word is an error.
+//!
+//! Pools may stand here or be made with `restblk pool create`, which keeps them in the state folder; a name that
+//! stands in both is this file's.
+
+use restblk_api::{ErrorBody, OutagePolicy, PoolSpec};
+use restblk_types::{ErrorKind, PoolName};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// Where the file is, unless told otherwise.
+pub const DEFAULT_PATH: &str = "/etc/restblk/restblk.toml";
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What outlives a reboot: the host's id, pools, attachments. Default /var/lib/restblk.
+    pub state_dir: PathBuf,
+    /// What does not: sockets, mount points. Default /run/restblk.
+    pub run_dir: PathBuf,
+    /// Where the devices' stable names appear. Default /dev/restblk.
+    pub dev_dir: PathBuf,
+    /// The control API.
+    pub api: Api,
+    /// The tree of control files.
+    pub control: Control,
+    /// The NBD server of exported volumes.
+    pub nbd: Nbd,
+    /// Prometheus over TCP.
+    pub metrics: Metrics,
+    /// Seconds between two looks whether an attached volume is still ours. Default 10.
+    pub lease_check_s: u32,
+    /// Pools.
+    pub pool: BTreeMap<PoolName, PoolTable>,
+}
+
+/// The control API's socket.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    /// Default RUN_DIR/api.sock.
+    pub socket: Option<PathBuf>,
+    /// Its mode, in octal as text. Default "0600"; whoever may connect is as good as root over all volumes.
+    pub mode: String,
+    /// The group that owns it. Default: root's.
+    pub group: Option<String>,
+}
+
+/// The tree of control files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Control {
+    /// Default true.
+    pub enabled: bool,
+    /// Default RUN_DIR/control.
+    pub mountpoint: Option<PathBuf>,
+    /// The pool that the files at the top speak of. Default "default".
+    pub default_pool: PoolName,
+}
+
+/// The NBD server for exported volumes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Nbd {
+    /// The Unix socket, mode 0600. Default RUN_DIR/nbd.sock.
+    pub socket: Option<PathBuf>,
+    /// TCP addresses. Default none.
+    pub listen: Vec<SocketAddr>,
+    /// PEM file of the server's certificate chain, for TLS on the TCP addresses.
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of its key.
+    pub tls_key: Option<PathBuf>,
+    /// PEM file of the authorities whose clients are let in.
+    pub tls_client_ca: Option<PathBuf>,
+}
+
+/// Prometheus over TCP; the API's socket always has /metrics.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// An address such as 127.0.0.1:9464. Default none.
+    pub listen: Option<SocketAddr>,
+}
+
+/// A pool: `PoolSpec` without the name, which is the table's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PoolTable {
+    store: String,
+    #[serde(default)]
+    urls: Vec<String>,
+    dialect: Option<String>,
+    user: Option<String>,
+    password_file: Option<String>,
+    ca_file: Option<String>,
+    cert_file: Option<String>,
+    key_file: Option<String>,
+    request_timeout_s: Option<u32>,
+    connections_max: Option<u32>,
+    #[serde(default)]
+    on_outage: OutagePolicy,
+    #[serde(default)]
+    single_host: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state_dir: "/var/lib/restblk".into(),
+            run_dir: "/run/restblk".into(),
+            dev_dir: "/dev/restblk".into(),
+            api: Api::default(),
+            control: Control::default(),
+            nbd: Nbd::default(),
+            metrics: Metrics::default(),
+            lease_check_s: 10,
+            pool: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            socket: None,
+            mode: "0600".into(),
+            group: None,
+        }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        #[expect(clippy::expect_used, reason = "a literal within the alphabet of names")]
+        let default_pool = "default".parse().expect("a valid name");
+        Self {
+            enabled: true,
+            mountpoint: None,
+            default_pool,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file; without a path the default one, which may be absent.
+    pub fn read(path: Option<&Path>) -> Result<Self, ErrorBody> {
+        let (path, required) = (path.unwrap_or(Path::new(DEFAULT_PATH)), path.is_some());
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !required => String::new(),
+            Err(e) => {
+                return Err(ErrorBody::new(
+                    ErrorKind::Invalid,
+                    format!("read {}: {e}", path.display()),
+                ));
+            }
+        };
+        let config: Self = toml::from_str(&text)
+            .map_err(|e| ErrorBody::new(ErrorKind::Invalid, format!("read {}: {e}", path.display())))?;
+        config.api.mode_bits()?;
+        Ok(config)
+    }
+
+    /// The API's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.api
+            .socket
+            .clone()
+            .unwrap_or_else(|| self.run_dir.join("api.sock"))
+    }
+
+    /// Where the control files appear.
+    #[must_use]
+    pub fn control_mountpoint(&self) -> PathBuf {
+        self.control
+            .mountpoint
+            .clone()
+            .unwrap_or_else(|| self.run_dir.join("control"))
+    }
+
+    /// The NBD server's Unix socket.
+    #[must_use]
+    pub fn nbd_socket(&self) -> PathBuf {
+        self.nbd
+            .socket
+            .clone()
+            .unwrap_or_else(|| self.run_dir.join("nbd.sock"))
+    }
+
+    /// The pools of the file.
+    pub fn pools(&self) -> impl Iterator<Item = PoolSpec> {
+        self.pool.iter().map(|(name, table)| table.spec(name))
+    }
+}
+
+impl Api {
+    /// The socket's mode.
+    pub fn mode_bits(&self) -> Result<u32, ErrorBody> {
+        u32::from_str_radix(&self.mode, 8)
+            .ok()
+            .filter(|mode| *mode <= 0o777)
+            .ok_or_else(|| {
+                ErrorBody::new(
+                    ErrorKind::Invalid,
+                    format!(
+                        "take api.mode = {:?}: write it in octal, such as \"0660\"",
+                        self.mode
+                    ),
+                )
+            })
+    }
+}
+
+impl PoolTable {
+    fn spec(&self, name: &PoolName) -> PoolSpec {
+        let t = self.clone();
+        PoolSpec {
+            name: name.clone(),
+            store: t.store,
+            urls: t.urls,
+            dialect: t.dialect,
+            user: t.user,
+            password_file: t.password_file,
+            ca_file: t.ca_file,
+            cert_file: t.cert_file,
+            key_file: t.key_file,
+            request_timeout_s: t.request_timeout_s,
+            connections_max: t.connections_max,
+            on_outage: t.on_outage,
+            single_host: t.single_host,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_a_whole_configuration() {
+        let config: Config = toml::from_str("").unwrap();
+        assert_eq!(config.socket(), Path::new("/run/restblk/api.sock"));
+        assert_eq!(config.api.mode_bits().unwrap(), 0o600);
+    }
+
+    #[test]
+    fn the_example_that_is_shipped_is_read() {
+        let config: Config = toml::from_str(include_str!("../../../packaging/restblk.toml")).unwrap();
+        let pool = config.pools().next().unwrap();
+        assert_eq!((pool.name.as_str(), pool.store.as_str()), ("main", "cdmi"));
+    }
+
+    #[test]
+    fn a_misspelt_word_is_an_error_that_names_it() {
+        let error = toml::from_str::<Config>("[api]\nsoket = \"x\"").unwrap_err();
+        assert!(error.to_string().contains("soket"));
+        let config: Config = toml::from_str("[api]\nmode = \"rw\"").unwrap();
+        assert!(config.api.mode_bits().is_err());
+    }
+}

@@ -1,0 +1,54 @@
+//! Attachments. An operation that has begun goes on to its end, whether or not its client waits for it.
+
+use super::{
+    State,
+    answer::{Answer, Body, Created, Done, Failed, InPath, created, done, json},
+};
+use restblk_api::{AttachRequest, Attachment, DetachRequest, ErrorBody};
+use restblk_types::{ErrorKind, PoolName, VolumeName, VolumeRef};
+use std::sync::Arc;
+use tokio::task::JoinError;
+
+#[utoipa::path(get, path = "/v1/attachments", tag = "attachments", responses((status = 200, body = [Attachment])))]
+pub(super) async fn list(service: State) -> Answer<Vec<Attachment>> {
+    json(Ok(service.attachments.list().await))
+}
+
+#[utoipa::path(get, path = "/v1/attachments/{pool}/{volume}", tag = "attachments", params(("pool" = String, Path), ("volume" = String, Path)), responses((status = 200, body = Attachment), (status = 404, body = ErrorBody)))]
+pub(super) async fn show(
+    service: State,
+    InPath((pool, volume)): InPath<(PoolName, VolumeName)>,
+) -> Answer<Attachment> {
+    json(service.attachments.get(&VolumeRef::new(pool, volume)).await)
+}
+
+/// Attaches a volume to this host.
+#[utoipa::path(post, path = "/v1/attachments", tag = "attachments", request_body = AttachRequest, responses((status = 201, body = Attachment), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
+pub(super) async fn attach(service: State, Body(request): Body<AttachRequest>) -> Created<Attachment> {
+    let attachments = Arc::clone(&service.attachments);
+    created(
+        tokio::spawn(async move { attachments.attach(request).await })
+            .await
+            .map_err(broken)?,
+    )
+}
+
+/// Detaches a volume from this host.
+#[utoipa::path(post, path = "/v1/attachments/{pool}/{volume}/detach", tag = "attachments", params(("pool" = String, Path), ("volume" = String, Path)), request_body = DetachRequest, responses((status = 204), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn detach(
+    service: State,
+    InPath((pool, volume)): InPath<(PoolName, VolumeName)>,
+    Body(request): Body<DetachRequest>,
+) -> Done {
+    let attachments = Arc::clone(&service.attachments);
+    let volume = VolumeRef::new(pool, volume);
+    done(
+        tokio::spawn(async move { attachments.detach(&volume, request.force).await })
+            .await
+            .map_err(broken)?,
+    )
+}
+
+fn broken(error: JoinError) -> Failed {
+    ErrorBody::new(ErrorKind::Bug, format!("finish the operation: {error}")).into()
+}

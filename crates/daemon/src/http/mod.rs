@@ -1,0 +1,54 @@
+//! The API over HTTP on a Unix socket. Each handler takes the request apart, calls the service, and no more.
+
+mod answer;
+mod attachments;
+mod host;
+mod listen;
+mod openapi;
+mod pools;
+mod volumes;
+
+pub(crate) use listen::{bind, serve_metrics};
+
+use crate::service::Service;
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use std::sync::Arc;
+
+pub(crate) type State = axum::extract::State<Arc<Service>>;
+
+/// All routes. The same paths stand in `restblk_api::paths`; a test walks through them.
+pub(crate) fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/v1/host", get(host::info))
+        .route("/v1/doctor", get(host::doctor))
+        .route("/v1/pools", get(pools::list).post(pools::create))
+        .route("/v1/pools/{pool}", get(pools::show).delete(pools::delete))
+        .route(
+            "/v1/pools/{pool}/mirrors",
+            post(pools::add_mirror).delete(pools::remove_mirror),
+        )
+        .route("/v1/volumes", get(volumes::list).post(volumes::create))
+        .route(
+            "/v1/volumes/{pool}/{volume}",
+            get(volumes::show).delete(volumes::delete),
+        )
+        .route("/v1/volumes/{pool}/{volume}/extend", post(volumes::extend))
+        .route("/v1/volumes/{pool}/{volume}/adopt", post(volumes::adopt))
+        .route(
+            "/v1/attachments",
+            get(attachments::list).post(attachments::attach),
+        )
+        .route("/v1/attachments/{pool}/{volume}", get(attachments::show))
+        .route(
+            "/v1/attachments/{pool}/{volume}/detach",
+            post(attachments::detach),
+        )
+        .route("/openapi.json", get(openapi::document))
+        .route("/metrics", get(host::metrics))
+        .fallback(answer::no_such_path)
+        .method_not_allowed_fallback(answer::no_such_method)
+        .with_state(service)
+}

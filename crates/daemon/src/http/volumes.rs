@@ -1,0 +1,62 @@
+//! Volumes.
+
+use super::{
+    State,
+    answer::{Answer, Body, Created, Done, InPath, created, done, json},
+};
+use axum::extract::Query;
+use restblk_api::{CreateVolume, ErrorBody, ExtendVolume, Volume};
+use restblk_types::{PoolName, VolumeName};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// Which volumes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    /// Those of this pool alone.
+    #[param(value_type = Option<String>)]
+    pool: Option<PoolName>,
+}
+
+#[utoipa::path(get, path = "/v1/volumes", tag = "volumes", params(Which), responses((status = 200, body = [Volume]), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn list(service: State, Query(which): Query<Which>) -> Answer<Vec<Volume>> {
+    json(service.volumes(which.pool.as_ref()).await)
+}
+
+#[utoipa::path(post, path = "/v1/volumes", tag = "volumes", request_body = CreateVolume, responses((status = 201, body = Volume), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
+pub(super) async fn create(service: State, Body(request): Body<CreateVolume>) -> Created<Volume> {
+    created(service.create_volume(request).await)
+}
+
+#[utoipa::path(get, path = "/v1/volumes/{pool}/{volume}", tag = "volumes", params(("pool" = String, Path), ("volume" = String, Path)), responses((status = 200, body = Volume), (status = 404, body = ErrorBody)))]
+pub(super) async fn show(
+    service: State,
+    InPath((pool, volume)): InPath<(PoolName, VolumeName)>,
+) -> Answer<Volume> {
+    json(service.volume(&pool, &volume).await)
+}
+
+#[utoipa::path(delete, path = "/v1/volumes/{pool}/{volume}", tag = "volumes", params(("pool" = String, Path), ("volume" = String, Path)), responses((status = 204), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(super) async fn delete(service: State, InPath((pool, volume)): InPath<(PoolName, VolumeName)>) -> Done {
+    done(service.delete_volume(&pool, &volume).await)
+}
+
+/// Makes a volume larger, also while it is attached to this host.
+#[utoipa::path(post, path = "/v1/volumes/{pool}/{volume}/extend", tag = "volumes", params(("pool" = String, Path), ("volume" = String, Path)), request_body = ExtendVolume, responses((status = 200, body = Volume), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn extend(
+    service: State,
+    InPath((pool, volume)): InPath<(PoolName, VolumeName)>,
+    Body(request): Body<ExtendVolume>,
+) -> Answer<Volume> {
+    json(service.extend_volume(&pool, &volume, request.size).await)
+}
+
+/// Makes a volume of a raw file that another program put on the store.
+#[utoipa::path(post, path = "/v1/volumes/{pool}/{volume}/adopt", tag = "volumes", params(("pool" = String, Path), ("volume" = String, Path)), responses((status = 201, body = Volume), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn adopt(
+    service: State,
+    InPath((pool, volume)): InPath<(PoolName, VolumeName)>,
+) -> Created<Volume> {
+    created(service.adopt_volume(&pool, &volume).await)
+}

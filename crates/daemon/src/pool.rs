@@ -1,0 +1,309 @@
+//! One pool: its store proved and open, or why not.
+//!
+//! The store is reached by two ways over the same mirrors: control operations, which give up after
+//! [`CONTROL_DEADLINE`] and tell the person who waits, and data, which waits as the pool's `on_outage` says.
+
+use crate::{clock, error, error::Result};
+use restblk_api::{ErrorBody, MirrorState, MirrorStatus, OutagePolicy, Pool, PoolSpec, PoolState, Proven};
+use restblk_engine::{Repository, Safety};
+use restblk_format::PoolRecord;
+use restblk_store::{
+    Durability, Mirrored, Proof, Store, StoreConfig, StoreKind, open_mirror_pinned, open_pinned,
+};
+use restblk_types::ErrorKind;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+/// How long a control operation waits for a store that does not answer.
+const CONTROL_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A pool that can be used.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) repository: Arc<Repository>,
+    pub(crate) data: Arc<Mirrored>,
+    control: Arc<Mirrored>,
+    pub(crate) proof: Proof,
+}
+
+/// A pool of this host.
+#[derive(Debug)]
+pub(crate) struct PoolEntry {
+    pub(crate) from_config: bool,
+    spec: RwLock<PoolSpec>,
+    state: RwLock<std::result::Result<Arc<Open>, ErrorBody>>,
+}
+
+impl PoolEntry {
+    /// A pool that was not opened yet.
+    pub(crate) fn new(spec: PoolSpec, from_config: bool) -> Self {
+        let not_yet = ErrorBody::new(
+            ErrorKind::Unavailable,
+            format!("use pool {}: it is being opened", spec.name),
+        );
+        Self {
+            from_config,
+            spec: RwLock::new(spec),
+            state: RwLock::new(Err(not_yet)),
+        }
+    }
+
+    pub(crate) fn spec(&self) -> PoolSpec {
+        self.spec.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The pool, open; else why it is not.
+    pub(crate) fn open(&self) -> Result<Arc<Open>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Opens the pool, by what was proved before where that is known.
+    pub(crate) async fn try_open(&self, known: Option<Proof>) -> Result<Arc<Open>> {
+        let spec = self.spec();
+        let opened = open(&spec, known).await.map(Arc::new);
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = opened.clone();
+        opened
+    }
+
+    /// Adds a mirror, which must show the same repository. Returns the spec that now holds.
+    pub(crate) async fn add_mirror(&self, url: &str) -> Result<PoolSpec> {
+        let open = self.open()?;
+        let mut spec = self.spec();
+        if spec.urls.iter().any(|known| known == url) {
+            return Err(ErrorBody::new(
+                ErrorKind::Exists,
+                format!("add the mirror {url}: pool {} has it already", spec.name),
+            ));
+        }
+        spec.urls.push(url.to_owned());
+        let mirror = open_mirror_pinned(&store_config(&spec)?, url, &open.proof).map_err(error::store)?;
+        let look = tokio::time::timeout(CONTROL_DEADLINE, Repository::id_behind(&*mirror)).await;
+        let id = look
+            .map_err(|_| {
+                ErrorBody::new(
+                    ErrorKind::Unavailable,
+                    format!(
+                        "add the mirror {url}: it did not answer within {} s",
+                        CONTROL_DEADLINE.as_secs()
+                    ),
+                )
+            })?
+            .map_err(error::engine)?;
+        if id.as_deref() != Some(open.repository.id()) {
+            let found = id.map_or("no repository".to_owned(), |id| format!("the repository {id}"));
+            let message = format!(
+                "add the mirror {url}: it shows {found}, and pool {} is {}",
+                spec.name,
+                open.repository.id()
+            );
+            return Err(ErrorBody::new(ErrorKind::Invalid, message)
+                .hint("all mirrors of a pool show the same files: check the URL's path"));
+        }
+        open.data.add(url, Arc::clone(&mirror)).map_err(error::store)?;
+        open.control.add(url, mirror).map_err(error::store)?;
+        *self.spec.write().unwrap_or_else(PoisonError::into_inner) = spec.clone();
+        Ok(spec)
+    }
+
+    /// Takes a mirror away; never the last one.
+    pub(crate) fn remove_mirror(&self, url: &str) -> Result<PoolSpec> {
+        let mut spec = self.spec();
+        let Some(at) = spec.urls.iter().position(|known| known == url) else {
+            return Err(ErrorBody::new(
+                ErrorKind::NotFound,
+                format!("remove the mirror {url}: pool {} has none of that URL", spec.name),
+            )
+            .hint(format!("it has {}", spec.urls.join(", "))));
+        };
+        if spec.urls.len() == 1 {
+            return Err(ErrorBody::new(
+                ErrorKind::Busy,
+                format!(
+                    "remove the mirror {url}: it is the last one of pool {}",
+                    spec.name
+                ),
+            )
+            .hint("add another first, or delete the pool"));
+        }
+        if let Ok(open) = self.open() {
+            open.data.remove(url).map_err(error::store)?;
+            open.control.remove(url).map_err(error::store)?;
+        }
+        spec.urls.remove(at);
+        *self.spec.write().unwrap_or_else(PoisonError::into_inner) = spec.clone();
+        Ok(spec)
+    }
+
+    /// The pool as the API tells it.
+    pub(crate) fn describe(&self) -> Pool {
+        let spec = self.spec();
+        let (state, problem, proven, mirrors) = match self.open() {
+            Ok(open) => {
+                let mirrors = open.mirrors();
+                let down = !mirrors.is_empty() && mirrors.iter().all(|m| m.state == MirrorState::Down);
+                let problem = down
+                    .then(|| mirrors.iter().find_map(|m| m.last_error.clone()))
+                    .flatten();
+                (
+                    if down {
+                        PoolState::Unreachable
+                    } else {
+                        PoolState::Ready
+                    },
+                    problem,
+                    Some(open.proven()),
+                    mirrors,
+                )
+            }
+            Err(e) => {
+                let state = if e.kind.is_transient() {
+                    PoolState::Unreachable
+                } else {
+                    PoolState::Refused
+                };
+                let mirror = |url: &String| MirrorStatus {
+                    url: url.clone(),
+                    state: MirrorState::Down,
+                    requests: 0,
+                    errors: 0,
+                    latency_ms: None,
+                    last_error: None,
+                };
+                (
+                    state,
+                    Some(e.message),
+                    None,
+                    spec.urls.iter().map(mirror).collect(),
+                )
+            }
+        };
+        Pool {
+            spec,
+            state,
+            problem,
+            proven,
+            mirrors,
+            from_config: self.from_config,
+        }
+    }
+}
+
+impl Open {
+    /// How each mirror does, as data and control see it together.
+    pub(crate) fn mirrors(&self) -> Vec<MirrorStatus> {
+        let control = self.control.mirrors();
+        let one = |data: restblk_store::MirrorStatus| {
+            let other = control.iter().find(|c| c.name == data.name);
+            // The way that was used last tells the state; data's where both were.
+            let latest = if data.requests > 0 {
+                &data
+            } else {
+                other.unwrap_or(&data)
+            };
+            #[expect(clippy::cast_precision_loss, reason = "microseconds of a latency")]
+            let latency_ms = latest.latency_us.map(|us| us as f64 / 1000.0);
+            let down = latest.state == restblk_store::MirrorState::Down;
+            MirrorStatus {
+                url: data.name.clone(),
+                state: if down { MirrorState::Down } else { MirrorState::Up },
+                requests: data.requests + other.map_or(0, |o| o.requests),
+                errors: data.errors + other.map_or(0, |o| o.errors),
+                latency_ms,
+                last_error: latest.error_last.clone(),
+            }
+        };
+        self.data.mirrors().into_iter().map(one).collect()
+    }
+
+    fn proven(&self) -> Proven {
+        let can = &self.proof.capabilities;
+        Proven {
+            dialect: self.proof.dialect.map(|d| d.to_string()),
+            exclusive_create: can.exclusive_create,
+            write_in_place: can.write_at,
+            punch: can.punch,
+            flush: can.durability == Durability::OnFlush,
+            notes: self.proof.notes.clone(),
+        }
+    }
+}
+
+/// The configuration of the pool's store.
+pub(crate) fn store_config(spec: &PoolSpec) -> Result<StoreConfig> {
+    let invalid = |message: String| ErrorBody::new(ErrorKind::Invalid, message);
+    let kind = match spec.store.as_str() {
+        "cdmi" => StoreKind::Cdmi,
+        "file" => StoreKind::File,
+        "memory" => StoreKind::Memory,
+        other => {
+            return Err(invalid(format!(
+                "take the store \"{other}\": choose cdmi, file or memory"
+            )));
+        }
+    };
+    let mut config = StoreConfig::new(kind, spec.urls.iter().map(String::as_str));
+    if kind == StoreKind::Memory && config.urls.is_empty() {
+        config.urls.push(spec.name.to_string());
+    }
+    if let Some(dialect) = spec.dialect.as_deref().filter(|d| *d != "auto") {
+        config.dialect = Some(
+            dialect
+                .parse()
+                .map_err(|e| invalid(format!("take the dialect \"{dialect}\": {e}")))?,
+        );
+    }
+    config.user.clone_from(&spec.user);
+    config.password_file = spec.password_file.as_deref().map(Into::into);
+    config.ca_file = spec.ca_file.as_deref().map(Into::into);
+    config.cert_file = spec.cert_file.as_deref().map(Into::into);
+    config.key_file = spec.key_file.as_deref().map(Into::into);
+    if let Some(seconds) = spec.request_timeout_s {
+        config.request_timeout_ms = u64::from(seconds) * 1000;
+    }
+    if let Some(most) = spec.connections_max {
+        config.connections_max = usize::try_from(most).unwrap_or(usize::MAX);
+    }
+    config.fail_after_ms = match spec.on_outage {
+        OutagePolicy::Wait => None,
+        OutagePolicy::FailAfter(seconds) => Some(u64::from(seconds) * 1000),
+    };
+    config.check().map_err(error::store)?;
+    Ok(config)
+}
+
+async fn open(spec: &PoolSpec, known: Option<Proof>) -> Result<Open> {
+    let config = store_config(spec)?;
+    let proof = match known {
+        Some(proof) => proof,
+        None => restblk_store::open(&config).await.map_err(error::store)?.proof,
+    };
+    let data = open_pinned(&config, &proof).map_err(error::store)?;
+    let mut patient = config.clone();
+    patient.fail_after_ms = Some(u64::try_from(CONTROL_DEADLINE.as_millis()).unwrap_or(u64::MAX));
+    let control = open_pinned(&patient, &proof).map_err(error::store)?;
+    let fresh = PoolRecord {
+        id: restblk_types::VolumeId::random().to_string(),
+        created_at: clock::now(),
+        created_by: env!("CARGO_PKG_VERSION").to_owned(),
+        incompat: Vec::new(),
+        ro_compat: Vec::new(),
+    };
+    let safety = if spec.single_host {
+        Safety::SingleHost
+    } else {
+        Safety::Proved
+    };
+    let dialect = proof.dialect.map(|d| d.to_string());
+    let store: Arc<dyn Store> = Arc::<Mirrored>::clone(&control);
+    let repository = Repository::open(store, proof.capabilities.clone(), dialect, safety, fresh)
+        .await
+        .map_err(error::engine)?;
+    Ok(Open {
+        repository: Arc::new(repository),
+        data,
+        control,
+        proof,
+    })
+}

@@ -1,0 +1,202 @@
+//! All pools of the host: those of the configuration file and those made by `pool create`.
+//!
+//! A pool whose store does not answer at the start is tried again until it does; nothing else waits for it.
+
+use crate::{
+    error::Result,
+    pool::{Open, PoolEntry, store_config},
+    state::StateDir,
+};
+use restblk_api::{ErrorBody, Pool, PoolSpec};
+use restblk_store::Proof;
+use restblk_types::{ErrorKind, PoolName};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+/// Pauses between tries to open a pool that does not answer.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// The pools.
+#[derive(Debug)]
+pub(crate) struct Pools {
+    state: Arc<StateDir>,
+    entries: RwLock<BTreeMap<PoolName, Arc<PoolEntry>>>,
+    /// One change of the set at a time.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Pools {
+    /// The pools of the file and of the state folder; opens them in the background.
+    pub(crate) fn load(state: Arc<StateDir>, from_config: impl Iterator<Item = PoolSpec>) -> Arc<Self> {
+        let mut entries = BTreeMap::new();
+        for (name, spec) in state.kept::<PoolSpec>("pools") {
+            entries.insert(name, Arc::new(PoolEntry::new(spec, false)));
+        }
+        for spec in from_config {
+            entries.insert(spec.name.clone(), Arc::new(PoolEntry::new(spec, true)));
+        }
+        let pools = Arc::new(Self {
+            state,
+            entries: RwLock::new(entries),
+            changing: tokio::sync::Mutex::default(),
+        });
+        for entry in pools.entries() {
+            tokio::spawn(Arc::clone(&pools).keep_opening(entry));
+        }
+        pools
+    }
+
+    async fn keep_opening(self: Arc<Self>, entry: Arc<PoolEntry>) {
+        let spec = entry.spec();
+        let mut pause = RETRY_MIN;
+        loop {
+            let known = self.known_proof(&spec);
+            match entry.try_open(known).await {
+                Ok(open) => {
+                    tracing::info!(pool = %spec.name, "pool is open");
+                    self.keep_proof(&spec, &open);
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(pool = %spec.name, error = error.message, retry_s = pause.as_secs(), "pool cannot be opened")
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+            let still = self.get(&spec.name).is_ok_and(|now| Arc::ptr_eq(&now, &entry));
+            if !still {
+                return;
+            }
+        }
+    }
+
+    /// What the store was proved to do, where that was of the same store.
+    fn known_proof(&self, spec: &PoolSpec) -> Option<Proof> {
+        let kept = self.state.kept::<(PoolSpec, Proof)>("proofs");
+        let (_, (of, proof)) = kept.into_iter().find(|(name, _)| *name == spec.name)?;
+        (of.store == spec.store
+            && of.dialect == spec.dialect
+            && spec.urls.iter().any(|url| of.urls.contains(url)))
+        .then_some(proof)
+    }
+
+    fn keep_proof(&self, spec: &PoolSpec, open: &Open) {
+        if let Err(e) = self.state.keep("proofs", &spec.name, &(spec, &open.proof)) {
+            tracing::warn!(pool = %spec.name, error = e.message, "the proof of the store is not kept: the next start proves it again");
+        }
+    }
+
+    pub(crate) fn entries(&self) -> Vec<Arc<PoolEntry>> {
+        self.entries
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    /// A pool by name.
+    pub(crate) fn get(&self, name: &PoolName) -> Result<Arc<PoolEntry>> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.get(name).cloned().ok_or_else(|| {
+            let hint = if entries.is_empty() {
+                "there is none yet: restblk pool create NAME --store cdmi --url URL".to_owned()
+            } else {
+                format!(
+                    "there are: {}",
+                    entries
+                        .keys()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                )
+            };
+            ErrorBody::new(
+                ErrorKind::NotFound,
+                format!("find pool {name}: this host has no such pool"),
+            )
+            .hint(hint)
+        })
+    }
+
+    /// A pool by name, open.
+    pub(crate) fn open(&self, name: &PoolName) -> Result<Arc<Open>> {
+        self.get(name)?.open().map_err(|e| {
+            let message = format!("use pool {name}: {}", e.message);
+            ErrorBody { message, ..e }
+        })
+    }
+
+    /// Makes a pool: proves its store first; nothing is kept where that fails.
+    pub(crate) async fn create(&self, spec: PoolSpec) -> Result<Pool> {
+        let _one = self.changing.lock().await;
+        if self.get(&spec.name).is_ok() {
+            return Err(ErrorBody::new(
+                ErrorKind::Exists,
+                format!("create pool {}: the name is taken", spec.name),
+            ));
+        }
+        store_config(&spec)?;
+        let entry = Arc::new(PoolEntry::new(spec.clone(), false));
+        let open = entry.try_open(None).await.map_err(|e| {
+            let message = format!("create pool {}: {}", spec.name, e.message);
+            ErrorBody { message, ..e }
+        })?;
+        self.state.keep("pools", &spec.name, &spec)?;
+        self.keep_proof(&spec, &open);
+        self.entries
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(spec.name, Arc::clone(&entry));
+        Ok(entry.describe())
+    }
+
+    /// Forgets a pool on this host; its store keeps everything.
+    pub(crate) async fn delete(&self, name: &PoolName) -> Result<()> {
+        let _one = self.changing.lock().await;
+        let entry = self.get(name)?;
+        if entry.from_config {
+            return Err(ErrorBody::new(
+                ErrorKind::Invalid,
+                format!("delete pool {name}: it stands in the configuration file"),
+            )
+            .hint("remove it there and restart the daemon"));
+        }
+        self.state.forget("pools", name)?;
+        self.state.forget("proofs", name)?;
+        self.entries
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
+        Ok(())
+    }
+
+    /// Adds a mirror to a pool.
+    pub(crate) async fn add_mirror(&self, name: &PoolName, url: &str) -> Result<Pool> {
+        let _one = self.changing.lock().await;
+        let entry = self.get(name)?;
+        let spec = entry.add_mirror(url).await?;
+        self.keep_spec(&entry, &spec)
+    }
+
+    /// Takes a mirror from a pool.
+    pub(crate) async fn remove_mirror(&self, name: &PoolName, url: &str) -> Result<Pool> {
+        let _one = self.changing.lock().await;
+        let entry = self.get(name)?;
+        let spec = entry.remove_mirror(url)?;
+        self.keep_spec(&entry, &spec)
+    }
+
+    fn keep_spec(&self, entry: &PoolEntry, spec: &PoolSpec) -> Result<Pool> {
+        if entry.from_config {
+            tracing::warn!(pool = %spec.name, urls = spec.urls.join(","), "mirrors changed until the next start: put them into the configuration file");
+        } else {
+            self.state.keep("pools", &spec.name, spec)?;
+        }
+        Ok(entry.describe())
+    }
+}

@@ -1,0 +1,319 @@
+//! What the API offers, as plain functions: HTTP is around it, pools and attachments are below it.
+
+use crate::{
+    attachment::Attachments,
+    clock, doctor, error,
+    error::Result,
+    metrics::{Registry, Text},
+    pools::Pools,
+    state::StateDir,
+    transports::Transports,
+};
+use restblk_api::{
+    AttachedBy, AttachmentState, CreateVolume, ErrorBody, HostInfo, HostReport, Layout, MirrorState, Pool,
+    PoolSpec, Volume, VolumeState,
+};
+use restblk_engine::{NewVolume, Repository, VolumeInfo};
+use restblk_format::{LayoutKind, LifeState};
+use restblk_types::{BlockSize, ByteCount, ErrorKind, PoolName, VolumeId, VolumeName, VolumeRef};
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// What a family of metrics says of a mirror.
+type MirrorValue = fn(&restblk_api::MirrorStatus) -> Option<f64>;
+
+/// Volumes whose records are read at the same time for a listing.
+const LISTING_PARALLEL: usize = 16;
+
+/// The daemon's functions.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) state: Arc<StateDir>,
+    pub(crate) pools: Arc<Pools>,
+    pub(crate) attachments: Arc<Attachments>,
+    pub(crate) transports: Arc<Transports>,
+    pub(crate) metrics: Arc<Registry>,
+    pub(crate) info: HostInfo,
+}
+
+impl Service {
+    pub(crate) async fn doctor(&self) -> HostReport {
+        let pools = self
+            .pools
+            .entries()
+            .into_iter()
+            .map(|entry| entry.describe())
+            .collect::<Vec<_>>();
+        doctor::of_daemon(&self.transports, &pools, &self.info).await
+    }
+
+    pub(crate) fn pools(&self) -> Vec<Pool> {
+        self.pools
+            .entries()
+            .into_iter()
+            .map(|entry| entry.describe())
+            .collect()
+    }
+
+    pub(crate) fn pool(&self, name: &PoolName) -> Result<Pool> {
+        Ok(self.pools.get(name)?.describe())
+    }
+
+    pub(crate) async fn create_pool(&self, spec: PoolSpec) -> Result<Pool> {
+        self.pools.create(spec).await
+    }
+
+    pub(crate) async fn delete_pool(&self, name: &PoolName) -> Result<()> {
+        let attached = self.attachments.of_pool(name);
+        if attached.is_empty() {
+            return self.pools.delete(name).await;
+        }
+        let volumes: Vec<_> = attached.iter().map(ToString::to_string).collect();
+        Err(ErrorBody::new(
+            ErrorKind::Busy,
+            format!(
+                "delete pool {name}: attached to this host: {}",
+                volumes.join(", ")
+            ),
+        )
+        .hint("detach them first"))
+    }
+
+    /// All volumes of a pool, or of all pools that answer. Names the pool that was asked for and does not.
+    pub(crate) async fn volumes(&self, pool: Option<&PoolName>) -> Result<Vec<Volume>> {
+        let names: Vec<PoolName> = match pool {
+            Some(pool) => vec![pool.clone()],
+            None => self
+                .pools
+                .entries()
+                .iter()
+                .map(|entry| entry.spec().name)
+                .collect(),
+        };
+        let mut all = Vec::new();
+        for name in names {
+            match self.volumes_of(&name).await {
+                Ok(volumes) => all.extend(volumes),
+                Err(e) if pool.is_none() => {
+                    tracing::warn!(pool = %name, error = e.message, "left out of a listing of all pools")
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(all)
+    }
+
+    async fn volumes_of(&self, pool: &PoolName) -> Result<Vec<Volume>> {
+        let repository = Arc::clone(&self.pools.open(pool)?.repository);
+        let mut names = repository
+            .volume_names()
+            .await
+            .map_err(error::engine)?
+            .into_iter();
+        let (mut reading, mut volumes) = (JoinSet::new(), Vec::new());
+        loop {
+            while reading.len() < LISTING_PARALLEL
+                && let Some(name) = names.next()
+            {
+                let repository = Arc::clone(&repository);
+                reading.spawn(async move { repository.volume(&name).await });
+            }
+            match reading.join_next().await {
+                None => break,
+                Some(Ok(Ok(info))) => volumes.push(self.describe(pool, info)),
+                // Deleted since it was listed.
+                Some(Ok(Err(e))) if e.kind() == ErrorKind::NotFound => {}
+                Some(Ok(Err(e))) if e.kind() == ErrorKind::Corrupt => {
+                    tracing::error!(%pool, error = %e, "left out of a listing")
+                }
+                Some(Ok(Err(e))) => return Err(error::engine(e)),
+                Some(Err(e)) => return Err(ErrorBody::new(ErrorKind::Bug, e.to_string())),
+            }
+        }
+        volumes.sort_by(|a, b| a.volume.cmp(&b.volume));
+        Ok(volumes)
+    }
+
+    pub(crate) async fn volume(&self, pool: &PoolName, name: &VolumeName) -> Result<Volume> {
+        let info = self.repository(pool)?.volume(name).await.map_err(error::engine)?;
+        Ok(self.describe(pool, info))
+    }
+
+    pub(crate) async fn create_volume(&self, request: CreateVolume) -> Result<Volume> {
+        let CreateVolume {
+            volume,
+            size,
+            layout: Layout::Direct,
+            block_size,
+        } = request;
+        if volume.snapshot.is_some() {
+            return Err(ErrorBody::new(
+                ErrorKind::Invalid,
+                format!("create {volume}: a snapshot is not made like a volume"),
+            ));
+        }
+        let new = NewVolume {
+            id: VolumeId::random(),
+            name: volume.volume.clone(),
+            size: size.0,
+            block_size: block_size.unwrap_or(BlockSize::B512),
+            created_at: clock::now(),
+        };
+        self.repository(&volume.pool)?
+            .create_volume(new)
+            .await
+            .map_err(error::engine)?;
+        tracing::info!(%volume, %size, "created");
+        self.volume(&volume.pool, &volume.volume).await
+    }
+
+    pub(crate) async fn adopt_volume(&self, pool: &PoolName, name: &VolumeName) -> Result<Volume> {
+        let adopted = self
+            .repository(pool)?
+            .adopt_volume(VolumeId::random(), name.clone(), clock::now())
+            .await;
+        adopted.map_err(error::engine)?;
+        tracing::info!(%pool, volume = %name, "adopted");
+        self.volume(pool, name).await
+    }
+
+    /// Makes a volume larger, and its device with it where it is attached here. Where another host holds it, that
+    /// host sees the size when it attaches again.
+    pub(crate) async fn extend_volume(
+        &self,
+        pool: &PoolName,
+        name: &VolumeName,
+        size: ByteCount,
+    ) -> Result<Volume> {
+        let volume = VolumeRef::new(pool.clone(), name.clone());
+        let repository = self.repository(pool)?;
+        let before = repository.volume(name).await.map_err(error::engine)?;
+        if let Some(by) = before.attachment.filter(|by| by.host != self.state.host()) {
+            return Err(ErrorBody::new(
+                ErrorKind::Busy,
+                format!(
+                    "extend {volume}: host {} holds it since {}",
+                    by.hostname, by.since
+                ),
+            )
+            .hint("extend it on that host, whose device then grows with it"));
+        }
+        let record = repository
+            .extend_volume(name, size.0)
+            .await
+            .map_err(error::engine)?;
+        self.attachments.grown(&volume, record.size);
+        tracing::info!(%volume, %size, "extended");
+        self.volume(pool, name).await
+    }
+
+    pub(crate) async fn delete_volume(&self, pool: &PoolName, name: &VolumeName) -> Result<()> {
+        self.repository(pool)?.delete_volume(name).await.map_err(|e| {
+            let busy = e.kind() == ErrorKind::Busy;
+            let body = error::engine(e);
+            if busy {
+                body.hint("detach it there first")
+            } else {
+                body
+            }
+        })?;
+        tracing::info!(%pool, volume = %name, "deleted");
+        Ok(())
+    }
+
+    fn repository(&self, pool: &PoolName) -> Result<Arc<Repository>> {
+        Ok(Arc::clone(&self.pools.open(pool)?.repository))
+    }
+
+    fn describe(&self, pool: &PoolName, info: VolumeInfo) -> Volume {
+        let record = info.record;
+        Volume {
+            volume: VolumeRef::new(pool.clone(), record.name),
+            id: record.id.to_string(),
+            size: ByteCount(record.size),
+            block_size: record.block_size,
+            layout: match record.layout {
+                LayoutKind::Direct => Layout::Direct,
+            },
+            dialect: record.dialect,
+            created_at: record.created_at,
+            state: match record.state {
+                LifeState::Creating => VolumeState::Creating,
+                LifeState::Ready => VolumeState::Ready,
+                LifeState::Deleting => VolumeState::Deleting,
+            },
+            attached_by: info.attachment.map(|by| AttachedBy {
+                this_host: by.host == self.state.host(),
+                host_id: by.host.to_string(),
+                hostname: by.hostname,
+                since: by.since,
+            }),
+        }
+    }
+
+    /// Prometheus' text.
+    pub(crate) async fn metrics(&self) -> String {
+        let mut text = Text::default();
+        text.family("restblk_info");
+        text.sample(
+            "restblk_info",
+            &[("version", &self.info.version), ("hostname", &self.info.hostname)],
+            1.0,
+        );
+        self.metrics.render(&mut text);
+        let attachments = self.attachments.list().await;
+        text.family("restblk_volume_size_bytes");
+        for a in &attachments {
+            #[expect(clippy::cast_precision_loss, reason = "Prometheus' numbers are doubles")]
+            text.sample(
+                "restblk_volume_size_bytes",
+                &[
+                    ("pool", a.volume.pool.as_str()),
+                    ("volume", a.volume.volume.as_str()),
+                ],
+                a.size.0 as f64,
+            );
+        }
+        text.family("restblk_attachment_state");
+        for a in &attachments {
+            let state = match a.state {
+                AttachmentState::Starting => "starting",
+                AttachmentState::Active => "active",
+                AttachmentState::Fenced => "fenced",
+                AttachmentState::Failed => "failed",
+            };
+            let labels = [
+                ("pool", a.volume.pool.as_str()),
+                ("volume", a.volume.volume.as_str()),
+                ("transport", a.transport.as_str()),
+                ("state", state),
+            ];
+            text.sample("restblk_attachment_state", &labels, 1.0);
+        }
+        let pools = self.pools();
+        #[expect(clippy::cast_precision_loss, reason = "Prometheus' numbers are doubles")]
+        let families: [(&str, MirrorValue); 4] = [
+            ("restblk_mirror_up", |m| {
+                Some(if m.state == MirrorState::Up { 1.0 } else { 0.0 })
+            }),
+            ("restblk_mirror_requests_total", |m| Some(m.requests as f64)),
+            ("restblk_mirror_errors_total", |m| Some(m.errors as f64)),
+            ("restblk_mirror_latency_seconds", |m| {
+                m.latency_ms.map(|ms| ms / 1000.0)
+            }),
+        ];
+        for (family, value) in families {
+            text.family(family);
+            for (pool, mirror) in pools.iter().flat_map(|p| p.mirrors.iter().map(move |m| (p, m))) {
+                if let Some(value) = value(mirror) {
+                    text.sample(
+                        family,
+                        &[("pool", pool.spec.name.as_str()), ("mirror", &mirror.url)],
+                        value,
+                    );
+                }
+            }
+        }
+        text.finish()
+    }
+}

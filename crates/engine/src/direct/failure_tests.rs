@@ -1,0 +1,61 @@
+//! What a flush that fails does to the device.
+
+use super::*;
+use crate::{NewVolume, Repository, Safety, test_store::Gated};
+use restblk_block::{BlockDevice, WriteFlags};
+use restblk_format::PoolRecord;
+use restblk_store::{MemoryStore, Store};
+use restblk_types::{BlockSize, ErrorKind, VolumeId};
+use std::sync::{Arc, atomic::Ordering};
+
+async fn device(gated: &Arc<Gated>) -> DirectDevice {
+    gated.open();
+    let fresh = PoolRecord {
+        id: "p".into(),
+        created_at: "t".into(),
+        created_by: "v".into(),
+        incompat: vec![],
+        ro_compat: vec![],
+    };
+    let repository = Repository::open(gated.clone(), gated.capabilities(), None, Safety::Proved, fresh)
+        .await
+        .unwrap();
+    let new = NewVolume {
+        id: VolumeId::random(),
+        name: "v".parse().unwrap(),
+        size: 4096,
+        block_size: BlockSize::B512,
+        created_at: "t".into(),
+    };
+    let record = repository.create_volume(new).await.unwrap();
+    DirectDevice::open(&repository, gated.clone(), &record, false, Tuning::default())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_flush_that_fails_for_good_ends_the_device() {
+    let gated = Gated::new(MemoryStore::default());
+    let device = device(&gated).await;
+    device.write(0, &[1; 512], WriteFlags::default()).await.unwrap();
+    gated.broken.store(true, Ordering::SeqCst);
+    assert_eq!(device.flush().await.unwrap_err().kind(), ErrorKind::NoSpace);
+    gated.broken.store(false, Ordering::SeqCst);
+    // Which writes were lost is unknown, so a later flush must not pretend.
+    let error = device.flush().await.unwrap_err();
+    assert!(error.to_string().contains("fsck"), "{error}");
+    assert!(device.write(0, &[1; 512], WriteFlags::default()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_flush_reaches_the_store_once_for_what_was_written() {
+    let gated = Gated::new(MemoryStore::default());
+    let device = device(&gated).await;
+    let before = gated.flushes.load(Ordering::SeqCst);
+    device.flush().await.unwrap();
+    assert_eq!(gated.flushes.load(Ordering::SeqCst), before);
+    device.write(0, &[1; 512], WriteFlags::default()).await.unwrap();
+    device.flush().await.unwrap();
+    device.flush().await.unwrap();
+    assert_eq!(gated.flushes.load(Ordering::SeqCst), before + 1);
+}
