@@ -9,7 +9,7 @@ use super::etag::Tag;
 use super::meta::MetaChange;
 use super::{Store, split};
 use crate::error::{Doing, Error, Result};
-use rustix::fs::{self, FallocateFlags};
+use rustix::fs::{self, FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 use std::os::unix::fs::FileExt;
 
@@ -29,12 +29,8 @@ impl Store {
         let end =
             end.ok_or_else(|| Error::TooLarge("the range ends after what a file can hold".to_owned()))?;
         self.change(path, conditions, flush, |entry| {
-            let stat = entry.stat()?;
-            let sparse = end > stat.size || stat.allocated < stat.size;
             let _changing = entry.begin(&self.tags)?;
-            if sparse && !bytes.is_empty() {
-                reserve(entry, offset, bytes.len() as u64)?;
-            }
+            reserve(entry, offset, end)?;
             entry.file.write_all_at(bytes, offset).doing("write the range")
         })
     }
@@ -163,8 +159,12 @@ impl Store {
     }
 }
 
-fn reserve(entry: &Entry, offset: u64, length: u64) -> Result<()> {
-    match fs::fallocate(&entry.file, FallocateFlags::KEEP_SIZE, offset, length) {
+/// Takes space for the holes in a range, so that the write cannot fail half-way for want of it.
+fn reserve(entry: &Entry, offset: u64, end: u64) -> Result<()> {
+    if offset == end || fs::seek(&entry.file, SeekFrom::Hole(offset)).is_ok_and(|hole| hole >= end) {
+        return Ok(());
+    }
+    match fs::fallocate(&entry.file, FallocateFlags::KEEP_SIZE, offset, end - offset) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
         other => other.doing("take space for the range"),
     }

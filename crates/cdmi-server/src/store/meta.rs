@@ -97,7 +97,9 @@ impl Meta {
     pub(super) fn changed(&self, change: &MetaChange) -> Self {
         let mut meta = self.clone();
         let mut new = change.new.clone();
-        if let (false, Some(given)) = (change.prefixes.is_empty(), new.metadata.take()) {
+        if !change.prefixes.is_empty()
+            && let Some(given) = new.metadata.take()
+        {
             let named = |name: &str| {
                 change
                     .prefixes
