@@ -297,9 +297,16 @@ async fn open(spec: &PoolSpec, known: Option<Proof>) -> Result<Open> {
     };
     let dialect = proof.dialect.map(|d| d.to_string());
     let store: Arc<dyn Store> = Arc::<Mirrored>::clone(&control);
-    let repository = Repository::open(store, proof.capabilities.clone(), dialect, safety, fresh)
-        .await
-        .map_err(error::engine)?;
+    let repository = Repository::open(
+        spec.name.as_str(),
+        store,
+        proof.capabilities.clone(),
+        dialect,
+        safety,
+        fresh,
+    )
+    .await
+    .map_err(error::engine)?;
     Ok(Open {
         repository: Arc::new(repository),
         data,

@@ -60,13 +60,13 @@ impl Repository {
         claim: Claim,
         takeover: Takeover,
     ) -> Result<(Lease, VolumeRecord, Vec<String>), EngineError> {
-        let volume = self.require_ready(name).await?;
+        let (volume, full) = (self.require_ready(name).await?, self.full(name));
         if volume.record.dialect.as_deref() != self.dialect() {
             let spelled = |dialect: Option<&str>| dialect.unwrap_or("none").to_owned();
             return Err(EngineError::refused(
                 ErrorKind::Unsupported,
                 format!(
-                    "attach {name}: it was made with the dialect {}, and the pool speaks {} now; set the pool's dialect back",
+                    "attach {full}: it was made with the dialect {}, and the pool speaks {} now; set the pool's dialect back",
                     spelled(volume.record.dialect.as_deref()),
                     spelled(self.dialect())
                 ),
@@ -90,11 +90,11 @@ impl Repository {
                 Some(held) if may_take(&held.record, volume.record.id, takeover) => {
                     self.replace(&key, &record, held.etag).await?;
                 }
-                Some(held) => return Err(held_by(name, &held.record, record.host)),
+                Some(held) => return Err(held_by(&full, &held.record, record.host)),
                 None => {
                     return Err(EngineError::refused(
                         ErrorKind::Conflict,
-                        format!("attach {name}: another host let it go just now; try again"),
+                        format!("attach {full}: another host let it go just now; try again"),
                     ));
                 }
             }
@@ -116,7 +116,7 @@ impl Repository {
                 Err(again.err().unwrap_or_else(|| {
                     EngineError::refused(
                         ErrorKind::Conflict,
-                        format!("attach {name}: it was deleted and made again just now; try again"),
+                        format!("attach {full}: it was deleted and made again just now; try again"),
                     )
                 }))
             }
@@ -144,7 +144,7 @@ fn may_take(held: &AttachmentRecord, volume: VolumeId, takeover: Takeover) -> bo
         }
 }
 
-fn held_by(name: &VolumeName, held: &AttachmentRecord, asking: HostId) -> EngineError {
+fn held_by(full: &str, held: &AttachmentRecord, asking: HostId) -> EngineError {
     let who = if held.host == asking {
         "this host itself"
     } else {
@@ -153,7 +153,7 @@ fn held_by(name: &VolumeName, held: &AttachmentRecord, asking: HostId) -> Engine
     EngineError::refused(
         ErrorKind::Busy,
         format!(
-            "attach {name}: {who} holds it: {} (host id {}, process {}) since {}",
+            "attach {full}: {who} holds it: {} (host id {}, process {}) since {}",
             held.hostname, held.host, held.pid, held.since
         ),
     )
@@ -185,7 +185,10 @@ impl Lease {
         };
         Err(EngineError::refused(
             ErrorKind::Fenced,
-            format!("use {}: {by}; this host must stop: detach it", self.name),
+            format!(
+                "use {}: {by}; this host must stop: detach it",
+                self.repository.full(&self.name)
+            ),
         ))
     }
 

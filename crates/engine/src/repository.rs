@@ -10,7 +10,7 @@ use crate::{EngineError, names};
 use bytes::Bytes;
 use restblk_format::{Decoded, PoolRecord, Record};
 use restblk_store::{Capabilities, ETag, Key, Precondition, Store};
-use restblk_types::ErrorKind;
+use restblk_types::{ErrorKind, VolumeName};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -29,6 +29,7 @@ pub struct Repository {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) capabilities: Capabilities,
     dialect: Option<String>,
+    label: String,
     id: String,
     /// Held from look to put where the store has no exclusive create.
     creating: Mutex<()>,
@@ -44,9 +45,10 @@ pub(crate) struct Found<R> {
 impl Repository {
     /// Opens the repository behind `store`; marks it as one with `fresh` where it was never used.
     ///
-    /// `capabilities` are what the store was *proved* to do. Fails with `Unsupported` where direct volumes cannot
+    /// `label` is what people here call it: the pool's name. `capabilities` are what the store was *proved* to do. Fails with `Unsupported` where direct volumes cannot
     /// be kept on it, and why.
     pub async fn open(
+        label: &str,
         store: Arc<dyn Store>,
         capabilities: Capabilities,
         dialect: Option<String>,
@@ -78,6 +80,7 @@ impl Repository {
             dialect,
             id: String::new(),
             creating: Mutex::new(()),
+            label: label.to_owned(),
         };
         let key = names::pool();
         let found = match repository.read::<PoolRecord>(&key).await? {
@@ -101,6 +104,11 @@ impl Repository {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// `pool/volume`, for people.
+    pub(crate) fn full(&self, volume: &VolumeName) -> String {
+        format!("{}/{volume}", self.label)
     }
 
     /// The protocol's dialect in use.

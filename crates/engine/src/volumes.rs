@@ -72,7 +72,7 @@ impl Repository {
                 || seen.record.size != new.size
                 || seen.record.block_size != new.block_size
             {
-                return Err(taken(&new.name, &seen.record));
+                return Err(taken(&self.full(&new.name), &seen.record));
             }
             record = seen.record;
         }
@@ -105,7 +105,7 @@ impl Repository {
                 let earlier_try =
                     size == 0 || (size == record.size && self.reads_as_zeros(&data, size).await?);
                 if !earlier_try {
-                    return Err(foreign(&record.name, size));
+                    return Err(foreign(&self.full(&record.name), size));
                 }
             }
             Err(e) => return Err(e.into()),
@@ -132,7 +132,7 @@ impl Repository {
     async fn require_absent(&self, record: &VolumeRecord) -> Result<(), EngineError> {
         match self.store.head(&names::data(&record.name)).await {
             Ok(info) if info.size == 0 => Ok(()),
-            Ok(info) => Err(foreign(&record.name, info.size)),
+            Ok(info) => Err(foreign(&self.full(&record.name), info.size)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             Err(e) => Err(e.into()),
         }
@@ -203,7 +203,7 @@ impl Repository {
         if seen.id == id {
             Ok(record)
         } else {
-            Err(taken(&name, &seen))
+            Err(taken(&self.full(&name), &seen))
         }
     }
 
@@ -253,7 +253,8 @@ impl Repository {
             return Err(EngineError::refused(
                 ErrorKind::Invalid,
                 format!(
-                    "extend {name} to {size} bytes: it has {} already; a direct volume cannot shrink",
+                    "extend {} to {size} bytes: it has {} already; a direct volume cannot shrink",
+                    self.full(name),
                     record.size
                 ),
             ));
@@ -315,7 +316,9 @@ impl Repository {
                 ErrorKind::Busy,
                 format!(
                     "delete {}: host {} holds it since {}",
-                    record.name, held.hostname, held.since
+                    self.full(&record.name),
+                    held.hostname,
+                    held.since
                 ),
             )),
         }
@@ -328,7 +331,8 @@ impl Repository {
             EngineError::refused(
                 ErrorKind::NotFound,
                 format!(
-                    "find {name}: there is no such volume at {}",
+                    "find {}: there is no such volume at {}",
+                    self.full(name),
                     self.store.location()
                 ),
             )
@@ -337,7 +341,8 @@ impl Repository {
             return Err(EngineError::refused(
                 ErrorKind::Corrupt,
                 format!(
-                    "find {name}: its record names \"{}\": it was moved or copied by hand",
+                    "find {}: its record names \"{}\": it was moved or copied by hand",
+                    self.full(name),
                     found.record.name
                 ),
             ));
@@ -357,7 +362,7 @@ impl Repository {
         };
         Err(EngineError::refused(
             ErrorKind::Conflict,
-            format!("use {name}: {next}"),
+            format!("use {}: {next}", self.full(name)),
         ))
     }
 }
@@ -395,29 +400,29 @@ fn refuse_unknown(features: &[String]) -> Result<(), EngineError> {
     ))
 }
 
-fn taken(name: &VolumeName, by: &VolumeRecord) -> EngineError {
+fn taken(full: &str, by: &VolumeRecord) -> EngineError {
     let message = match by.state {
         LifeState::Ready => format!(
-            "create {name}: the name is taken, by a volume of {} made {}",
+            "create {full}: the name is taken, by a volume of {} made {}",
             ByteCount(by.size),
             by.created_at
         ),
         LifeState::Creating => format!(
-            "create {name}: a create of {} did not finish; create it with that size, or delete it first",
+            "create {full}: a create of {} did not finish; create it with that size, or delete it first",
             ByteCount(by.size)
         ),
         LifeState::Deleting => {
-            format!("create {name}: a delete of that name did not finish; delete it again first")
+            format!("create {full}: a delete of that name did not finish; delete it again first")
         }
     };
     EngineError::refused(ErrorKind::Exists, message)
 }
 
-fn foreign(name: &VolumeName, size: u64) -> EngineError {
+fn foreign(full: &str, size: u64) -> EngineError {
     EngineError::refused(
         ErrorKind::Exists,
         format!(
-            "create {name}: the store has a file of that name, of {size} bytes, that is no volume; \
+            "create {full}: the store has a file of that name, of {size} bytes, that is no volume; \
              make it one with `volume adopt`, or choose another name"
         ),
     )

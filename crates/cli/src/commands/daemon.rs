@@ -21,7 +21,7 @@ impl Daemon {
     pub(crate) fn run(&self) -> Result {
         restblk_daemon::start_logging();
         restblk_daemon::run(self.config.as_deref()).map_err(|error| {
-            let failure = Failure::new(error.kind, error.message);
+            let failure = Failure::new(error.kind, format!("failed to {}", error.message));
             match error.hint {
                 Some(hint) => failure.hint(hint),
                 None => failure,

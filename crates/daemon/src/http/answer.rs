@@ -21,7 +21,9 @@ impl From<ErrorBody> for Failed {
 }
 
 impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
+    /// Inside the daemon a message completes "failed to …"; on the wire it is the whole sentence.
+    fn into_response(mut self) -> Response {
+        self.0.message.insert_str(0, "failed to ");
         (status(self.0.kind), Json(self.0)).into_response()
     }
 }
@@ -109,7 +111,7 @@ fn names<T, E: std::fmt::Display>(parsed: std::result::Result<T, E>) -> std::res
 
 pub(super) async fn no_such_path(request: Request) -> Response {
     let message = format!(
-        "{} {}: the API has no such path",
+        "serve {} {}: the API has no such path",
         request.method(),
         request.uri().path()
     );
@@ -119,7 +121,7 @@ pub(super) async fn no_such_path(request: Request) -> Response {
 
 pub(super) async fn no_such_method(request: Request) -> Response {
     let message = format!(
-        "{} {}: the path has no such method",
+        "failed to serve {} {}: the path has no such method",
         request.method(),
         request.uri().path()
     );

@@ -12,7 +12,7 @@ use futures_util::future::try_join_all;
 use restblk_block::{BlockDevice, BlockError, Features, Geometry, WriteFlags};
 use restblk_format::VolumeRecord;
 use restblk_store::{Capabilities, Durability, Key, Payload, Store, StoreError};
-use restblk_types::{BlockSize, ErrorKind, VolumeName};
+use restblk_types::{BlockSize, ErrorKind};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
@@ -43,7 +43,7 @@ impl Default for Tuning {
 /// A direct volume, open.
 #[derive(Debug)]
 pub struct DirectDevice {
-    name: VolumeName,
+    name: String,
     key: Key,
     store: Arc<dyn Store>,
     lanes: Arc<Lanes>,
@@ -72,7 +72,7 @@ impl DirectDevice {
                 ErrorKind::Corrupt,
                 format!(
                     "open {}: its file {key} at {} has {is} of {} bytes: something cut it; restore the file, or extend it with zeros by hand",
-                    record.name,
+                    repository.full(&record.name),
                     store.location(),
                     record.size
                 ),
@@ -81,7 +81,7 @@ impl DirectDevice {
         let can = repository.capabilities();
         let part_len = part_len(can, tuning, record.block_size);
         Ok(Self {
-            name: record.name.clone(),
+            name: repository.full(&record.name),
             lanes: Lanes::new(Arc::clone(&store), key.clone(), tuning.lanes.max(1), part_len),
             flusher: Flusher::default(),
             part_len,

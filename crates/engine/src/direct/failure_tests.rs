@@ -17,9 +17,16 @@ async fn device(gated: &Arc<Gated>) -> DirectDevice {
         incompat: vec![],
         ro_compat: vec![],
     };
-    let repository = Repository::open(gated.clone(), gated.capabilities(), None, Safety::Proved, fresh)
-        .await
-        .unwrap();
+    let repository = Repository::open(
+        "main",
+        gated.clone(),
+        gated.capabilities(),
+        None,
+        Safety::Proved,
+        fresh,
+    )
+    .await
+    .unwrap();
     let new = NewVolume {
         id: VolumeId::random(),
         name: "v".parse().unwrap(),

@@ -293,7 +293,7 @@ async fn stores_that_cannot_keep_a_volume_are_refused_with_the_reason() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let mut can = store.capabilities();
     can.write_at = false;
-    let error = Repository::open(store.clone(), can, None, Safety::Proved, marker())
+    let error = Repository::open("main", store.clone(), can, None, Safety::Proved, marker())
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -301,12 +301,12 @@ async fn stores_that_cannot_keep_a_volume_are_refused_with_the_reason() {
     let mut can = store.capabilities();
     can.exclusive_create = false;
     can.compare_and_set = false;
-    let error = Repository::open(store.clone(), can.clone(), None, Safety::Proved, marker())
+    let error = Repository::open("main", store.clone(), can.clone(), None, Safety::Proved, marker())
         .await
         .unwrap_err();
     assert!(error.to_string().contains("single_host"), "{error}");
     let repository = Arc::new(
-        Repository::open(store, can, None, Safety::SingleHost, marker())
+        Repository::open("main", store, can, None, Safety::SingleHost, marker())
             .await
             .unwrap(),
     );

@@ -23,7 +23,7 @@ fn marker() -> PoolRecord {
 async fn repository_on(store: Arc<dyn Store>) -> Arc<Repository> {
     let capabilities = store.capabilities();
     Arc::new(
-        Repository::open(store, capabilities, None, Safety::Proved, marker())
+        Repository::open("main", store, capabilities, None, Safety::Proved, marker())
             .await
             .unwrap(),
     )
