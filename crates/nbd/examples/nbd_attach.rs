@@ -1,7 +1,8 @@
 //! Attaches memory or a file as /dev/nbdN, prints the node, and serves it until a signal comes.
 //!
-//! `nbd_attach [--queues N] [--recover INDEX] (memory:BYTES | FILE)`
+//! `nbd_attach [--queues N] [--recover INDEX] [--delay-ms MS] [--stall-ms MS] (memory:BYTES | FILE)`
 //!
+//! With a delay every read and write of a file takes as long, with a stall the first write does.
 //! SIGTERM and SIGINT detach; SIGUSR1 hands the device over (and leaves it); SIGHUP looks at the file's size again.
 //! It says what it does on standard output, one line each; it ends by itself when the device is gone.
 
@@ -12,7 +13,7 @@ use restblk_block::{BlockDevice, MemoryDevice};
 use restblk_device::{AttachSpec, Recovery, Transport};
 use restblk_nbd::NbdTransport;
 use restblk_types::BlockSize;
-use std::{error::Error, path::Path, sync::Arc};
+use std::{error::Error, path::Path, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 type Refresh = Box<dyn Fn() -> std::io::Result<u64>>;
@@ -20,23 +21,26 @@ type Refresh = Box<dyn Fn() -> std::io::Result<u64>>;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let (mut queues, mut index, mut volume) = (0, None, None);
+    let (mut delay, mut stall) = (Duration::ZERO, Duration::ZERO);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or("a value is missing");
         match argument.as_str() {
             "--queues" => queues = value()?.parse()?,
             "--recover" => index = Some(value()?.parse()?),
+            "--delay-ms" => delay = Duration::from_millis(value()?.parse()?),
+            "--stall-ms" => stall = Duration::from_millis(value()?.parse()?),
             _ => volume = Some(argument),
         }
     }
-    let volume = volume.ok_or("usage: nbd_attach [--queues N] [--recover INDEX] (memory:BYTES | FILE)")?;
+    let volume = volume.ok_or("a volume is missing: memory:BYTES or a file")?;
     let (device, refresh): (Arc<dyn BlockDevice>, Refresh) = match volume.strip_prefix("memory:") {
         Some(bytes) => (
             Arc::new(MemoryDevice::new(bytes.parse()?, BlockSize::B512)),
             Box::new(|| Ok(0)),
         ),
         None => {
-            let file = Arc::new(file::FileDevice::open(Path::new(&volume))?);
+            let file = Arc::new(file::FileDevice::open(Path::new(&volume))?.slow(delay, stall));
             let same = Arc::clone(&file);
             (file, Box::new(move || same.refresh()))
         }

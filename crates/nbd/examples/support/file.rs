@@ -4,7 +4,14 @@ use async_trait::async_trait;
 use nix::fcntl::{FallocateFlags, fallocate};
 use restblk_block::{BlockDevice, BlockError, Features, Geometry, WriteFlags};
 use restblk_types::{BlockSize, ErrorKind};
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use tokio::sync::watch;
 
 /// A file of a fixed set of abilities; its size is looked at again by [`FileDevice::refresh`].
@@ -12,6 +19,9 @@ use tokio::sync::watch;
 pub(crate) struct FileDevice {
     file: File,
     size: watch::Sender<u64>,
+    delay: Duration,
+    stall: Duration,
+    stalled: AtomicBool,
 }
 
 impl FileDevice {
@@ -19,10 +29,29 @@ impl FileDevice {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::options().read(true).write(true).open(path)?;
         let size = file.metadata()?.len() & !511;
+        let (delay, stall, stalled) = Default::default();
         Ok(Self {
             file,
             size: watch::Sender::new(size),
+            delay,
+            stall,
+            stalled,
         })
+    }
+
+    /// Lets every read and write take `delay`, and the first write `stall` besides, as a distant store would.
+    #[allow(dead_code, reason = "not every example is slow")]
+    pub(crate) fn slow(self, delay: Duration, stall: Duration) -> Self {
+        Self { delay, stall, ..self }
+    }
+
+    async fn pass_time(&self, write: bool) {
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        if write && !self.stall.is_zero() && !self.stalled.swap(true, Ordering::Relaxed) {
+            tokio::time::sleep(self.stall).await;
+        }
     }
 
     /// Takes on the size that the file has now.
@@ -78,10 +107,12 @@ impl BlockDevice for FileDevice {
     }
 
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        self.pass_time(false).await;
         failed(self.file.read_exact_at(buf, offset))
     }
 
     async fn write(&self, offset: u64, data: &[u8], _flags: WriteFlags) -> Result<(), BlockError> {
+        self.pass_time(true).await;
         failed(self.file.write_all_at(data, offset))
     }
 

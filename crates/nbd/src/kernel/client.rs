@@ -88,7 +88,9 @@ impl Client {
 
     /// Puts a socket in the place of a dead one. The kernel says nothing where none is dead, and hangs up.
     pub(super) fn reconnect(&mut self, index: u32, backend: &str, socket: OwnedFd) -> io::Result<()> {
-        let request = named(index, backend).nested(ATTR_SOCKETS, &sockets(&[socket])?);
+        // Open until the kernel has looked it up.
+        let socket = [socket];
+        let request = named(index, backend).nested(ATTR_SOCKETS, &sockets(&socket)?);
         self.call(RECONFIGURE, &request).map(drop)
     }
 
