@@ -12,7 +12,11 @@
 mod capabilities;
 pub mod cdmi;
 mod config;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 mod error;
+#[cfg(any(test, feature = "testing"))]
+pub mod faulty;
 pub mod file;
 pub mod http;
 mod key;

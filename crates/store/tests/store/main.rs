@@ -1,0 +1,10 @@
+//! The store's tests against real servers: the conformance suite on every store, proofs, malice, TLS, mirrors.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod conformance;
+mod liars;
+mod malice;
+mod mirrors;
+mod proofs;
+mod server;
+mod tls;

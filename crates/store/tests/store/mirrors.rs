@@ -1,0 +1,194 @@
+//! Mirrors over real servers: one dies, another takes over, and the dead one comes back.
+
+use crate::server::TestServer;
+use bytes::Bytes;
+use restblk_store::{CdmiStore, Dialect, Key, Mirrored, Precondition, RetryPolicy, Store};
+use restblk_types::{ErrorKind, Extent};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Two servers cannot share a directory, so the mirrors of these tests are proxies before one server.
+struct Proxy {
+    url: String,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Proxy {
+    async fn new(server: &TestServer, port: u16) -> Self {
+        let to = server.server.local_addrs()[0];
+        let listener = tokio::net::TcpSocket::new_v4().unwrap();
+        listener.set_reuseaddr(true).unwrap();
+        listener.bind(([127, 0, 0, 1], port).into()).unwrap();
+        let listener = listener.listen(64).unwrap();
+        let url = format!("http://{}/cdmi/2.0.0/", listener.local_addr().unwrap());
+        let task = tokio::spawn(async move {
+            let mut relays = tokio::task::JoinSet::new();
+            while let Ok((mut inward, _)) = listener.accept().await {
+                relays.spawn(async move {
+                    if let Ok(mut outward) = tokio::net::TcpStream::connect(to).await {
+                        let _ = tokio::io::copy_bidirectional(&mut inward, &mut outward).await;
+                    }
+                });
+            }
+        });
+        Self { url, task }
+    }
+
+    fn port(&self) -> u16 {
+        self.url
+            .trim_end_matches("/cdmi/2.0.0/")
+            .rsplit(':')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    /// Closes every connection and the port.
+    async fn kill(self) -> u16 {
+        let port = self.port();
+        self.task.abort();
+        let _ = self.task.await;
+        port
+    }
+
+    async fn store(&self, server: &TestServer) -> Arc<dyn Store> {
+        let can = server.store(Dialect::Cdmi2).await.capabilities();
+        let http = restblk_store::HttpClient::new(&crate::server::config(&self.url), &self.url).unwrap();
+        Arc::new(CdmiStore::pinned(Arc::new(http), Dialect::Cdmi2, can))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_survive_the_death_of_any_mirror() {
+    let server = TestServer::new(Dialect::Cdmi2).await;
+    let (first, second) = (Proxy::new(&server, 0).await, Proxy::new(&server, 0).await);
+    let mirrors = [
+        ("a".to_owned(), first.store(&server).await),
+        ("b".to_owned(), second.store(&server).await),
+    ];
+    let policy = RetryPolicy {
+        landing_grace: Duration::from_millis(50),
+        ..RetryPolicy::default()
+    };
+    let store = Arc::new(Mirrored::new(mirrors, policy).unwrap());
+    let key = Key::new("vol").unwrap();
+    store
+        .put(&key, Bytes::from(vec![0; 64 * 512]), Precondition::Always)
+        .await
+        .unwrap();
+
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writers: Vec<_> = (0..8_u64)
+        .map(|writer| {
+            let (store, key, stop) = (Arc::clone(&store), key.clone(), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let mut rounds = 0_u64;
+                while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                    rounds += 1;
+                    for block in 0..8 {
+                        let offset = (writer * 8 + block) * 512;
+                        let data = Bytes::from(vec![u8::try_from(rounds % 251).unwrap(); 512]);
+                        store.write_at(&key, offset, data.clone(), false).await.unwrap();
+                        let found = store.get(&key, Extent::new(offset, 512)).await.unwrap();
+                        assert!(
+                            found.payload.into_bytes() == data,
+                            "a write that was answered is not read back"
+                        );
+                    }
+                }
+                rounds
+            })
+        })
+        .collect();
+    let pause = || tokio::time::sleep(Duration::from_millis(150));
+    pause().await;
+    let port = first.kill().await;
+    pause().await;
+    let first = Proxy::new(&server, port).await;
+    pause().await;
+    let port = second.kill().await;
+    pause().await;
+    // Both down for a while: everybody waits.
+    let first_port = first.kill().await;
+    pause().await;
+    let _second = Proxy::new(&server, port).await;
+    let _first = Proxy::new(&server, first_port).await;
+    pause().await;
+    stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    for writer in writers {
+        assert!(writer.await.unwrap() > 2);
+    }
+    let seen = store.mirrors();
+    assert!(
+        seen.iter()
+            .all(|mirror| mirror.requests > 0 && mirror.errors > 0 && mirror.outstanding == 0),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mirrors_come_and_go_in_use() {
+    let server = TestServer::new(Dialect::Cdmi2).await;
+    let (first, second) = (Proxy::new(&server, 0).await, Proxy::new(&server, 0).await);
+    let store = Mirrored::new(
+        [("a".to_owned(), first.store(&server).await)],
+        RetryPolicy::default(),
+    )
+    .unwrap();
+    let key = Key::new("vol").unwrap();
+    store
+        .put(&key, Bytes::from_static(b"x"), Precondition::Always)
+        .await
+        .unwrap();
+    assert_eq!(store.remove("a").unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(
+        store.add("a", first.store(&server).await).unwrap_err().kind(),
+        ErrorKind::Exists
+    );
+    let dull: Arc<dyn Store> = Arc::new(restblk_store::FileStore::open(server.dir.path()).unwrap());
+    assert_eq!(
+        store.add("dull", dull).unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
+    store.add("b", second.store(&server).await).unwrap();
+    store.remove("a").unwrap();
+    assert_eq!(store.remove("a").unwrap_err().kind(), ErrorKind::NotFound);
+    first.kill().await;
+    assert_eq!(store.get(&key, None).await.unwrap().payload.into_bytes(), "x");
+    assert_eq!(store.mirrors().len(), 1);
+}
+
+/// A request that waits for a dead mirror goes on when another one is added.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_mirror_ends_the_waiting() {
+    let server = TestServer::new(Dialect::Cdmi2).await;
+    let (first, second) = (Proxy::new(&server, 0).await, Proxy::new(&server, 0).await);
+    let store = Arc::new(
+        Mirrored::new(
+            [("a".to_owned(), first.store(&server).await)],
+            RetryPolicy::default(),
+        )
+        .unwrap(),
+    );
+    let key = Key::new("vol").unwrap();
+    store
+        .put(&key, Bytes::from_static(b"x"), Precondition::Always)
+        .await
+        .unwrap();
+    let second = second.store(&server).await;
+    first.kill().await;
+    let waiting = tokio::spawn({
+        let (store, key) = (Arc::clone(&store), key.clone());
+        async move {
+            store
+                .get(&key, None)
+                .await
+                .map(|found| found.payload.into_bytes())
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished());
+    store.add("b", second).unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), "x");
+}

@@ -1,0 +1,72 @@
+//! The embedded CDMI server, started for one test.
+
+use restblk_cdmi_server::{Config, Mode, Quirks, Server};
+use restblk_store::{CdmiStore, Dialect, HttpClient, StoreConfig, StoreKind};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A running server and its directory.
+pub(crate) struct TestServer {
+    pub(crate) server: Server,
+    pub(crate) dir: TempDir,
+}
+
+pub(crate) fn loopback() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+pub(crate) fn mode(dialect: Dialect) -> Mode {
+    match dialect {
+        Dialect::Srb => Mode::Srb,
+        Dialect::Scality => Mode::Scality,
+        Dialect::Cdmi1 => Mode::Cdmi1,
+        Dialect::Cdmi2 => Mode::Cdmi2,
+    }
+}
+
+impl TestServer {
+    pub(crate) async fn new(dialect: Dialect) -> Self {
+        Self::with(dialect, |_| {}).await
+    }
+
+    pub(crate) async fn quirky(dialect: Dialect, quirks: Quirks) -> Self {
+        Self::with(dialect, |config| config.quirks = quirks).await
+    }
+
+    pub(crate) async fn with(dialect: Dialect, change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::new(dir.path());
+        config.mode = mode(dialect);
+        config.listen = vec![loopback()];
+        config.sync_put = false;
+        change(&mut config);
+        Self {
+            server: Server::bind(config).await.unwrap(),
+            dir,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.server.base_uri()
+    }
+
+    pub(crate) fn config(&self) -> StoreConfig {
+        config(&self.url())
+    }
+
+    pub(crate) fn http(&self) -> Arc<HttpClient> {
+        Arc::new(HttpClient::new(&self.config(), &self.url()).unwrap())
+    }
+
+    pub(crate) async fn store(&self, dialect: Dialect) -> CdmiStore {
+        CdmiStore::connect(self.http(), dialect).await.unwrap()
+    }
+}
+
+/// A configuration for tests: short times.
+pub(crate) fn config(url: &str) -> StoreConfig {
+    let mut config = StoreConfig::new(StoreKind::Cdmi, [url]);
+    config.request_timeout_ms = 5_000;
+    config
+}
