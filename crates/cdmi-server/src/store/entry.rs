@@ -38,8 +38,9 @@ pub(crate) struct Entry {
     meta: Mutex<Arc<Meta>>,
     /// Whether the name is known to be on disk.
     name_durable: AtomicBool,
-    /// Whether the attributes changed since the last fsync.
-    attributes_changed: AtomicBool,
+    /// Counts the changes of the attributes, and how many of them are on disk: fdatasync does not put them there.
+    attributes: AtomicU64,
+    attributes_synced: AtomicU64,
     sync_failed: AtomicBool,
     read_only: bool,
     pub(super) used: AtomicU64,
@@ -84,7 +85,8 @@ impl Entry {
             marked: Mutex::new(marked),
             meta: Mutex::new(Arc::new(meta)),
             name_durable: AtomicBool::new(false),
-            attributes_changed: AtomicBool::new(true),
+            attributes: AtomicU64::new(1),
+            attributes_synced: AtomicU64::new(0),
             sync_failed: AtomicBool::new(false),
             read_only,
             used: AtomicU64::new(0),
@@ -159,7 +161,7 @@ impl Entry {
     /// Replaces the fields. The caller is in a change.
     pub(super) fn set_meta(&self, meta: Meta) -> Result<()> {
         meta.store(&self.file)?;
-        self.attributes_changed.store(true, Ordering::Release);
+        self.attributes.fetch_add(1, Ordering::AcqRel);
         *lock(&self.meta) = Arc::new(meta);
         Ok(())
     }
@@ -169,7 +171,9 @@ impl Entry {
         if self.sync_failed.load(Ordering::Acquire) {
             return Err(self.lost());
         }
-        let all = self.attributes_changed.swap(false, Ordering::AcqRel);
+        // Counted down only when the fsync is done, so that a flush at the same time does not rely on it too early.
+        let attributes = self.attributes.load(Ordering::Acquire);
+        let all = self.attributes_synced.load(Ordering::Acquire) < attributes;
         let synced = if all {
             fs::fsync(&self.file)
         } else {
@@ -180,6 +184,7 @@ impl Entry {
             tracing::error!(object = %self.path, error = %errno, "fsync failed; every flush of this object fails until the server is restarted");
             return Err(errno).doing("flush the object");
         }
+        self.attributes_synced.fetch_max(attributes, Ordering::AcqRel);
         Ok(!self.name_durable.load(Ordering::Acquire))
     }
 

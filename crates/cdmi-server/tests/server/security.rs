@@ -212,6 +212,23 @@ fn slow_clients_are_let_go_and_connections_are_capped() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_is_let_go() {
+    let rig = Rig::with(|config| {
+        config.limits.write_timeout_ms = 1000;
+        config.limits.connections_max = 1;
+    });
+    std::fs::File::create(rig.path("o"))
+        .unwrap()
+        .set_len(1 << 30)
+        .unwrap();
+    let mut stalled = rig.client();
+    stalled.raw(format!("GET {}o HTTP/1.1\r\nHost: x\r\n\r\n", stalled.prefix).as_bytes());
+    std::thread::sleep(Duration::from_millis(200));
+    // Its place is the only one.
+    rig.client().send("HEAD", "o", &[], b"").is(200);
+}
+
+#[test]
 fn strangers_are_turned_away() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "# users\nfile:pass word\n").unwrap();

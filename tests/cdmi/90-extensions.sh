@@ -1,0 +1,37 @@
+# shellcheck shell=bash
+# Not of the specification: the extensions of docs/cdmi.md, where the server advertises them.
+request GET cdmi_capabilities/
+capabilities=$(cat "$WORK/body")
+advertised() {
+    printf %s "$capabilities" | jq -e ".capabilities.$1 == \"true\"" >/dev/null
+}
+if advertised restblk_exclusive_create; then
+    status "exclusive create" 201 PUT MyContainer/Ext -H 'If-None-Match: *' --data-binary 0123456789
+    status "exclusive create of what is there" 412 PUT MyContainer/Ext -H 'If-None-Match: *' --data-binary x
+fi
+request PUT MyContainer/Ext --data-binary 0123456789
+if advertised restblk_etag; then
+    request GET MyContainer/Ext
+    tag=$(header etag)
+    status "not modified" 304 GET MyContainer/Ext -H "If-None-Match: $tag"
+    status "write if it is the one" 204 PATCH MyContainer/Ext -H "If-Match: $tag" -H 'Content-Range: bytes 0-0/*' --data-binary X
+    status "write if it were the one" 412 PATCH MyContainer/Ext -H "If-Match: $tag" -H 'Content-Range: bytes 0-0/*' --data-binary Y
+fi
+if advertised restblk_set_size; then
+    status "grow" 204 PATCH 'MyContainer/Ext?restblk_size=65536'
+    request HEAD MyContainer/Ext
+    same "it has grown" "$(header content-length)" 65536
+    status "shrink" 204 PATCH 'MyContainer/Ext?restblk_size=8192'
+    status "a size that is none" 400 PATCH 'MyContainer/Ext?restblk_size=many'
+fi
+if advertised restblk_punch; then
+    status "punch" 204 PATCH 'MyContainer/Ext?restblk_punch=2-4'
+    request GET MyContainer/Ext -H 'Range: bytes=1-5'
+    same "it reads as zero" "$(od -An -c "$WORK/body" | tr -s ' ')" ' 1 \0 \0 \0 5'
+fi
+if advertised restblk_flush; then
+    status "flush" 204 PATCH 'MyContainer/Ext?restblk_flush'
+    status "write and flush" 204 PATCH 'MyContainer/Ext?restblk_flush' -H 'Content-Range: bytes 0-0/*' --data-binary Z
+    status "flush a container" 204 PATCH 'MyContainer/?restblk_flush'
+    status "flush what is not there" 404 PATCH 'MyContainer/no?restblk_flush'
+fi
