@@ -3,12 +3,10 @@
 //! SIGTERM detaches; SIGINT hands the device over to the next process; SIGKILL is a crash. `--recover N` goes on
 //! after either. It also shows what every daemon over ublk does before it starts threads.
 
-#![expect(unsafe_code, reason = "one prctl that nix does not have")]
-
 use async_trait::async_trait;
 use clap::Parser;
 use restblk_block::{BlockDevice, BlockError, Checked, Features, Geometry, WriteFlags};
-use restblk_device::{AttachSpec, Recovery, Transport};
+use restblk_device::{AttachSpec, DeviceError, Recovery, Transport, memory};
 use restblk_types::{BlockSize, ErrorKind};
 use restblk_ublk::UblkTransport;
 use std::{
@@ -28,12 +26,10 @@ use tokio::{
     sync::watch,
 };
 
-/// linux/prctl.h; the libc crate does not have it.
-const PR_SET_IO_FLUSHER: libc::c_int = 57;
-
 #[derive(Parser)]
 struct Options {
-    /// The file; with its size.
+    /// The file, with its size.
+    #[arg(required_unless_present = "clean", default_value = "")]
     file: PathBuf,
     /// What the device is known by when it is recovered.
     #[arg(long, default_value = "example/file")]
@@ -183,23 +179,10 @@ impl BlockDevice for FileDevice {
 }
 
 /// Before any thread: no mount namespace in common with the device's users, and no I/O of our own for memory.
-fn prepare_process() -> io::Result<()> {
-    use nix::{mount, sched};
-    sched::unshare(sched::CloneFlags::CLONE_NEWNS)?;
-    // Mounts of the users may still come in, ours must not go out.
-    mount::mount(
-        None::<&str>,
-        "/",
-        None::<&str>,
-        mount::MsFlags::MS_SLAVE | mount::MsFlags::MS_REC,
-        None::<&str>,
-    )?;
-    // SAFETY: a prctl with plain numbers; it changes this thread's and its children's allocation flags only.
-    if unsafe { libc::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) } != 0 {
-        eprintln!(
-            "PR_SET_IO_FLUSHER: {} (it needs CAP_SYS_RESOURCE)",
-            io::Error::last_os_error()
-        );
+fn prepare_process() -> Result<(), DeviceError> {
+    memory::own_mount_namespace()?;
+    if let Err(error) = memory::be_io_flusher() {
+        eprintln!("going on although I {error}");
     }
     Ok(())
 }

@@ -5,15 +5,14 @@
 //! bring_up   make a device, start it, undo          take_over  recognise a device and go on with it
 //! server     the threads of a device                queue      one thread: ring, tags, bridge to the engine
 //! mailbox ticket request memory                      the bridge's parts
-//! control uapi params identity                       the kernel's interface
+//! control uapi params identity node inherited        the kernel's interface, /dev, mounts
 //! ```
 //!
 //! # What the process owes the kernel
-//! A process that serves block devices must not wait for itself:
-//! - it leaves the mount namespace of the device's users (`unshare(CLONE_NEWNS)`) before it starts threads, or its own exit
-//!   can wait for the unmounting of a file system on its own device;
-//! - it sets `PR_SET_IO_FLUSHER` before it starts threads (they inherit it), so that its own allocations never
-//!   write to its own devices.
+//! A process that serves block devices must not wait for itself. Before it starts threads it calls
+//! - [`restblk_device::memory::own_mount_namespace`]: in the mount namespace of the device's users, its own exit can
+//!   wait for the unmounting of a file system on its own device;
+//! - [`restblk_device::memory::be_io_flusher`]: so that its own allocations never write to its own devices.
 //!
 //! Both belong to the daemon's start, not here; `examples/ublk_attach.rs` shows them.
 //!
@@ -31,6 +30,7 @@ mod attached;
 mod bring_up;
 mod control;
 mod identity;
+mod inherited;
 mod mailbox;
 mod memory;
 mod node;
