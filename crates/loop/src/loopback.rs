@@ -11,7 +11,7 @@ use restblk_device::{
 };
 use restblk_types::ErrorKind;
 use std::{
-    fs, io,
+    io,
     os::fd::{AsFd, OwnedFd},
     path::Path,
     thread,
@@ -22,8 +22,6 @@ use std::{
 const TRIES_MAX: u32 = 64;
 /// How long a program may have the device open, such as udev looking for labels, before it counts as a user.
 const GRACE: Duration = Duration::from_secs(5);
-/// No limit to discard: 32 bits of sectors, in bytes, rounded down to a page.
-const DISCARD_ANY: u64 = (u32::MAX as u64 & !7) << 9;
 
 /// Gives a loop device our file: number `preferred` if it is free, else any. Returns its number.
 pub(crate) fn take(file: &OwnedFd, setup: &LoopSetup, preferred: Option<u32>) -> Result<u32, DeviceError> {
@@ -75,33 +73,14 @@ fn take_number(index: u32, file: &OwnedFd, setup: &LoopSetup) -> io::Result<()> 
     device.configure(file.as_fd(), setup)
 }
 
-/// Tells the block layer what the volume cannot do, and warns of what the driver would not do.
-pub(crate) fn tune(index: u32, device: &dyn BlockDevice) {
-    let features = device.geometry().features;
-    // Discards come as zeroing, see the session: both abilities are needed.
-    limit_discard(
-        index,
-        if features.discard && features.write_zeroes {
-            DISCARD_ANY
-        } else {
-            0
-        },
-    );
+/// Warns of what the driver does otherwise than it was asked to.
+pub(crate) fn check(index: u32) {
     match LoopDevice::open(index, false, false).and_then(|device| device.status()) {
         Ok(status) if !status.direct_io => {
             tracing::warn!(index, "the loop device does not use direct I/O: it will be slow");
         }
-        _ => {}
-    }
-}
-
-/// The limit outlives the device's file.
-fn limit_discard(index: u32, bytes: u64) {
-    if let Err(error) = fs::write(
-        format!("/sys/block/loop{index}/queue/discard_max_bytes"),
-        bytes.to_string(),
-    ) {
-        tracing::debug!(%error, index, bytes, "the loop device keeps its limit of discard");
+        Ok(_) => {}
+        Err(error) => tracing::debug!(%error, index, "the loop device does not say what it is"),
     }
 }
 
@@ -112,7 +91,7 @@ pub(crate) fn is_ours(index: u32, mount: &Path) -> bool {
 
 /// The unit in which the block layer addresses the device, in bytes.
 pub(crate) fn block_size(index: u32) -> Option<u32> {
-    let text = fs::read_to_string(format!("/sys/block/loop{index}/queue/logical_block_size")).ok()?;
+    let text = std::fs::read_to_string(format!("/sys/block/loop{index}/queue/logical_block_size")).ok()?;
     text.trim().parse().ok()
 }
 
@@ -200,7 +179,6 @@ fn release(index: u32, mount: &Path, alive: bool) -> Result<(), DeviceError> {
             }
             thread::sleep(Duration::from_millis(2));
         }
-        limit_discard(index, DISCARD_ANY);
         Ok(())
     });
     flatten(cleared).map_err(failed)

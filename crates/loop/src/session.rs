@@ -196,6 +196,9 @@ impl Session {
             },
             Request::GetAttr { node } => reply.data(&self.attributes(node).attributes()),
             Request::Open { node: FILE } => reply.data(&wire::opened()),
+            // The loop driver asks when it is given the file, and announces no discard where it gets no answer.
+            // (To forbid discard in sysfs instead would spoil the loop device for its next user.)
+            Request::StatFs if !self.can_punch() => reply.error(Errno::OPNOTSUPP.raw_os_error()),
             Request::StatFs => {
                 let geometry = self.device.geometry();
                 reply.data(&wire::statistics(geometry.size, geometry.block_size.bytes()));
@@ -208,6 +211,12 @@ impl Session {
             Request::Refused => reply.error(Errno::PERM.raw_os_error()),
             _ => reply.error(Errno::NOSYS.raw_os_error()),
         }
+    }
+
+    /// Discards come as zeroing, see [`Self::fallocate`], so both must be worth their while.
+    fn can_punch(&self) -> bool {
+        let features = self.device.geometry().features;
+        features.discard && features.write_zeroes
     }
 
     fn attributes(&self, node: u64) -> Attributes {

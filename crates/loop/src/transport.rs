@@ -64,7 +64,7 @@ impl LoopTransport {
         let made = blocking(move || {
             let files = filesystem::make(&serving, threads, &path, setup.read_only)?;
             let index = loopback::take(&files.data, &setup, preferred)?;
-            loopback::tune(index, serving.device.as_ref());
+            loopback::check(index);
             Ok((index, files.attributes))
         });
         let (index, attributes) = match made.await {
