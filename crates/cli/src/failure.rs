@@ -36,6 +36,15 @@ impl Failure {
         }
     }
 
+    /// An error that was put into words elsewhere.
+    pub(crate) fn body(body: ErrorBody) -> Self {
+        Self {
+            exit: Exit::from_kind(body.kind),
+            what: None,
+            body: Some(body),
+        }
+    }
+
     /// A failure that the program found by itself.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {

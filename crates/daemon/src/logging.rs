@@ -5,9 +5,9 @@
 use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
 
-/// Starts it; once a process.
-pub fn start_logging() {
-    let filter = EnvFilter::try_from_env("RESTBLK_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// Starts it, with `filter` where `RESTBLK_LOG` says nothing else; once a process.
+pub fn start_logging(filter: &str) {
+    let filter = EnvFilter::try_from_env("RESTBLK_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

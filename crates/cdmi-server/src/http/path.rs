@@ -175,7 +175,7 @@ mod tests {
             assert_eq!(error.status(), 400, "{bad}");
         }
         assert_eq!(parse("/x/", "/y/a", false).unwrap_err().status(), 404);
-        assert_eq!(parse("/", "/.restblk/tmp", false).unwrap_err().status(), 404);
+        assert_eq!(parse("/", "/.cdmi-server/tmp", false).unwrap_err().status(), 404);
         assert_eq!(parse("/", "//a//b", true).unwrap(), node("a/b", false));
     }
 

@@ -1,7 +1,7 @@
 //! The root directory: the only way from a path to a file.
 //!
 //! Invariants: every open goes through `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`, so no path leaves the root and
-//! no symbolic link is ever followed. Half-made things live in `ROOT/.restblk/tmp`, are never listed, and are swept when a
+//! no symbolic link is ever followed. Half-made things live in `ROOT/.cdmi-server/tmp`, are never listed, and are swept when a
 //! server starts; they come to be by one rename. One read-write server at a time has the root (flock).
 
 use crate::error::{Doing, Error, Result, ServeError};
@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// The directory in the root that is ours.
-pub(crate) const HIDDEN: &str = ".restblk";
+pub(crate) const HIDDEN: &str = ".cdmi-server";
 /// The directory in a container that holds its snapshots.
 pub(crate) const SNAPSHOTS: &str = "cdmi_snapshots";
 

@@ -124,7 +124,7 @@ fn twenty_kills_under_load_leave_every_acknowledged_write_and_nothing_half_made(
     }
     let _process = Process::start(dir.path(), &[]);
     assert_eq!(
-        std::fs::read_dir(dir.path().join(".restblk/tmp"))
+        std::fs::read_dir(dir.path().join(".cdmi-server/tmp"))
             .unwrap()
             .count(),
         0,
@@ -135,18 +135,18 @@ fn twenty_kills_under_load_leave_every_acknowledged_write_and_nothing_half_made(
 #[test]
 fn half_made_things_are_swept_and_never_listed() {
     let rig = Rig::new();
-    std::fs::create_dir(rig.path(".restblk/tmp/dir")).unwrap();
-    std::fs::write(rig.path(".restblk/tmp/dir/file"), b"x").unwrap();
+    std::fs::create_dir(rig.path(".cdmi-server/tmp/dir")).unwrap();
+    std::fs::write(rig.path(".cdmi-server/tmp/dir/file"), b"x").unwrap();
     let mut c = rig.client();
     assert_eq!(
         c.cdmi("GET", "/cdmi/2.0.0/", "").json()["children"],
         serde_json::json!([])
     );
-    c.get(".restblk/tmp/dir/file").is(404);
-    c.put(".restblk/x", b"x").is(404);
+    c.get(".cdmi-server/tmp/dir/file").is(404);
+    c.put(".cdmi-server/x", b"x").is(404);
     drop(c);
     let rig = rig.restart();
-    assert_eq!(std::fs::read_dir(rig.path(".restblk/tmp")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(rig.path(".cdmi-server/tmp")).unwrap().count(), 0);
 }
 
 #[test]

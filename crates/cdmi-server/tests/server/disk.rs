@@ -55,7 +55,7 @@ fn a_full_disk_is_507_and_nothing_is_half_made() {
     let mut c = rig.client();
     c.get("new").is(404);
     assert_eq!(
-        std::fs::read_dir(small.path().join(".restblk/tmp"))
+        std::fs::read_dir(small.path().join(".cdmi-server/tmp"))
             .unwrap()
             .count(),
         0

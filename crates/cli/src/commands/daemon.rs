@@ -5,6 +5,7 @@
 
 use crate::failure::{Failure, Result};
 use clap::Args;
+use restblk_api::ErrorBody;
 use std::path::PathBuf;
 
 /// Run the daemon of this host in the foreground
@@ -19,13 +20,13 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn run(&self) -> Result {
-        restblk_daemon::start_logging();
+        restblk_daemon::start_logging("info");
+        // Its messages complete "failed to …".
         restblk_daemon::run(self.config.as_deref()).map_err(|error| {
-            let failure = Failure::new(error.kind, format!("failed to {}", error.message));
-            match error.hint {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
+            Failure::body(ErrorBody {
+                message: format!("failed to {}", error.message),
+                ..error
+            })
         })
     }
 }

@@ -5,6 +5,7 @@ use crate::failure::{Failure, Result};
 use crate::output::Style;
 use crate::session::Session;
 use clap::Args;
+use restblk_api::client::ClientError;
 use restblk_api::{Check, CheckState, HostReport};
 
 /// Tell what this host can do and what is missing
@@ -15,15 +16,29 @@ pub(crate) struct Doctor {}
 
 impl Doctor {
     pub(crate) async fn run(&self, session: &Session) -> Result {
-        let report = session
-            .call("ask the daemon what this host can do", session.client.doctor())
-            .await?;
+        let report = match session.client.doctor().await {
+            Ok(report) => report,
+            Err(ClientError::Api(error)) => return Err(Failure::body(error)),
+            Err(error) => without_daemon(&error).await,
+        };
         session.result(&report, |report| words(report, session.style))?;
         match report.checks.iter().any(|check| check.state == CheckState::Fail) {
             true => Err(Failure::silent(Exit::Failed)),
             false => Ok(()),
         }
     }
+}
+
+/// What can be seen without the daemon, and why it could not be asked.
+async fn without_daemon(error: &ClientError) -> HostReport {
+    let mut report = restblk_daemon::doctor::report().await;
+    let detail = format!("{error}; {}", error.hint().unwrap_or_default());
+    report.checks.push(Check {
+        name: "daemon".to_owned(),
+        state: CheckState::Fail,
+        detail,
+    });
+    report
 }
 
 fn words(report: &HostReport, style: Style) -> String {

@@ -3,11 +3,13 @@
 
 mod attach;
 mod completions;
+mod control_files;
 mod daemon;
 mod detach;
 mod devices;
 mod doctor;
 mod export;
+mod hold_fuse;
 mod man;
 mod mirror;
 mod pool;
@@ -21,6 +23,7 @@ use crate::failure::{Failure, Result};
 use crate::session::Session;
 use clap::Subcommand;
 use restblk_types::ErrorKind;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -50,6 +53,10 @@ pub(crate) enum Command {
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
+    #[command(name = "__control-files", hide = true)]
+    ControlFiles(control_files::ControlFiles),
+    #[command(name = "__hold-fuse", hide = true)]
+    HoldFuse(hold_fuse::HoldFuse),
     #[command(name = "__reference", hide = true)]
     Reference(reference::Reference),
 }
@@ -62,15 +69,35 @@ pub(crate) fn run(cli: Cli) -> Result {
         Command::Serve(serve) => serve.run(&session),
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(&session),
+        Command::ControlFiles(control_files) => control_files.run(&session),
+        Command::HoldFuse(hold_fuse) => hold_fuse.run(),
         Command::Reference(reference) => reference.run(&session),
         command => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| {
-                Failure::new(ErrorKind::Bug, format!("failed to start the runtime: {error}"))
-            })?;
+            let runtime = runtime(tokio::runtime::Builder::new_current_thread())?;
             runtime.block_on(ask(command, &session))
         }
     }
+}
+
+/// The runtime that a builder makes.
+fn runtime(mut builder: tokio::runtime::Builder) -> Result<tokio::runtime::Runtime> {
+    let built = builder.enable_all().build();
+    built.map_err(|error| Failure::new(ErrorKind::Bug, format!("failed to start the runtime: {error}")))
+}
+
+/// Resolves when the process is told to end.
+fn told_to_end() -> Result<impl Future<Output = ()>> {
+    let listen = |kind| {
+        signal(kind)
+            .map_err(|error| Failure::new(ErrorKind::Bug, format!("failed to wait for signals: {error}")))
+    };
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Runs a command that asks the daemon.
@@ -94,6 +121,8 @@ async fn ask(command: Command, session: &Session) -> Result {
         | Command::Serve(_)
         | Command::Completions(_)
         | Command::Man(_)
+        | Command::ControlFiles(_)
+        | Command::HoldFuse(_)
         | Command::Reference(_) => Err(Failure::new(
             ErrorKind::Bug,
             "this command does not ask the daemon",

@@ -4,5 +4,6 @@
 mod errors;
 mod everyday;
 mod harness;
+mod host;
 mod pages;
 mod pools;

@@ -12,7 +12,7 @@ use http::header::{HeaderName, HeaderValue};
 use restblk_types::{ErrorKind, Extent};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Longest body of an answer whose body is of no interest.
 const ANSWER_LEN_MAX: u64 = 64 << 10;
@@ -27,6 +27,8 @@ pub struct CdmiStore {
     location: String,
     /// Object IDs by name, for the dialect that writes to IDs.
     pub(super) ids: Mutex<HashMap<Key, String>>,
+    /// The URI below which objects are reached by their IDs, once it was found.
+    pub(super) id_root: OnceLock<String>,
 }
 
 impl CdmiStore {
@@ -40,6 +42,7 @@ impl CdmiStore {
             can,
             location,
             ids: Mutex::default(),
+            id_root: OnceLock::new(),
         }
     }
 

@@ -20,18 +20,28 @@ impl CdmiStore {
     /// Makes the container, and those above it where they are missing. One that is there is left as it is.
     pub(super) async fn make_container(&self, path: &str, object: &Key) -> Result<(), StoreError> {
         let mut missing = vec![path];
+        // Going up once and down once: a server that says "not found" of what was just made is not asked for ever.
+        let mut climbing = true;
         while let Some(&path) = missing.last() {
             let answer = self
                 .ask(self.container_put(path), "make a container for", object, true)
                 .await?;
             match answer.status {
-                status if status.is_success() => drop(missing.pop()),
-                // Somebody else made it.
-                StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => drop(missing.pop()),
-                StatusCode::NOT_FOUND if missing.len() < DEPTH_MAX => match target::parent(path) {
-                    Some(parent) => missing.push(parent),
-                    None => return Err(self.refused(answer, "make a container for", object, true)),
-                },
+                // Made, or made by somebody else.
+                status
+                    if status.is_success()
+                        || status == StatusCode::CONFLICT
+                        || status == StatusCode::PRECONDITION_FAILED =>
+                {
+                    missing.pop();
+                    climbing = false;
+                }
+                StatusCode::NOT_FOUND if climbing && missing.len() < DEPTH_MAX => {
+                    match target::parent(path) {
+                        Some(parent) => missing.push(parent),
+                        None => return Err(self.refused(answer, "make a container for", object, true)),
+                    }
+                }
                 _ => return Err(self.refused(answer, "make a container for", object, true)),
             }
         }

@@ -19,8 +19,8 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// Every dialect, in the order in which they are tried.
-    pub const ALL: [Self; 4] = [Self::Cdmi2, Self::Scality, Self::Srb, Self::Cdmi1];
+    /// Every dialect, in the order in which they are tried: the specification's before the vendors'.
+    pub const ALL: [Self; 4] = [Self::Cdmi2, Self::Cdmi1, Self::Scality, Self::Srb];
 
     /// The name in configuration and metadata.
     #[must_use]

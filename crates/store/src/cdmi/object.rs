@@ -2,7 +2,7 @@
 
 use super::client::CdmiStore;
 use super::dialect::Dialect;
-use super::json;
+use super::{json, target};
 use crate::http::Answer;
 use crate::{ETag, Fetched, Key, ObjectInfo, StoreError};
 use http::header::{ACCEPT, CONTENT_RANGE, ETAG, HeaderName, HeaderValue, RANGE};
@@ -127,13 +127,18 @@ impl CdmiStore {
     }
 
     /// Asks for fields of the object as CDMI's JSON.
-    async fn fields(&self, operation: &'static str, key: &Key, query: &str) -> Result<Answer, StoreError> {
+    async fn fields(
+        &self,
+        operation: &'static str,
+        key: &Key,
+        mut target: String,
+        query: &str,
+    ) -> Result<Answer, StoreError> {
         let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
         if self.dialect != Dialect::Srb {
             headers.push((ACCEPT, HeaderValue::from_static("application/cdmi-object")));
             headers.extend(self.version());
         }
-        let mut target = self.target(operation, key)?;
         target.push_str(query);
         let mut call = self.call(Method::GET, target, headers);
         call.answer_len_max = METADATA_LEN_MAX;
@@ -141,7 +146,9 @@ impl CdmiStore {
     }
 
     pub(super) async fn inspect(&self, key: &Key) -> Result<ObjectInfo, StoreError> {
-        let answer = self.fields("inspect", key, "?metadata").await?;
+        let answer = self
+            .fields("inspect", key, self.target("inspect", key)?, "?metadata")
+            .await?;
         if answer.status != StatusCode::OK {
             // The 2014 server fails with 500 for the metadata of what is not there.
             let doubt = self.dialect == Dialect::Srb && answer.status == StatusCode::INTERNAL_SERVER_ERROR;
@@ -162,29 +169,55 @@ impl CdmiStore {
         Ok(self.ask(call, "inspect", key, false).await?.status == StatusCode::NOT_FOUND)
     }
 
-    /// The object's ID, from memory or from the server.
-    pub(super) async fn id(&self, key: &Key) -> Result<String, StoreError> {
+    /// The object's path by its ID, from memory or from the server.
+    pub(super) async fn target_by_id(&self, key: &Key) -> Result<String, StoreError> {
         let known = self
             .ids
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get(key)
             .cloned();
-        if let Some(id) = known {
-            return Ok(id);
-        }
-        let answer = self.fields("identify", key, "?objectID").await?;
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let target = self.target("identify", key)?;
+                let answer = self.fields("identify", key, target, "?objectID").await?;
+                let id = self.identity(key, answer)?;
+                let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+                if ids.len() >= IDS_MAX {
+                    ids.clear();
+                }
+                ids.insert(key.clone(), id.clone());
+                id
+            }
+        };
+        let root = match self.id_root.get() {
+            Some(root) => root,
+            None => self.find_id_root(key, &id).await?,
+        };
+        Ok(format!("{root}cdmi_objectid/{id}"))
+    }
+
+    fn identity(&self, key: &Key, answer: Answer) -> Result<String, StoreError> {
         if answer.status != StatusCode::OK {
             return Err(self.refused(answer, "identify", key, false));
         }
-        let id = json::object_id(&answer.body.into_bytes())
-            .map_err(|reason| self.error(ErrorKind::Unsupported, "identify", key, reason))?;
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        if ids.len() >= IDS_MAX {
-            ids.clear();
+        json::object_id(&answer.body.into_bytes())
+            .map_err(|reason| self.error(ErrorKind::Unsupported, "identify", key, reason))
+    }
+
+    /// Where objects are reached by their IDs: where this one answers with its own.
+    async fn find_id_root(&self, key: &Key, id: &str) -> Result<&str, StoreError> {
+        for root in target::roots(self.http.endpoint().prefix()) {
+            let answer = self
+                .fields("identify", key, format!("{root}cdmi_objectid/{id}"), "?objectID")
+                .await?;
+            if self.identity(key, answer).is_ok_and(|found| found == id) {
+                return Ok(self.id_root.get_or_init(|| root.to_owned()));
+            }
         }
-        ids.insert(key.clone(), id.clone());
-        Ok(id)
+        let reason = "it cannot be reached by its object ID, as this dialect does";
+        Err(self.error(ErrorKind::Unsupported, "identify", key, reason))
     }
 
     pub(super) fn forget_id(&self, key: &Key) -> bool {

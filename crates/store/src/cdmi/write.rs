@@ -195,9 +195,8 @@ impl CdmiStore {
         durable: bool,
     ) -> Result<(), StoreError> {
         loop {
-            let root = target::roots(self.http.endpoint().prefix())[0];
             let remembered = self.ids.lock().is_ok_and(|ids| ids.contains_key(key));
-            let target = format!("{root}cdmi_objectid/{}", self.id(key).await?);
+            let target = self.target_by_id(key).await?;
             let call = self.ranged(target, range, data.clone(), durable);
             match self.change(call, "write", key).await {
                 Err(error) if error.kind() == ErrorKind::NotFound && self.forget_id(key) && remembered => {}

@@ -9,17 +9,18 @@ use restblk_types::{ErrorKind, Extent};
 
 /// A server with objects of others in it; what the search says; the objects are as they were.
 async fn search(dialect: Dialect, quirks: Quirks) -> Result<(CdmiStore, restblk_store::Proof), StoreError> {
-    let server = TestServer::quirky(dialect, quirks).await;
+    let dir = tempfile::tempdir().unwrap();
     for name in [
         "theirs",
         ".restblk/probe/theirs",
         ".restblk/volumes/disk1",
         "volumes/disk1",
     ] {
-        let path = server.dir.path().join(name);
+        let path = dir.path().join("pool").join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, format!("bytes of {name}")).unwrap();
     }
+    let server = TestServer::over(dir, dialect, |config| config.quirks = quirks).await;
     let theirs = |files: Vec<(String, Vec<u8>)>| -> Vec<(String, Vec<u8>)> {
         files
             .into_iter()
@@ -142,9 +143,11 @@ async fn a_store_that_shortens_bodies_is_refused() {
 
 /// Reads of a known object are either right or an error that names all there is to name.
 async fn right_or_error(quirks: Quirks, dialect: Dialect) -> Vec<StoreError> {
-    let server = TestServer::quirky(dialect, quirks).await;
+    let dir = tempfile::tempdir().unwrap();
     let body: Vec<u8> = (0..=255).cycle().take(100_000).collect();
-    std::fs::write(server.dir.path().join("known"), &body).unwrap();
+    std::fs::create_dir(dir.path().join("pool")).unwrap();
+    std::fs::write(dir.path().join("pool/known"), &body).unwrap();
+    let server = TestServer::over(dir, dialect, |config| config.quirks = quirks).await;
     let store = server.store(dialect).await;
     let key = Key::new("known").unwrap();
     let mut errors = Vec::new();
@@ -217,16 +220,11 @@ async fn late_answers_are_never_taken_for_others() {
         delay_ms: 400,
         landing: Landing::AtOnce,
     };
-    let server = TestServer::quirky(
-        Dialect::Cdmi2,
-        Quirks {
-            late: Some(late),
-            ..Quirks::default()
-        },
-    )
-    .await;
+    let dir = tempfile::tempdir().unwrap();
     let body: Vec<u8> = (0..100_u8).flat_map(|n| [n; 64]).collect();
-    std::fs::write(server.dir.path().join("known"), &body).unwrap();
+    std::fs::create_dir(dir.path().join("pool")).unwrap();
+    std::fs::write(dir.path().join("pool/known"), &body).unwrap();
+    let server = TestServer::over(dir, Dialect::Cdmi2, |config| config.quirks.late = Some(late)).await;
     let mut config = server.config();
     config.request_timeout_ms = 150;
     let http = std::sync::Arc::new(restblk_store::HttpClient::new(&config, &server.url()).unwrap());

@@ -20,7 +20,7 @@ impl Proxy {
         listener.set_reuseaddr(true).unwrap();
         listener.bind(([127, 0, 0, 1], port).into()).unwrap();
         let listener = listener.listen(64).unwrap();
-        let url = format!("http://{}/cdmi/2.0.0/", listener.local_addr().unwrap());
+        let url = format!("http://{}/cdmi/2.0.0/pool/", listener.local_addr().unwrap());
         let task = tokio::spawn(async move {
             let mut relays = tokio::task::JoinSet::new();
             while let Ok((mut inward, _)) = listener.accept().await {
@@ -36,7 +36,7 @@ impl Proxy {
 
     fn port(&self) -> u16 {
         self.url
-            .trim_end_matches("/cdmi/2.0.0/")
+            .trim_end_matches("/cdmi/2.0.0/pool/")
             .rsplit(':')
             .next()
             .unwrap()

@@ -1,8 +1,9 @@
 //! The embedded CDMI server, started for one test.
 
-use restblk_cdmi_server::{Config, Mode, Quirks, Server};
+use restblk_cdmi_server::{Config, Mode, Server};
 use restblk_store::{CdmiStore, Dialect, HttpClient, StoreConfig, StoreKind};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -30,12 +31,12 @@ impl TestServer {
         Self::with(dialect, |_| {}).await
     }
 
-    pub(crate) async fn quirky(dialect: Dialect, quirks: Quirks) -> Self {
-        Self::with(dialect, |config| config.quirks = quirks).await
+    pub(crate) async fn with(dialect: Dialect, change: impl FnOnce(&mut Config)) -> Self {
+        Self::over(tempfile::tempdir().unwrap(), dialect, change).await
     }
 
-    pub(crate) async fn with(dialect: Dialect, change: impl FnOnce(&mut Config)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+    /// A server of a directory that may have something in it.
+    pub(crate) async fn over(dir: TempDir, dialect: Dialect, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(dir.path());
         config.mode = mode(dialect);
         config.listen = vec![loopback()];
@@ -47,8 +48,14 @@ impl TestServer {
         }
     }
 
+    /// A pool's URL: a container of the server's, made when it is first needed.
     pub(crate) fn url(&self) -> String {
-        self.server.base_uri()
+        self.server.base_uri() + "pool/"
+    }
+
+    /// The pool's directory.
+    pub(crate) fn pool(&self) -> PathBuf {
+        self.dir.path().join("pool")
     }
 
     pub(crate) fn config(&self) -> StoreConfig {
