@@ -1,6 +1,6 @@
 //! Attaches a plain file as /dev/ublkbN and serves it until a signal: the transport without any engine.
 //!
-//! SIGTERM detaches; SIGINT hands the device over to the next process; SIGKILL is a crash. `--recover N` goes on
+//! SIGTERM detaches; SIGUSR1 looks at the file's size again; SIGUSR2 stops and resumes answering; SIGINT hands the device over to the next process; SIGKILL is a crash. `--recover N` goes on
 //! after either. It also shows what every daemon over ublk does before it starts threads.
 
 use async_trait::async_trait;
@@ -29,8 +29,8 @@ use tokio::{
 #[derive(Parser)]
 struct Options {
     /// The file, with its size.
-    #[arg(required_unless_present = "clean", default_value = "")]
-    file: PathBuf,
+    #[arg(required_unless_present = "clean")]
+    file: Option<PathBuf>,
     /// What the device is known by when it is recovered.
     #[arg(long, default_value = "example/file")]
     label: String,
@@ -40,7 +40,7 @@ struct Options {
     /// Delete /dev/ublkbN, which a dead process left, and end.
     #[arg(long)]
     clean: Option<u32>,
-    /// Of the device, 512 or 4096. (SIGUSR1 looks at the file's size again.)
+    /// Of the device, 512 or 4096.
     #[arg(long, default_value_t = 4096)]
     block_size: u32,
     #[arg(long, default_value_t = 0)]
@@ -50,6 +50,9 @@ struct Options {
     /// Milliseconds that each request waits first.
     #[arg(long, default_value_t = 0)]
     latency_ms: u64,
+    /// Answer nothing until SIGUSR2, which turns this on and off.
+    #[arg(long)]
+    down: bool,
     /// Writers see errors.
     #[arg(long)]
     read_only: bool,
@@ -66,12 +69,15 @@ struct FileDevice {
     block_size: BlockSize,
     features: Features,
     latency: Duration,
+    /// Like a store that does not answer.
+    down: watch::Sender<bool>,
     requests: AtomicU64,
 }
 
 impl FileDevice {
     fn open(options: &Options) -> Result<Self, Box<dyn Error>> {
-        let file = OpenOptions::new().read(true).write(true).open(&options.file)?;
+        let path = options.file.clone().unwrap_or_default();
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
         let size = file.metadata()?.len();
         let features = Features {
             volatile_cache: true,
@@ -86,6 +92,7 @@ impl FileDevice {
             block_size: BlockSize::try_from(options.block_size)?,
             features,
             latency: Duration::from_millis(options.latency_ms),
+            down: watch::Sender::new(options.down),
             requests: AtomicU64::new(0),
         })
     }
@@ -101,6 +108,7 @@ impl FileDevice {
         work: impl FnOnce(&File) -> io::Result<T> + Send + 'static,
     ) -> Result<T, BlockError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        let _ = self.down.subscribe().wait_for(|down| !down).await; // fails only when the sender, ours, is gone
         if !self.latency.is_zero() {
             tokio::time::sleep(self.latency).await;
         }
@@ -200,6 +208,7 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
         signal(SignalKind::user_defined1())?,
+        signal(SignalKind::user_defined2())?,
     );
     let file = Arc::new(Checked(FileDevice::open(&options)?));
     let run_dir = tempfile::tempdir()?;
@@ -222,15 +231,25 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     loop {
         tokio::select! {
             _ = signals.0.recv() => match attached.detach().await {
-                Ok(()) => break println!("detached after {} requests", file.0.requests.load(Ordering::Relaxed)),
+                Ok(()) => {
+                    println!("detached after {} requests", file.0.requests.load(Ordering::Relaxed));
+                    break;
+                }
                 Err(error) => println!("failed to {error}"),
             },
             _ = signals.1.recv() => {
-                let left = attached.hand_over().await?;
-                break println!("handed over {left:?}");
+                println!("handed over {:?}", attached.hand_over().await?);
+                break;
             }
             _ = signals.2.recv() => println!("size {}", file.0.look_at_size()?),
-            why = attached.gone() => break println!("gone: {why}"),
+            _ = signals.3.recv() => {
+                file.0.down.send_modify(|down| *down = !*down);
+                println!("down {}", *file.0.down.borrow());
+            }
+            why = attached.gone() => {
+                println!("gone: {why}");
+                break;
+            }
         }
     }
     gone_for_good(attached.path());
@@ -253,6 +272,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
         .with_writer(io::stderr)
         .init();
     prepare_process()?;

@@ -167,13 +167,11 @@ impl Attached for UblkAttached {
             }
         }
         let (dev_id, features) = (self.served.dev_id, self.served.features);
-        self.within(
-            "writing the page cache back",
-            FLUSH,
-            blocking(move || node::settle(dev_id)),
-        )
-        .await?;
+        // The store is asked first: a thread that waits for it in the kernel could not be called back.
+        blocking(move || node::claim(dev_id).map(drop)).await?;
         self.flush().await?;
+        let settled = blocking(move || node::settle(dev_id));
+        self.within("writing the page cache back", FLUSH, settled).await?;
         blocking(move || stop(dev_id, features)).await?;
         // The disk has gone: what follows cannot bring it back, so it is done to the end.
         *phase = Phase::Detached;
@@ -210,7 +208,10 @@ impl Attached for UblkAttached {
                 "requests are still in flight: the next daemon gets them again"
             );
         }
-        self.flush().await?;
+        if let Err(error) = self.flush().await {
+            // As after a crash: what users were promised is what they had flushed, and that is safe.
+            tracing::warn!(label = self.label, %error, "handed over without a last flush");
+        }
         Ok(self.recovery())
     }
 }

@@ -88,23 +88,31 @@ pub(crate) fn await_gone(dev_id: u32) -> bool {
     until(|| !disk.exists() && !character.exists())
 }
 
-/// Makes sure that nobody has claimed the disk, then brings its page cache to the volume, flush included.
-/// Mounts, LVM, MD and swap claim; programs that merely have it open do not, and are found by nothing but
+/// The disk, opened so that nobody else can claim it meanwhile; `None` where it has gone. Refused where it is claimed:
+/// mounts, LVM, MD and swap claim. Programs that merely have it open do not, and are found by nothing but
 /// TRY_STOP_DEV or a look into /proc.
-pub(crate) fn settle(dev_id: u32) -> Result<(), DeviceError> {
+pub(crate) fn claim(dev_id: u32) -> Result<Option<File>, DeviceError> {
     let path = disk(dev_id);
-    let open = OpenOptions::new()
+    match OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_EXCL)
-        .open(&path);
-    match open {
-        Ok(disk) => disk
-            .sync_all()
-            .map_err(|e| DeviceError::io(format!("write the cache of {} back", path.display()), &e)),
+        .open(&path)
+    {
+        Ok(disk) => Ok(Some(disk)),
         Err(e) if e.kind() == io::ErrorKind::ResourceBusy => Err(busy(dev_id)),
-        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENXIO | libc::ENODEV)) => Ok(()),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENXIO | libc::ENODEV)) => Ok(None),
         Err(e) => Err(DeviceError::io(format!("open {}", path.display()), &e)),
     }
+}
+
+/// Brings the disk's page cache to the volume, flush included. Waits for the store in the kernel.
+pub(crate) fn settle(dev_id: u32) -> Result<(), DeviceError> {
+    let Some(claimed) = claim(dev_id)? else {
+        return Ok(());
+    };
+    claimed
+        .sync_all()
+        .map_err(|e| DeviceError::io(format!("write the cache of {} back", disk(dev_id).display()), &e))
 }
 
 /// The error of a disk that is in use.

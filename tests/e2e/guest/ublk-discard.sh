@@ -50,7 +50,7 @@ equal 'fua' 0 "$(queue fua)"
 equal 'zeroes limit' 0 "$(queue write_zeroes_max_bytes)"
 printf 'odd sector' | dd of="$DEV" bs=512 seek=7 conv=sync,fsync oflag=direct status=none
 equal 'one sector' 'odd sector' "$(dd if="$DEV" bs=512 skip=7 count=1 status=none | tr -d '\0')"
-fio --name=v --filename="$DEV" --size=6M --rw=randwrite --bsrange=512-64k --direct=1 --ioengine=libaio --iodepth=8 --sync=dsync \
+fio --name=v --filename="$DEV" --offset=1M --size=6M --rw=randwrite --bsrange=512-64k --direct=1 --ioengine=libaio --iodepth=8 --sync=dsync \
   --verify=crc32c --output="$WORK/fio.log" || { cat "$WORK/fio.log"; fail 'fio'; }
 stop plain 60
 

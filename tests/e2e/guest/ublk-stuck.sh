@@ -1,0 +1,53 @@
+#!/bin/bash
+# test: a store that does not answer delays ublk devices and hangs nothing: attach, detach, hand-over and removal end in time
+# kernels: 6.12 7.2
+# timeout: 300
+. "$RESTBLK_ROOT/tests/lib.sh"
+. "$RESTBLK_ROOT/crates/ublk/examples/attach.bash"
+
+truncate -s 32M "$WORK/volume" "$WORK/dead"
+
+say 'attaching a volume that does not answer fails after a minute and leaves nothing'
+(status=0; "$attach_program" "$WORK/dead" --label test/dead --down > "$WORK/dead.log" 2>&1 || status=$?; echo $status > "$WORK/dead.status") &
+dead=$!
+sleep 2
+
+attach one "$WORK/volume" --label test/slow
+say 'the store goes away under a reader'
+tell one USR2
+says one '^down true'
+dd if="$DEV" of="$WORK/read" bs=64k count=4 iflag=direct 2> "$WORK/dd.log" &
+reader=$!
+sleep 1
+kill -0 $reader || fail 'the read did not wait'
+
+say 'detaching then fails with a reason'
+tell one TERM
+wait_for 75 'an answer to detach' grep -q 'flushing the volume takes longer than 60 s' "$WORK/one.log"
+[ -b "$DEV" ] || fail 'the device has gone'
+is_running one || fail 'the process has gone'
+kill -0 $reader || fail 'the read has ended'
+
+wait $dead
+equal 'status of attach' 1 "$(cat "$WORK/dead.status")"
+grep -q 'failed to start /dev/ublkb.*is the volume readable' "$WORK/dead.log" || fail 'attach does not say why'
+equal 'devices' "$DEV" "$(echo /dev/ublkb*)"
+
+say 'the store comes back'
+tell one USR2
+wait $reader || fail 'the read failed'
+say 'it goes again, and the process hands over what it cannot finish'
+tell one USR2
+says one '^down true'
+dd if="$DEV" of="$WORK/read" bs=64k count=4 iflag=direct 2> "$WORK/dd.log" &
+reader=$!
+sleep 1
+tell one INT
+wait_for 100 'the end of the process' not_running one
+says one 'handed over Ublk'
+says one 'requests are still in flight'
+attach two "$WORK/volume" --label test/slow --recover "${DEV#/dev/ublkb}"
+wait $reader || fail 'the read failed although it was sent again'
+stop two 60
+[ ! -e "$DEV" ] || fail "$DEV is still there"
+! dmesg | grep -E 'WARNING|BUG' || fail 'the kernel complained'
