@@ -19,7 +19,7 @@ pub enum NameError {
         /// What was to be named.
         what: &'static str,
     },
-    /// Over [`LEN_MAX`] bytes.
+    /// Over 200 bytes.
     #[error("the {what} name \"{name:.40}…\" has {len} characters; at most {LEN_MAX} are possible")]
     TooLong {
         /// What was to be named.

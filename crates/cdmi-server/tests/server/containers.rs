@@ -63,7 +63,10 @@ fn with_recursive_delete_everything_goes() {
     c.send("DELETE", "c/", &[], b"").is(204);
     c.get("c/d/o").is(404);
     assert!(!rig.path("c").exists());
-    assert_eq!(std::fs::read_dir(rig.path(".cdmi-server/tmp")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(rig.path(".cdmi-server/tmp")).unwrap().count(),
+        0
+    );
 }
 
 #[test]

@@ -146,7 +146,10 @@ fn half_made_things_are_swept_and_never_listed() {
     c.put(".cdmi-server/x", b"x").is(404);
     drop(c);
     let rig = rig.restart();
-    assert_eq!(std::fs::read_dir(rig.path(".cdmi-server/tmp")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(rig.path(".cdmi-server/tmp")).unwrap().count(),
+        0
+    );
 }
 
 #[test]

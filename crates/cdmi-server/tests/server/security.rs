@@ -162,7 +162,10 @@ fn bodies_shorter_or_longer_than_announced_change_nothing() {
     }
     let read = rig.client().get("o").is(200);
     assert_eq!((read.body.as_slice(), read.tag()), (&b"0123456789"[..], tag));
-    assert_eq!(std::fs::read_dir(rig.path(".cdmi-server/tmp")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(rig.path(".cdmi-server/tmp")).unwrap().count(),
+        0
+    );
 }
 
 #[test]

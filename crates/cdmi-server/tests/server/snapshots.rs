@@ -75,7 +75,10 @@ fn a_snapshot_stays_as_it_was() {
         c.cdmi("PATCH", "c/", bad).is(400);
     }
     c.cdmi("PATCH", "nothing/", r#"{"snapshot":"s"}"#).is(404);
-    assert_eq!(std::fs::read_dir(rig.path(".cdmi-server/tmp")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(rig.path(".cdmi-server/tmp")).unwrap().count(),
+        0
+    );
 }
 
 #[test]
