@@ -1,6 +1,7 @@
 //! Attaches memory or a file as /dev/nbdN, prints the node, and serves it until a signal comes.
 //!
-//! `nbd_attach [--queues N] [--recover INDEX] [--delay-ms MS] [--stall-ms MS] (memory:BYTES | FILE)`
+//! `nbd_attach [--label POOL/VOLUME] [--queues N] [--recover INDEX] [--delay-ms MS] [--stall-ms MS] (memory:BYTES | FILE)`
+//! `nbd_attach --clean INDEX` clears away what an earlier one left.
 //!
 //! With a delay every read and write of a file takes as long, with a stall the first write does.
 //! SIGTERM and SIGINT detach; SIGUSR1 hands the device over (and leaves it); SIGHUP looks at the file's size again.
@@ -21,6 +22,8 @@ type Refresh = Box<dyn Fn() -> std::io::Result<u64>>;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let (mut queues, mut index, mut volume) = (0, None, None);
+    let mut label = "example/volume".to_owned();
+    let transport = NbdTransport::default();
     let (mut delay, mut stall) = (Duration::ZERO, Duration::ZERO);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -28,6 +31,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         match argument.as_str() {
             "--queues" => queues = value()?.parse()?,
             "--recover" => index = Some(value()?.parse()?),
+            "--label" => label = value()?,
+            "--clean" => {
+                let left = Recovery::Nbd {
+                    index: value()?.parse()?,
+                    connections: 1,
+                };
+                return Ok(transport.clean(left).await?);
+            }
             "--delay-ms" => delay = Duration::from_millis(value()?.parse()?),
             "--stall-ms" => stall = Duration::from_millis(value()?.parse()?),
             _ => volume = Some(argument),
@@ -47,13 +58,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let run_dir = std::env::temp_dir();
     let spec = AttachSpec {
-        label: "example/volume".into(),
+        label,
         device,
         queues,
         queue_depth: 0,
         run_dir,
     };
-    let transport = NbdTransport::default();
     println!("{:?}", transport.probe().await);
     let attached = match index {
         None => transport.attach(spec).await?,

@@ -2,7 +2,7 @@
 # test: the process behind an NBD device is killed, hands over, and comes back, under a mounted file system
 # kernels: 6.12 7.2
 # modules: ext4
-# timeout: 300
+# timeout: 400
 . "$RESTBLK_ROOT/tests/lib.sh"
 attach=$RESTBLK_PROGRAMS/examples/nbd_attach
 [ -x "$attach" ] || fail "no $attach: cargo build --release -p restblk-nbd --examples"
@@ -62,13 +62,19 @@ cmp -n 4096 "$WORK/block" /dev/nbd0
 dmesg | grep -q 'Connection timed out, retrying' || fail "the kernel was patient: nothing was tested"
 stop slow
 
-say "another volume's device is not taken over"
+say "a device that serves another volume is not taken over, and what a dead one left is cleared away"
 truncate -s 16M "$WORK/other"
-start holder "$attach" memory:16777216
+start holder "$attach" --label pool/held memory:16777216
 wait_for 30 "attaching" says "^attached /dev/nbd0" holder
-nbd-client -d /dev/nbd0 > /dev/null
-wait_for 20 "the notice" says ^gone holder
-start fresh "$attach" --recover 0 "$WORK/other"
+start other "$attach" --label pool/other --recover 0 "$WORK/other"
+wait_for 30 "attaching elsewhere" says "^attached /dev/nbd1 resumed false" other
+equal "the owner of nbd0" restblk:pool/held "$(cat /sys/block/nbd0/backend)"
+stop other
+crash holder
+equal "the owner of what is left" restblk:pool/held "$(cat /sys/block/nbd0/backend)"
+"$attach" --clean 0
+wait_for 20 "nbd0 to be free" [ ! -e /sys/block/nbd0/pid ]
+start fresh "$attach" --label pool/other --recover 0 "$WORK/other"
 wait_for 30 "attaching afresh" says "^attached /dev/nbd0 resumed false" fresh
 stop fresh
 dmesg | grep -E 'BUG:|WARNING:|blocked for more|I/O error|EXT4-fs error' && fail "the kernel complained"
