@@ -89,14 +89,6 @@ impl Exit {
             _ => Self::Usage,
         }
     }
-
-    /// The table as lines of text for the man page.
-    pub(crate) fn table() -> String {
-        Self::ALL
-            .iter()
-            .map(|(exit, meaning)| format!("{:>2}  {meaning}\n", *exit as u8))
-            .collect()
-    }
 }
 
 impl From<Exit> for ExitCode {
