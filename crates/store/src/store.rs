@@ -6,6 +6,7 @@
 //! Bodies are checked: a `get` returns exactly the bytes asked for or an error (`Corrupt` for a body of the wrong
 //! length, `Invalid` for a range past the end), never fewer.
 
+use crate::http::StatsSnapshot;
 use crate::{Capabilities, Key, Payload, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -78,6 +79,11 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
+
+    /// Counters of the client's network, where it has one.
+    fn network(&self) -> Option<StatsSnapshot> {
+        None
+    }
 
     /// The whole object, or a range of it. `NotFound` where there is none. An empty range is `Invalid`.
     async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Fetched, StoreError>;

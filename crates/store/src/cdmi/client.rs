@@ -3,7 +3,7 @@
 use super::capabilities::expected;
 use super::dialect::Dialect;
 use super::{status, target};
-use crate::http::{Answer, Call, HttpClient};
+use crate::http::{Answer, Call, HttpClient, StatsSnapshot};
 use crate::{Capabilities, Fetched, Key, ObjectInfo, Page, Precondition, Resize, Store, StoreError, Written};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -147,6 +147,10 @@ impl Store for CdmiStore {
 
     fn capabilities(&self) -> Capabilities {
         self.can.clone()
+    }
+
+    fn network(&self) -> Option<StatsSnapshot> {
+        Some(self.http.stats().snapshot())
     }
 
     async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Fetched, StoreError> {

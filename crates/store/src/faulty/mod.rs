@@ -5,6 +5,7 @@
 
 mod draw;
 
+use crate::http::StatsSnapshot;
 use crate::{
     Capabilities, ETag, Fetched, Key, ObjectInfo, Page, Payload, Precondition, Store, StoreError, Written,
 };
@@ -163,6 +164,10 @@ impl Store for Faulty {
 
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn network(&self) -> Option<StatsSnapshot> {
+        self.inner.network()
     }
 
     async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Fetched, StoreError> {

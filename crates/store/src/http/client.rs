@@ -210,17 +210,11 @@ impl HttpClient {
             let response = match connection.send(request, &mut clock).await {
                 Ok(response) => response,
                 // Never written: the next connection may have it. A fresh one that cannot take it is broken.
-                Err(Failed::Unsent(back)) if kept => {
+                Err(Failed::Unsent(back, _)) if kept => {
                     request = *back;
                     continue;
                 }
-                Err(Failed::Unsent(_)) => {
-                    return Err(HttpError::unsent(
-                        Class::Unreachable,
-                        "it closed the connection at once",
-                    ));
-                }
-                Err(Failed::Error(error)) => return Err(error),
+                Err(Failed::Unsent(_, error) | Failed::Error(error)) => return Err(error),
             };
             let (head, mut body) = response.into_parts();
             let answer_len_max = if head.status.is_success() {

@@ -16,6 +16,7 @@ mod connection;
 mod endpoint;
 mod error;
 mod pool;
+mod relay;
 mod secret;
 mod stats;
 mod tls;

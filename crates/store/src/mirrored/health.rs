@@ -2,6 +2,7 @@
 //!
 //! The breaker orders mirrors and forbids none: a mirror that failed lately is tried last, until its pause is over.
 
+use crate::http::StatsSnapshot;
 use crate::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,6 +68,8 @@ pub struct MirrorStatus {
     pub latency_us: Option<u64>,
     /// The last such failure.
     pub error_last: Option<String>,
+    /// Counters of its network, where it has one.
+    pub network: Option<StatsSnapshot>,
 }
 
 /// Counts a request as outstanding until it is told how it ended, or is dropped.
@@ -154,6 +157,7 @@ impl Mirror {
             errors: self.errors.load(Ordering::Relaxed),
             latency_us: (latency != 0).then_some(latency),
             error_last: breaker.error_last.clone(),
+            network: self.store.network(),
         }
     }
 }

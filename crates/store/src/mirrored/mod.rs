@@ -23,7 +23,13 @@
 //!
 //! What is left: a server that neither drops the work nor does it within the grace. Plain CDMI has no defence against that;
 //! `If-Match` on each write would be one where it was proved, but it admits one write at a time to an object. Calls that
-//! the caller drops (cancels) end without grace: do not cancel changes.
+//! the caller drops (cancels) end without grace: do not cancel changes. A change that failed for good is told at once, with
+//! [`StoreError::is_late`](crate::StoreError::is_late) where it may land yet.
+//!
+//! # Flushes
+//! A flush goes to one mirror, also after a failover, so mirrors must share what they have acknowledged. It cannot notice
+//! that the server lost its power between a write and the flush: the later flush succeeds, without that write. CDMI has no
+//! verifier of a server's life, as NFS has; the extensions would need one.
 
 mod health;
 mod list;

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+/// Longest pause that a server gets by asking for it.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
 /// What a request does while no mirror works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outage {
@@ -193,6 +196,8 @@ struct Tries<'a> {
     backoff: Duration,
     /// A change may have taken effect, and success is to be told not before this.
     grace: Option<Instant>,
+    /// A change may take effect yet.
+    late: bool,
 }
 
 impl<'a> Tries<'a> {
@@ -204,12 +209,14 @@ impl<'a> Tries<'a> {
             count: 0,
             backoff: mirrored.policy.backoff_min,
             grace: None,
+            late: false,
         }
     }
 
     fn note(&mut self, error: &StoreError) {
         self.count = self.count.saturating_add(1);
         if self.request.effect == Effect::Changes && error.is_ambiguous() {
+            self.late |= error.is_late();
             let policy = &self.mirrored.policy;
             let wait = if error.is_late() {
                 policy.landing_grace
@@ -223,7 +230,10 @@ impl<'a> Tries<'a> {
     /// After a round in which every mirror failed: the error where it is the last word, else waits for the next round.
     async fn pause(&mut self, worst: &StoreError) -> Result<(), StoreError> {
         let backoff = self.backoff / 2 + jitter(self.backoff / 2);
-        let until = Instant::now() + worst.retry_after().unwrap_or(backoff);
+        let until = Instant::now()
+            + worst
+                .retry_after()
+                .map_or(backoff, |asked| asked.min(RETRY_AFTER_MAX));
         if !worst.kind().is_transient() {
             return Err(worst.clone());
         }
@@ -248,10 +258,17 @@ impl<'a> Tries<'a> {
                     ambiguous,
                 }
             }
-            (Err(error), Some(_)) => Outcome {
-                result: Err(error.ambiguous()),
-                ambiguous,
-            },
+            (Err(error), Some(_)) => {
+                let error = if self.late {
+                    error.may_land_later()
+                } else {
+                    error.ambiguous()
+                };
+                Outcome {
+                    result: Err(error),
+                    ambiguous,
+                }
+            }
             (result, None) => Outcome { result, ambiguous },
         }
     }

@@ -142,3 +142,23 @@ async fn wrong_credentials_end_the_search_and_are_not_shown() {
     let opened = open(&config).await.unwrap();
     assert!(!format!("{opened:?}").contains("right-secret"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_may_be_at_the_servers_root_and_at_an_ipv6_address() {
+    let server = TestServer::with(Dialect::Cdmi2, |config| {
+        config.listen.push((std::net::Ipv6Addr::LOCALHOST, 0).into());
+    })
+    .await;
+    let six = server.server.local_addrs()[1];
+    for url in [server.server.base_uri(), format!("http://{six}/cdmi/2.0.0/")] {
+        let mut config = StoreConfig::new(StoreKind::Cdmi, [url.clone()]);
+        config.fail_after_ms = Some(2_000);
+        let opened = open(&config).await.unwrap();
+        assert_eq!(opened.store.location(), url);
+        let network = opened.store.mirrors()[0].network.clone();
+        assert!(
+            network.is_some_and(|network| network.requests == 0),
+            "the pool's own client has sent something"
+        );
+    }
+}
