@@ -1,6 +1,6 @@
 //! Volumes and devices: create, list, show, extend, delete, attach, detach, export.
 
-use crate::harness::{Host, attachment, error, finish, restblk, volume};
+use crate::harness::{Host, attachment, error, restblk, volume};
 use serde_json::{Value, json};
 use std::process::Stdio;
 
@@ -108,29 +108,31 @@ fn delete_does_not_ask_without_a_terminal() {
     assert_eq!(host.server.changes(), ["DELETE /v1/volumes/main/disk1"; 2]);
 }
 
-/// `script` of util-linux gives the program a terminal.
+/// What a terminal shows of `restblk` with these words and this input; nothing where there is no script(1) to give it one.
+fn on_terminal(host: &Host, words: &str, input: &str) -> Option<String> {
+    let program = format!("{} --color never {words}", env!("CARGO_BIN_EXE_restblk"));
+    let child = std::process::Command::new("script")
+        .args(["-qec", &program, "/dev/null"])
+        .env("RESTBLK_SOCKET", host.server.socket())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        println!("skipped: there is no script(1)");
+        return None;
+    };
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 #[test]
 fn delete_asks_on_a_terminal() {
-    if finish(std::process::Command::new("script").arg_checked("--version")).code != 0 {
-        println!("skipped: there is no script(1)");
-        return;
-    }
     for (answer, changes) in [("y\n", 1), ("n\n", 0), ("\n", 0)] {
         let host = Host::always(204, Value::Null);
-        let program = format!(
-            "{} --color never delete main/disk1",
-            env!("CARGO_BIN_EXE_restblk")
-        );
-        let mut child = std::process::Command::new("script")
-            .args(["-qec", &program, "/dev/null"])
-            .env("RESTBLK_SOCKET", host.server.socket())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), answer.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let out = String::from_utf8_lossy(&output.stdout);
+        let Some(out) = on_terminal(&host, "delete main/disk1", answer) else {
+            return;
+        };
         assert!(
             out.contains("Delete main/disk1 and all that is in it? [y/N]"),
             "{out}"
@@ -139,21 +141,22 @@ fn delete_asks_on_a_terminal() {
     }
 }
 
-trait ArgChecked {
-    fn arg_checked(&mut self, arg: &str) -> std::process::Command;
-}
-
-impl ArgChecked for std::process::Command {
-    /// The command with `arg`; one that fails where the program does not exist.
-    fn arg_checked(&mut self, arg: &str) -> std::process::Command {
-        let exists = std::process::Command::new(self.get_program())
-            .arg(arg)
-            .output()
-            .is_ok();
-        let mut command = std::process::Command::new(if exists { "true" } else { "false" });
-        command.stdin(Stdio::null());
-        command
-    }
+#[test]
+fn a_long_wait_shows_a_sign_of_life_on_a_terminal() {
+    let slow = |milliseconds| {
+        Host::new(move |_| {
+            std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+            (201, attachment("main/disk1"))
+        })
+    };
+    let Some(out) = on_terminal(&slow(900), "attach main/disk1", "") else {
+        return;
+    };
+    assert!(out.contains("attach main/disk1 … "), "{out:?}");
+    let out = on_terminal(&slow(0), "attach main/disk1", "").unwrap();
+    assert!(!out.contains('…'), "no flicker: {out:?}");
+    let run = slow(900).run("attach main/disk1");
+    assert!(!run.err.contains('…'), "nor without a terminal: {}", run.err);
 }
 
 #[test]
