@@ -50,6 +50,9 @@ struct Options {
     /// Milliseconds that each request waits first.
     #[arg(long, default_value_t = 0)]
     latency_ms: u64,
+    /// Work on the file without changing threads: for files in memory, to measure the transport alone.
+    #[arg(long)]
+    inline: bool,
     /// Answer nothing until SIGUSR2, which turns this on and off.
     #[arg(long)]
     down: bool,
@@ -69,6 +72,7 @@ struct FileDevice {
     block_size: BlockSize,
     features: Features,
     latency: Duration,
+    inline: bool,
     /// Like a store that does not answer.
     down: watch::Sender<bool>,
     requests: AtomicU64,
@@ -92,6 +96,7 @@ impl FileDevice {
             block_size: BlockSize::try_from(options.block_size)?,
             features,
             latency: Duration::from_millis(options.latency_ms),
+            inline: options.inline,
             down: watch::Sender::new(options.down),
             requests: AtomicU64::new(0),
         })
@@ -111,6 +116,9 @@ impl FileDevice {
         let _ = self.down.subscribe().wait_for(|down| !down).await; // fails only when the sender, ours, is gone
         if !self.latency.is_zero() {
             tokio::time::sleep(self.latency).await;
+        }
+        if self.inline {
+            return work(&self.file).map_err(|e| BlockError::new(ErrorKind::Unavailable, e.to_string()));
         }
         let file = Arc::clone(&self.file);
         tokio::task::spawn_blocking(move || work(&file))
@@ -276,8 +284,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .with_writer(io::stderr)
         .init();
     prepare_process()?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(serve(options))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Err(error) = runtime.block_on(serve(options)) {
+        eprintln!("failed to {error}");
+        std::process::exit(1);
+    }
+    // Not dropped: that would wait for threads that wait for the store.
+    std::process::exit(0)
 }

@@ -20,6 +20,12 @@
 //! Devices are made with user recovery and reissue. When this process ends, in whatever way, the kernel keeps the device,
 //! its users wait, and the next process goes on (`recover`); requests that were not answered are sent again, so the
 //! engine sees some writes twice, the later of two overlapping writes never before the earlier was answered.
+//! # Why the kernel's interface itself and not the crate libublk
+//! The interface is fifteen commands and six structures, stable since Linux 6.5; `uapi` and `control` are all of it. libublk 0.4.8
+//! generates its bindings when it is built, so every build would need libclang; its control commands have no deadline, panic
+//! when they are used from another thread than the one that made them, and after a signal are sent a second time;
+//! as root it writes files into a directory that everybody may write to (/run/ublksrvd, mode 0777). Its tasks run on an
+//! executor of its own, so the bridge to tokio, which is most of this crate, would be the same.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 #![expect(
     unsafe_code,

@@ -7,9 +7,8 @@
 
 truncate -s 32M "$WORK/volume" "$WORK/dead"
 
-say 'attaching a volume that does not answer fails after a minute and leaves nothing'
-(status=0; "$attach_program" "$WORK/dead" --label test/dead --down > "$WORK/dead.log" 2>&1 || status=$?; echo $status > "$WORK/dead.status") &
-dead=$!
+say 'attaching a volume that does not answer'
+start dead "$attach_program" "$WORK/dead" --label test/dead --down
 sleep 2
 
 attach one "$WORK/volume" --label test/slow
@@ -28,9 +27,19 @@ wait_for 75 'an answer to detach' grep -q 'flushing the volume takes longer than
 is_running one || fail 'the process has gone'
 kill -0 $reader || fail 'the read has ended'
 
-wait $dead
-equal 'status of attach' 1 "$(cat "$WORK/dead.status")"
-grep -q 'failed to start /dev/ublkb.*is the volume readable' "$WORK/dead.log" || fail 'attach does not say why'
+case $(uname -r) in
+  6.12*)
+    # START_DEV reads the partition table.
+    wait_for 60 'the end of the attach' not_running dead
+    says dead 'failed to start /dev/ublkb.*is the volume readable'
+    ;;
+  *)
+    # Newer kernels look for partitions later; what they wait for is cleared away all the same.
+    says dead '^ready '
+    crash dead
+    "$attach_program" --clean 0
+    ;;
+esac
 equal 'devices' "$DEV" "$(echo /dev/ublkb*)"
 
 say 'the store comes back'
