@@ -122,6 +122,7 @@ pub(crate) fn build(tree: &Tree) -> Result<()> {
             "--release",
             "--workspace",
             "--bins",
+            "--examples",
             "--exclude",
             "xtask",
         ])

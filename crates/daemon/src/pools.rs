@@ -125,10 +125,7 @@ impl Pools {
 
     /// A pool by name, open.
     pub(crate) fn open(&self, name: &PoolName) -> Result<Arc<Open>> {
-        self.get(name)?.open().map_err(|e| {
-            let message = format!("use pool {name}: {}", e.message);
-            ErrorBody { message, ..e }
-        })
+        self.get(name)?.open()
     }
 
     /// Makes a pool: proves its store first; nothing is kept where that fails.

@@ -202,7 +202,7 @@ impl Service {
             .extend_volume(name, size.0)
             .await
             .map_err(error::engine)?;
-        self.attachments.grown(&volume, record.size);
+        self.attachments.grown(&volume, record.size).await;
         tracing::info!(%volume, %size, "extended");
         self.volume(pool, name).await
     }

@@ -6,6 +6,7 @@
 
 mod error;
 pub mod holders;
+pub mod inherited;
 pub mod links;
 pub mod loopdev;
 pub mod memory;

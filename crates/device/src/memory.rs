@@ -10,7 +10,7 @@
 
 use crate::DeviceError;
 use restblk_types::ErrorKind;
-use rustix::{io::Errno, mm::MlockAllFlags, mount::MountPropagationFlags, thread::UnshareFlags};
+use rustix::{io::Errno, mm::MlockAllFlags, mount::{MountPropagationFlags, UnmountFlags}, thread::UnshareFlags};
 use std::io;
 
 /// Tells the kernel that this process completes I/O: its allocations then never wait for I/O of its own devices.
@@ -67,19 +67,31 @@ pub fn own_mount_namespace() -> Result<(), DeviceError> {
             ),
         ));
     }
-    // SAFETY: only the mount namespace is left; descriptors stay shared, and there is but one thread.
+    // Slave: events come in and none goes out.
+    leave_namespace(MountPropagationFlags::DOWNSTREAM)
+}
+
+/// Takes this process' only thread off every mount there is: for a process that lives long and opens no file any more.
+///
+/// Else it would keep copies of all mounts that its parent had, and where the host's mounts are not shared, no
+/// unmount reaches them: file systems would stay in use, unseen. `Denied` without CAP_SYS_ADMIN.
+pub fn leave_all_mounts() -> Result<(), DeviceError> {
+    leave_namespace(MountPropagationFlags::PRIVATE)?;
+    rustix::mount::unmount("/", UnmountFlags::DETACH)
+        .map_err(|error| DeviceError::io("leave all mounts", &error.into()))
+}
+
+/// Moves the calling thread into a copy of its mount namespace with this propagation.
+fn leave_namespace(propagation: MountPropagationFlags) -> Result<(), DeviceError> {
+    // SAFETY: only the mount namespace is left; descriptors stay shared.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.map_err(|error| {
         DeviceError::io(
             "leave the shared mount namespace (needs CAP_SYS_ADMIN)",
             &error.into(),
         )
     })?;
-    // Slave: events come in and none goes out.
-    rustix::mount::mount_change(
-        "/",
-        MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
-    )
-    .map_err(|error| DeviceError::io("keep this process' mounts to itself", &error.into()))
+    rustix::mount::mount_change("/", propagation | MountPropagationFlags::REC)
+        .map_err(|error| DeviceError::io("keep this process' mounts to itself", &error.into()))
 }
 
 #[cfg(test)]
@@ -95,6 +107,17 @@ mod tests {
                 assert!(error.to_string().contains("CAP_SYS_RESOURCE"), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn a_process_can_leave_all_mounts() {
+        // A thread can as well: the namespace is its own from then on.
+        let left = std::thread::spawn(|| leave_all_mounts().map(|()| std::path::Path::new("/proc/self").exists()));
+        match left.join().unwrap() {
+            Ok(sees_proc) => assert!(!sees_proc),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Denied, "{error}"),
+        }
+        assert!(std::path::Path::new("/proc/self").exists());
     }
 
     #[test]

@@ -207,6 +207,8 @@ pub fn hold() -> io::Result<()> {
     let _ = rustix::process::setsid();
     let _ = fs::write("/proc/self/oom_score_adj", "-1000");
     let listener = UnixListener::from(io::stderr().as_fd().try_clone_to_owned()?);
+    // From here on it opens nothing, and shall keep nothing mounted. Without the right to, it keeps what there is.
+    let _ = restblk_device::memory::leave_all_mounts();
     while is_connected(fuse.as_fd()) {
         let mut waiting = [PollFd::new(&listener, PollFlags::IN)];
         if poll(&mut waiting, Some(&CHECK_EVERY)).is_ok_and(|ready| ready > 0)

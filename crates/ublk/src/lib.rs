@@ -5,7 +5,7 @@
 //! bring_up   make a device, start it, undo          take_over  recognise a device and go on with it
 //! server     the threads of a device                queue      one thread: ring, tags, bridge to the engine
 //! mailbox ticket request memory                      the bridge's parts
-//! control uapi params identity node inherited        the kernel's interface, /dev, mounts
+//! control uapi params identity node                  the kernel's interface, /dev, mounts
 //! ```
 //!
 //! # What the process owes the kernel
@@ -36,7 +36,6 @@ mod attached;
 mod bring_up;
 mod control;
 mod identity;
-mod inherited;
 mod mailbox;
 mod memory;
 mod node;

@@ -7,7 +7,7 @@
 use crate::{
     bring_up::{Served, tear_down},
     control::{Control, QUICK, Refused},
-    identity, inherited, node, params,
+    identity, node, params,
     server::Server,
     uapi::{self, DevInfo, SECTOR},
 };
@@ -85,7 +85,7 @@ pub(crate) fn take_over(spec: &AttachSpec, dev_id: u32, runtime: &Handle) -> Res
     }
     let server = resume(&mut control, spec, &info, runtime)?;
     let path = node::await_disk(dev_id)?;
-    inherited::let_go(&format!("ublkb{dev_id}"));
+    restblk_device::inherited::let_go(&format!("ublkb{dev_id}"));
     let size = kernel.basic.dev_sectors * SECTOR;
     Ok(TakeOver::Resumed(Box::new(Served {
         dev_id,

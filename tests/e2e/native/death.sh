@@ -15,6 +15,7 @@ mkdir -p "$WORK/mnt"
 mount "$device" "$WORK/mnt"
 node=$(readlink -f "$device")
 
+is_active() { restblk -o json devices | jq -e '.[0].state == "active"'; }
 start writer fio --name=w --directory="$WORK/mnt" --aux-path="$WORK" --size=32M --bs=4k --rw=randwrite --ioengine=psync --fsync=8 \
   --verify=crc32c --verify_state_save=0 --loops=2
 for round in 1 2 3; do
@@ -23,7 +24,7 @@ for round in 1 2 3; do
   crash daemon
   sleep 0.5
   start_daemon
-  wait_for 30 "the recovery of the device" test "$(restblk -o json devices | jq -r '.[0].state')" = active
+  wait_for 30 "the recovery of the device" is_active
   equal "the device's node" "$node" "$(readlink -f "$WORK/dev/main/a")"
   say "the store dies ($round)"
   crash store

@@ -161,10 +161,9 @@ impl Attachments {
             Some(left) => {
                 let transport = self.context.transports.get(left.kind())?;
                 let limits = transport.probe().await.limits;
-                (
-                    transport.recover(spec, left).await.map_err(error::device)?,
-                    limits,
-                )
+                let attached = transport.recover(spec, left).await.map_err(error::device)?;
+                let_go_of_inherited_mounts(&*attached).await;
+                (attached, limits)
             }
             None => {
                 let (transport, found) = self.context.transports.choose(choice).await?;
@@ -190,6 +189,22 @@ impl Attachments {
             }
             _ => {}
         }
+    }
+}
+
+/// What was mounted on the device when this daemon started is also in its own namespace.
+async fn let_go_of_inherited_mounts(attached: &dyn Attached) {
+    let Some(name) = attached
+        .path()
+        .file_name()
+        .and_then(|name| name.to_str())
+        .map(str::to_owned)
+    else {
+        return;
+    };
+    // Its last unmount may write to the device, which is served by now.
+    if let Err(error) = tokio::task::spawn_blocking(move || restblk_device::inherited::let_go(&name)).await {
+        tracing::error!(%error, "mounts that this process inherited stay");
     }
 }
 

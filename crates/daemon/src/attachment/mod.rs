@@ -30,10 +30,13 @@ use restblk_types::{ErrorKind, PoolName, VolumeRef};
 use slot::Slot;
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+/// How long an extend waits for the kernel to show the new size.
+const RESIZE_MAX: Duration = Duration::from_secs(3);
 
 /// What attachments need from the daemon.
 #[derive(Debug)]
@@ -141,12 +144,24 @@ impl Attachments {
             .collect()
     }
 
-    /// A volume has a new size: its device, where there is one, is told.
-    pub(crate) fn grown(&self, volume: &VolumeRef, size: u64) {
-        if let Some(slot) = self.slot(volume) {
-            slot.grown(size);
+    /// A volume has a new size: its device, where there is one, is told. Returns when the kernel shows it, or after a
+    /// while: a transport that cannot resize says so in its limits.
+    pub(crate) async fn grown(&self, volume: &VolumeRef, size: u64) {
+        let Some(slot) = self.slot(volume) else { return };
+        slot.grown(size);
+        let Some(path) = slot.device_path() else { return };
+        let until = tokio::time::Instant::now() + RESIZE_MAX;
+        while shown_size(&path) != Some(size) && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// The size in bytes that the kernel shows of a device: its own count of sectors of 512 bytes.
+fn shown_size(node: &Path) -> Option<u64> {
+    let name = node.file_name()?.to_str()?;
+    let sectors = std::fs::read_to_string(format!("/sys/class/block/{name}/size")).ok()?;
+    sectors.trim().parse::<u64>().ok()?.checked_mul(512)
 }
 
 fn not_attached(volume: &VolumeRef) -> ErrorBody {

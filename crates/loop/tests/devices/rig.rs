@@ -1,7 +1,10 @@
 //! What every test does: see whether the host can, attach, run commands, look for what is left behind.
 
 use restblk_block::{BlockDevice, Checked};
-use restblk_device::{AttachSpec, Attached, Transport, loopdev};
+use restblk_device::{
+    AttachSpec, Attached, Transport,
+    loopdev::{self, LoopDevice},
+};
 use restblk_loop::LoopTransport;
 use std::{
     fs::File,
@@ -65,18 +68,24 @@ impl Rig {
 
     /// Fails where a loop device still has a file of ours.
     pub(crate) fn assert_no_loop_device(&self) {
-        for entry in std::fs::read_dir("/sys/block").unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            if let Some(index) = name.strip_prefix("loop").and_then(|index| index.parse().ok())
-                && let Some(file) = loopdev::backing_file(index)
-            {
-                assert!(
-                    !file.starts_with(self.folder.path()),
-                    "/dev/{name} still has {}",
-                    file.display()
-                );
-            }
-        }
+        assert_eq!(
+            self.loop_devices(),
+            [0; 0],
+            "still have files in {}",
+            self.folder.path().display()
+        );
+    }
+
+    /// The numbers of loop devices whose files are in our folder.
+    fn loop_devices(&self) -> Vec<u32> {
+        let names = std::fs::read_dir("/sys/block")
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        let numbers = names.filter_map(|name| name.to_str()?.strip_prefix("loop")?.parse().ok());
+        let ours = |index: &u32| {
+            loopdev::backing_file(*index).is_some_and(|file| file.starts_with(self.folder.path()))
+        };
+        numbers.filter(ours).collect()
     }
 }
 
@@ -88,6 +97,9 @@ impl Drop for Rig {
             .arg(self.folder.path().join("mounted"))
             .stderr(std::process::Stdio::null())
             .status();
+        for index in self.loop_devices() {
+            let _ = LoopDevice::open(index, false, false).and_then(|device| device.clear());
+        }
     }
 }
 

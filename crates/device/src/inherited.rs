@@ -3,7 +3,8 @@
 //! A daemon that starts while file systems on its devices are mounted copies those mounts into its own mount
 //! namespace. Where the host's mounts are not shared (no systemd, most containers), no unmount reaches the
 //! copies: the file system would live on after its user unmounted it, and the device could not be detached.
-//! So after a recovery the copies are unmounted, in our namespace only, and only if that is not the parent's as well.
+//! Worse, when the process dies, the kernel takes its namespace apart: a last unmount there writes to a device that
+//! nobody serves any more, and the process hangs in its exit. So after a recovery the copies are unmounted, in our namespace only, and only if that is not the parent's as well.
 //! Best effort: what cannot be read or unmounted is logged, and shows itself later as a device in use.
 
 use nix::mount::{MntFlags, umount2};
@@ -22,7 +23,7 @@ const LEVELS: u8 = 16;
 
 /// Unmounts, in a namespace of our own, what rests on the disk `name` ("ublkb0").
 /// Does I/O on the disk if these were the last mounts of a file system: the disk must be served by now.
-pub(crate) fn let_go(name: &str) {
+pub fn let_go(name: &str) {
     if !namespace_is_own() {
         return;
     }
