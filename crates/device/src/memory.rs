@@ -10,7 +10,12 @@
 
 use crate::DeviceError;
 use restblk_types::ErrorKind;
-use rustix::{io::Errno, mm::MlockAllFlags, mount::{MountPropagationFlags, UnmountFlags}, thread::UnshareFlags};
+use rustix::{
+    io::Errno,
+    mm::MlockAllFlags,
+    mount::{MountPropagationFlags, UnmountFlags},
+    thread::UnshareFlags,
+};
 use std::io;
 
 /// Tells the kernel that this process completes I/O: its allocations then never wait for I/O of its own devices.
@@ -112,7 +117,8 @@ mod tests {
     #[test]
     fn a_process_can_leave_all_mounts() {
         // A thread can as well: the namespace is its own from then on.
-        let left = std::thread::spawn(|| leave_all_mounts().map(|()| std::path::Path::new("/proc/self").exists()));
+        let left =
+            std::thread::spawn(|| leave_all_mounts().map(|()| std::path::Path::new("/proc/self").exists()));
         match left.join().unwrap() {
             Ok(sees_proc) => assert!(!sees_proc),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Denied, "{error}"),

@@ -37,6 +37,10 @@ const FOPEN_PARALLEL_DIRECT_WRITES: u32 = 1 << 6;
 
 const NOTIFY_RESEND: i32 = 7;
 
+/// How long names and attributes stay valid, in seconds: the kernel then asks when it is forced to, after a resize,
+/// and `losetup -a` gets its answer also while no daemon lives.
+const FOR_EVER: u64 = u32::MAX as u64;
+
 /// Modes of fallocate (linux/falloc.h).
 pub(crate) const FALLOC_KEEP_SIZE: u32 = 1;
 pub(crate) const FALLOC_PUNCH_HOLE: u32 = 2;
@@ -219,20 +223,20 @@ impl Attributes {
             .zeros(4)
     }
 
-    /// Answers LOOKUP. The name stays valid for ever, the attributes for no time.
+    /// Answers LOOKUP.
     pub(crate) fn entry(&self) -> Vec<u8> {
         let to = Encoder::default()
             .u64(self.node)
             .u64(0)
-            .u64(u64::from(u32::MAX))
-            .u64(0)
+            .u64(FOR_EVER)
+            .u64(FOR_EVER)
             .zeros(8);
         self.encode(to).0
     }
 
-    /// Answers GETATTR; valid for no time, so that the kernel asks again after a resize.
+    /// Answers GETATTR.
     pub(crate) fn attributes(&self) -> Vec<u8> {
-        self.encode(Encoder::default().zeros(16)).0
+        self.encode(Encoder::default().u64(FOR_EVER).zeros(8)).0
     }
 }
 

@@ -70,6 +70,18 @@ impl Server {
         }
     }
 
+    /// The process that keeps its connection, where it started one.
+    pub(crate) fn holder(&self) -> Option<String> {
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        // A thread that is not the first may have started it.
+        let tasks = std::fs::read_dir(format!("/proc/{id}/task")).unwrap().flatten();
+        let of_threads = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+        of_threads
+            .chain([children])
+            .find_map(|list| list.split_whitespace().next().map(str::to_owned))
+    }
+
     /// Kills it as the kernel would when memory runs out, and waits for its last thread.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

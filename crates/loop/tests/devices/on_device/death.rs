@@ -39,7 +39,7 @@ async fn what_a_killed_daemon_left_is_cleared() {
         let at = at.display();
         run(format!("mkfs.ext4 -q {path}")).await;
         if mounted {
-            run(format!("mount {path} {at} && echo x > {at}/file && sync")).await;
+            run(format!("mount {path} {at} && echo x > {at}/file && sync -f {at}")).await;
         }
         server.kill();
         let left = Recovery::Loop {
@@ -131,7 +131,14 @@ async fn a_hand_over_loses_nothing() {
             "dd if={path} bs=1M count=16 iflag=direct status=none | sha256sum"
         ))
         .await;
+        // Seen while it is somebody's child; without a mount of its own.
+        if let Some(holder) = server.holder() {
+            let mounts = std::fs::read_to_string(format!("/proc/{holder}/mountinfo")).unwrap();
+            assert!(mounts.lines().count() <= 1, "{mounts}");
+        }
         beside(move || server.end("handover")).await;
+        // Nothing that looks at loop devices has to wait.
+        run(format!("timeout 5 losetup {path}")).await;
         let waiting = tokio::spawn(run(format!(
             "dd if={path} bs=1M count=16 iflag=direct status=none | sha256sum"
         )));

@@ -30,10 +30,13 @@ async fn ext4_lives_through_all_of_it() {
         ))
         .await;
     }
-    run(format!("cp -a /usr/share/zoneinfo {mounted}/ && sync && diff -r --no-dereference /usr/share/zoneinfo {mounted}/zoneinfo"))
+    run(format!("cp -a /usr/share/zoneinfo {mounted}/ && sync -f {mounted} && diff -r --no-dereference /usr/share/zoneinfo {mounted}/zoneinfo"))
         .await;
     let holes = device.holes.load(SeqCst);
-    run(format!("rm -rf {mounted}/x* && sync && fstrim {mounted}")).await;
+    run(format!(
+        "rm -rf {mounted}/x* && sync -f {mounted} && fstrim {mounted}"
+    ))
+    .await;
     assert!(device.holes.load(SeqCst) > holes, "fstrim punched no hole");
 
     let flushes = device.flushes.load(SeqCst);
@@ -104,7 +107,7 @@ async fn holders_are_named_and_a_held_device_stays() {
     assert!(error.to_string().contains(&at), "{error}");
     // It goes on as before.
     run(format!(
-        "echo still here > {at}/file && sync && cat {at}/file && umount {at}"
+        "echo still here > {at}/file && sync -f {at} && cat {at}/file && umount {at}"
     ))
     .await;
 
