@@ -21,7 +21,7 @@ impl Attachments {
         let remembered = slot.remembered();
         self.names.remove(volume, remembered.alias.as_deref());
         if let Some(served) = slot.served() {
-            if let Err(e) = self.stop(&served).await {
+            if let Err(e) = self.stop(&served, force).await {
                 if let Served::Device(device) = &served {
                     // The device is still there, and so is its name.
                     let _ = self
@@ -89,21 +89,29 @@ impl Attachments {
         .hint("unmount or close it first; --force detaches all the same, and its users get I/O errors"))
     }
 
-    async fn stop(&self, served: &Served) -> Result<()> {
-        match served {
-            Served::Device(device) => device.detach().await.map_err(error::device),
-            Served::Export(name, _) => self
-                .context
-                .exports
-                .remove(name)
-                .await
-                .map_err(|e| ErrorBody::new(e.kind(), e.to_string())),
-        }
+    /// Ends the serving. With `force` also of a device that cannot be emptied first, such as that of a lost volume.
+    async fn stop(&self, served: &Served, force: bool) -> Result<()> {
+        let device = match served {
+            Served::Device(device) => device,
+            Served::Export(name, _) => {
+                let removed = self.context.exports.remove(name).await;
+                return removed.map_err(|e| ErrorBody::new(e.kind(), e.to_string()));
+            }
+        };
+        let error = match device.detach().await {
+            Ok(()) => return Ok(()),
+            Err(error) if !force => return Err(error::device(error)),
+            Err(error) => error,
+        };
+        tracing::warn!(device = %device.path().display(), %error, "the device is removed by force");
+        let left = device.hand_over().await.map_err(error::device)?;
+        let transport = self.context.transports.get(left.kind())?;
+        transport.clean(left).await.map_err(error::device)
     }
 
     /// Ends the serving of an attachment that failed half-way.
     pub(super) async fn end(&self, slot: &Slot, live: &Live) {
-        if let Err(e) = self.stop(&live.served).await {
+        if let Err(e) = self.stop(&live.served, true).await {
             tracing::error!(volume = %slot.volume(), error = e.message, "a device of a failed attach stays");
         }
     }
