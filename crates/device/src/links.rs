@@ -10,7 +10,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     process,
 };
 
@@ -98,8 +98,8 @@ impl Links {
         for pool in read_folder(&self.folder)? {
             for link in read_folder(&pool)? {
                 let volume = format!("{}/{}", link_name(&pool), link_name(&link)).parse::<VolumeRef>();
-                if let (Ok(volume), Ok(node)) = (volume, fs::read_link(&link)) {
-                    links.insert(volume, node);
+                if let (Ok(volume), Ok(target)) = (volume, fs::read_link(&link)) {
+                    links.insert(volume, resolve(&pool, &target));
                 }
             }
         }
@@ -140,6 +140,18 @@ impl Links {
             let _ = fs::remove_file(hint);
         }
     }
+}
+
+/// The path that a link in `folder` leads to. udev replaces our links by relative ones.
+fn resolve(folder: &Path, target: &Path) -> PathBuf {
+    let mut path = PathBuf::new();
+    for component in folder.join(target).components() {
+        match component {
+            Component::ParentDir => drop(path.pop()),
+            other => path.push(other),
+        }
+    }
+    path
 }
 
 fn hint_text(volume: &VolumeRef) -> String {
@@ -228,6 +240,18 @@ mod tests {
         assert_eq!(
             read_folder(&root.path().join("hints")).unwrap(),
             [root.path().join("hints/x1")]
+        );
+    }
+
+    #[test]
+    fn links_that_udev_made_lead_to_the_same_nodes() {
+        assert_eq!(
+            resolve(Path::new("/dev/restblk/main"), Path::new("../../loop0")),
+            Path::new("/dev/loop0")
+        );
+        assert_eq!(
+            resolve(Path::new("/dev/restblk/main"), Path::new("/dev/loop0")),
+            Path::new("/dev/loop0")
         );
     }
 
