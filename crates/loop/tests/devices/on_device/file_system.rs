@@ -151,20 +151,22 @@ async fn holders_are_named_and_a_held_device_stays() {
     )
     .await;
     run(format!("losetup -d {above}")).await;
-    // In 512-byte sectors; the kernel here need not read any kind of partition table.
-    run(format!(
-        "addpart {path} 1 2048 65536 && mkfs.ext4 -q {path}p1 && mount {path}p1 {at}"
-    ))
-    .await;
-    until_held(&node, &[&format!("mounted on {at}")]).await;
-    let held = holders::holders(&node).unwrap();
-    assert_eq!(
-        held[0].device,
-        format!("{}p1", path.trim_start_matches("/dev/")),
-        "{held:?}"
-    );
-    assert_eq!(attached.detach().await.unwrap_err().kind(), ErrorKind::Busy);
-    run(format!("umount {at}")).await;
+    if has("addpart") {
+        // In 512-byte sectors; the kernel here need not read any kind of partition table.
+        run(format!(
+            "addpart {path} 1 2048 65536 && mkfs.ext4 -q {path}p1 && mount {path}p1 {at}"
+        ))
+        .await;
+        until_held(&node, &[&format!("mounted on {at}")]).await;
+        let held = holders::holders(&node).unwrap();
+        assert_eq!(
+            held[0].device,
+            format!("{}p1", path.trim_start_matches("/dev/")),
+            "{held:?}"
+        );
+        assert_eq!(attached.detach().await.unwrap_err().kind(), ErrorKind::Busy);
+        run(format!("umount {at}")).await;
+    }
 
     let begun = Instant::now();
     for _ in 0..10 {
