@@ -17,12 +17,14 @@
 //!   discard or a zeroing is under way on the same volume (FUSE holds the inode's lock).
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod attach;
 mod attached;
 mod blocking;
 mod buffers;
 mod filesystem;
 mod holder;
 mod loopback;
+mod probe;
 mod reply;
 mod session;
 mod transport;

@@ -5,6 +5,7 @@
 
 use crate::{session::Session, wire};
 use restblk_block::BlockError;
+use rustix::io::Errno;
 use std::{
     io::IoSlice,
     sync::{Arc, atomic::Ordering},
@@ -61,7 +62,7 @@ impl Reply {
         let parts = if body.is_empty() { &parts[..1] } else { &parts[..] };
         match rustix::io::writev(&self.session.fuse, parts) {
             // Whoever asked has gone, or the file system has.
-            Ok(_) | Err(rustix::io::Errno::NOENT | rustix::io::Errno::NODEV) => {}
+            Ok(_) | Err(Errno::NOENT | Errno::NODEV) => {}
             Err(error) => tracing::error!(%error, unique = self.unique, "failed to answer a request"),
         }
     }
@@ -71,12 +72,8 @@ impl Drop for Reply {
     fn drop(&mut self) {
         if !self.answered {
             tracing::error!(unique = self.unique, "a request was dropped without an answer");
-            self.send(libc_eio(), &[]);
+            self.send(Errno::IO.raw_os_error(), &[]);
         }
         self.session.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
-}
-
-fn libc_eio() -> i32 {
-    rustix::io::Errno::IO.raw_os_error()
 }

@@ -17,6 +17,7 @@ use std::{
     fmt,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     pin::Pin,
     sync::{
         Arc,
@@ -86,6 +87,11 @@ impl Session {
             runtime: Handle::current(),
             stopping: AtomicBool::new(false),
         })
+    }
+
+    /// Where the file is, from the root of the file system.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.tree.path()
     }
 
     /// The descriptor that requests come from.

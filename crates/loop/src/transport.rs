@@ -1,24 +1,20 @@
 //! The transport itself: what the host can do, attach, recover, clean.
 
 use crate::{
+    attach::Fresh,
     attached::{LoopAttached, Parts},
     blocking::blocking,
     filesystem,
     holder::{self, Holder, HolderProgram},
     loopback,
+    probe::probe,
     session::Session,
     tree::Tree,
 };
 use async_trait::async_trait;
-use restblk_device::{
-    AttachSpec, Attached, Availability, DeviceError, Recovery, Transport, TransportKind,
-    loopdev::{self, LoopSetup},
-};
+use restblk_device::{AttachSpec, Attached, Availability, DeviceError, Recovery, Transport, TransportKind};
 use restblk_types::ErrorKind;
-use rustix::mount::FsOpenFlags;
-use std::{
-    fs::OpenOptions, io, path::PathBuf, process::Command, thread::available_parallelism, time::Duration,
-};
+use std::{path::PathBuf, thread::available_parallelism, time::Duration};
 
 /// Requests in flight where the caller does not say; the loop driver has at most 128 at once.
 const DEPTH_DEFAULT: u16 = 128;
@@ -49,59 +45,33 @@ impl LoopTransport {
     async fn attach_at(&self, spec: AttachSpec, preferred: Option<u32>) -> Result<LoopAttached, DeviceError> {
         let run_dir = canonical(&spec)?;
         let mount = mount_of(&run_dir);
-        let geometry = spec.device.geometry();
+        let size = spec.device.geometry().size;
         let tree = Tree::new(&mount, &spec.label);
-        let path = tree.path();
         let connection = filesystem::connect()
             .map_err(|error| DeviceError::io(format_args!("open {}", filesystem::FUSE), &error))?;
         let session = Session::new(connection, spec.device.clone(), tree, depth(&spec));
-        let setup = LoopSetup {
-            block_size: geometry.block_size.bytes(),
-            read_only: geometry.features.read_only,
-            label: format!("restblk:{}", spec.label),
+        let threads = threads(&spec);
+        let fresh = Fresh {
+            session: session.clone(),
+            mount,
+            label: spec.label,
+            threads,
+            preferred,
         };
-        let (serving, threads) = (session.clone(), threads(&spec));
-        let made = blocking(move || {
-            let files = filesystem::make(&serving, threads, &path, setup.read_only)?;
-            let index = loopback::take(&files.data, &setup, preferred)?;
-            loopback::check(index);
-            Ok((index, files.attributes))
-        });
-        let (index, attributes) = match made.await {
-            Ok(made) => made,
+        let holder = self.holder.clone().map(|program| (program, run_dir));
+        match blocking(move || fresh.make(holder.as_ref())).await {
+            Ok(made) => Ok(LoopAttached::new(made.into_parts(session, threads, size))),
             Err(error) => {
                 // Its file system has no user left and ends now.
                 let mut state = session.state.subscribe();
                 let ended = state.wait_for(|state| state.threads == 0);
                 let _ = tokio::time::timeout(Duration::from_secs(5), ended).await;
-                return Err(error);
+                Err(error)
             }
-        };
-        let holder = match &self.holder {
-            Some(program) if session.state.borrow().resend => Holder::start(
-                program,
-                &run_dir,
-                session.fuse(),
-                rustix::fd::AsFd::as_fd(&attributes),
-            )
-            .inspect_err(|error| tracing::warn!(%error, index, "the device will end with the daemon"))
-            .ok(),
-            _ => None,
-        };
-        let parts = Parts {
-            index,
-            mount,
-            session,
-            attributes,
-            holder,
-            threads,
-            size: geometry.size,
-            resumed: false,
-        };
-        Ok(LoopAttached::new(parts))
+        }
     }
 
-    /// Goes on with the device of the earlier daemon; gives the specification back with the reason where that cannot be.
+    /// Goes on with the device of the earlier daemon; fails, with the reason, where that cannot be.
     async fn resume(
         &self,
         spec: &AttachSpec,
@@ -227,83 +197,5 @@ fn threads(spec: &AttachSpec) -> u16 {
         own
     } else {
         spec.queues.min(64)
-    }
-}
-
-fn probe(with_holder: bool) -> Availability {
-    let uname = rustix::system::uname();
-    let release = uname.release().to_string_lossy().into_owned();
-    let version = kernel_version(&release);
-    let checks = [
-        opens(filesystem::FUSE, "fuse"),
-        opens(loopdev::CONTROL, "loop"),
-        (version >= (5, 8))
-            .then_some(())
-            .ok_or_else(|| format!("Linux {release} is too old: 5.8 is needed")),
-        rustix::mount::fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)
-            .map(drop)
-            .map_err(|error| {
-                let cause = io::Error::from(error);
-                format!("cannot make a file system ({cause}): run as root, in a container with CAP_SYS_ADMIN")
-            }),
-    ];
-    let missing: Vec<String> = checks.into_iter().filter_map(Result::err).collect();
-    let mut limits = vec![
-        "forced writes (FUA) become a write and a flush".to_owned(),
-        "writes wait while a flush or a discard of the same volume is under way".to_owned(),
-    ];
-    if version < (6, 9) {
-        limits.push(format!(
-            "mounted file systems do not outlive the daemon (needs Linux 6.9, this is {release})"
-        ));
-    } else if !with_holder {
-        limits.push("mounted file systems do not outlive the daemon".to_owned());
-    }
-    let available = missing.is_empty();
-    let detail = if available {
-        format!("{} and loop devices, Linux {release}", filesystem::FUSE)
-    } else {
-        missing.join("; ")
-    };
-    Availability {
-        available,
-        detail,
-        limits,
-    }
-}
-
-fn opens(path: &str, module: &str) -> Result<(), String> {
-    let open = || OpenOptions::new().read(true).write(true).open(path).map(drop);
-    let load = || Command::new("modprobe").args(["-q", module]).status();
-    open()
-        .or_else(|_| load().and_then(|_| open()))
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => format!(
-                "{path} is missing: load it (modprobe {module}); in a container, pass it in (--device {path})"
-            ),
-            io::ErrorKind::PermissionDenied => {
-                format!("{path} may not be opened: run as root; in a container, pass it in (--device {path})")
-            }
-            _ => format!("{path} cannot be opened: {error}"),
-        })
-}
-
-/// Major and minor number of a release such as `6.12.3-amd64`.
-fn kernel_version(release: &str) -> (u32, u32) {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|n| n.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn releases_are_read() {
-        assert_eq!(kernel_version("6.12.3+deb13-amd64"), (6, 12));
-        assert_eq!(kernel_version("7.2-rc1"), (7, 2));
-        assert_eq!(kernel_version("odd"), (0, 0));
     }
 }

@@ -107,6 +107,25 @@ async fn a_failed_attach_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attach_that_is_given_up_leaves_nothing() {
+    let Some(rig) = Rig::new().await else { return };
+    let device = checked(Arc::new(MemoryDevice::new(4 << 20, BlockSize::B4096)));
+    let transport = LoopTransport::new();
+    let mut given_up = 0;
+    for round in 0..60 {
+        let attach = transport.attach(rig.spec(device.clone()));
+        match tokio::time::timeout(Duration::from_micros(round * 150), attach).await {
+            Ok(attached) => attached.unwrap().detach().await.unwrap(),
+            Err(_) => given_up += 1,
+        }
+    }
+    assert!(given_up > 0);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    rig.assert_no_loop_device();
+    assert_eq!(threads_of_ours(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn its_end_from_outside_is_noticed() {
     let Some(rig) = Rig::new().await else { return };
     let attached = rig
