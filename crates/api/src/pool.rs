@@ -2,6 +2,7 @@
 
 use restblk_types::PoolName;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// What happens to I/O while no mirror of the pool answers.
@@ -22,9 +23,10 @@ pub struct PoolSpec {
     /// The pool's name on this host.
     #[schema(value_type = String)]
     pub name: PoolName,
-    /// The protocol: `cdmi`, `file` or `memory`.
+    /// The kind of store (docs/stores.md): `cdmi`, `file`, `memory`.
     pub store: String,
     /// The mirrors: URLs of the container that holds the volumes (`file`: one path; `memory`: none).
+    #[serde(default)]
     pub urls: Vec<String>,
     /// The CDMI dialect (`cdmi2`, `cdmi1`, `scality`, `srb`); found by probing where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +46,9 @@ pub struct PoolSpec {
     /// PEM file of the client's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_file: Option<String>,
+    /// What this kind of store takes besides, by name (docs/stores.md).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// Seconds until a request without an answer is given up and tried elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_timeout_s: Option<u32>,

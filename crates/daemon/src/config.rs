@@ -3,9 +3,9 @@
 //! Pools may stand here or be made with `restblk pool create`, which keeps them in the state folder; a name that
 //! stands in both is this file's.
 
-use restblk_api::{ErrorBody, OutagePolicy, PoolSpec};
+use restblk_api::{ErrorBody, PoolSpec};
 use restblk_types::{ErrorKind, PoolName};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -36,7 +36,8 @@ pub struct Config {
     /// Seconds between two looks whether an attached volume is still ours. Default 10.
     pub lease_check_s: u32,
     /// Pools.
-    pub pool: BTreeMap<PoolName, PoolTable>,
+    #[serde(deserialize_with = "pools")]
+    pub pool: BTreeMap<PoolName, PoolSpec>,
 }
 
 /// The control API's socket.
@@ -87,25 +88,20 @@ pub struct Metrics {
     pub listen: Option<SocketAddr>,
 }
 
-/// A pool: `PoolSpec` without the name, which is the table's.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PoolTable {
-    store: String,
-    #[serde(default)]
-    urls: Vec<String>,
-    dialect: Option<String>,
-    user: Option<String>,
-    password_file: Option<String>,
-    ca_file: Option<String>,
-    cert_file: Option<String>,
-    key_file: Option<String>,
-    request_timeout_s: Option<u32>,
-    connections_max: Option<u32>,
-    #[serde(default)]
-    on_outage: OutagePolicy,
-    #[serde(default)]
-    single_host: bool,
+/// Tables `[pool.NAME]`: a `PoolSpec` each, without the name, which is the table's.
+fn pools<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<BTreeMap<PoolName, PoolSpec>, D::Error> {
+    let tables = BTreeMap::<PoolName, toml::Table>::deserialize(from)?;
+    let spec = |(name, mut table): (PoolName, toml::Table)| {
+        if table.insert("name".into(), name.to_string().into()).is_some() {
+            let reason = format!("in [pool.{name}]: the name is the table's own: remove `name`");
+            return Err(D::Error::custom(reason));
+        }
+        let spec: PoolSpec = table.try_into().map_err(|error: toml::de::Error| {
+            D::Error::custom(format!("in [pool.{name}]: {}", error.message()))
+        })?;
+        Ok((name, spec))
+    };
+    tables.into_iter().map(spec).collect()
 }
 
 impl Default for Config {
@@ -195,7 +191,7 @@ impl Config {
 
     /// The pools of the file.
     pub fn pools(&self) -> impl Iterator<Item = PoolSpec> {
-        self.pool.iter().map(|(name, table)| table.spec(name))
+        self.pool.values().cloned()
     }
 }
 
@@ -214,27 +210,6 @@ impl Api {
                     ),
                 )
             })
-    }
-}
-
-impl PoolTable {
-    fn spec(&self, name: &PoolName) -> PoolSpec {
-        let t = self.clone();
-        PoolSpec {
-            name: name.clone(),
-            store: t.store,
-            urls: t.urls,
-            dialect: t.dialect,
-            user: t.user,
-            password_file: t.password_file,
-            ca_file: t.ca_file,
-            cert_file: t.cert_file,
-            key_file: t.key_file,
-            request_timeout_s: t.request_timeout_s,
-            connections_max: t.connections_max,
-            on_outage: t.on_outage,
-            single_host: t.single_host,
-        }
     }
 }
 

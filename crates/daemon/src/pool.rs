@@ -233,16 +233,10 @@ impl Open {
 /// The configuration of the pool's store.
 pub(crate) fn store_config(spec: &PoolSpec) -> Result<StoreConfig> {
     let invalid = |message: String| ErrorBody::new(ErrorKind::Invalid, message);
-    let kind = match spec.store.as_str() {
-        "cdmi" => StoreKind::Cdmi,
-        "file" => StoreKind::File,
-        "memory" => StoreKind::Memory,
-        other => {
-            return Err(invalid(format!(
-                "take the store \"{other}\": choose cdmi, file or memory"
-            )));
-        }
-    };
+    let kind: StoreKind = spec
+        .store
+        .parse()
+        .map_err(|e: restblk_store::UnknownKind| invalid(format!("use pool {}: {e}", spec.name)))?;
     let mut config = StoreConfig::new(kind, spec.urls.iter().map(String::as_str));
     if kind == StoreKind::Memory && config.urls.is_empty() {
         config.urls.push(spec.name.to_string());
@@ -254,6 +248,7 @@ pub(crate) fn store_config(spec: &PoolSpec) -> Result<StoreConfig> {
                 .map_err(|e| invalid(format!("take the dialect \"{dialect}\": {e}")))?,
         );
     }
+    config.settings.clone_from(&spec.settings);
     config.user.clone_from(&spec.user);
     config.password_file = spec.password_file.as_deref().map(Into::into);
     config.ca_file = spec.ca_file.as_deref().map(Into::into);

@@ -7,12 +7,18 @@
 //! | a record of a volume that was deleted under the same name | anybody: it holds nothing |
 //! | anybody else's | `force` alone |
 //!
-//! A direct volume cannot be fenced on the store (its bytes are one object that everybody writes), so a holder looks
-//! after its record from time to time ([`Lease::check`]) and stops for ever once it is gone. Between a forced takeover and
-//! that look both hosts write: `force` is for hosts known to be dead.
+//! A direct volume's bytes are one object that everybody may write. Where the store has locks (`Capabilities::lock`), the
+//! holder of the record also locks that object and all its changes carry the lock's token ([`Lease::guard`]): a takeover breaks
+//! the lock, and from then on the store itself refuses what the former holder sends. Elsewhere a holder looks after its
+//! record from time to time ([`Lease::check`]) and stops for ever once it is gone; between a forced takeover and that look
+//! both hosts write, so `force` is for hosts known to be dead.
+//!
+//! The record decides, the lock follows: it is taken after the record and let go before it. A lock without a record is
+//! somebody else's (another program's, on a store that others use too), and is broken by `force` alone.
 
 use crate::{EngineError, Repository, names};
 use restblk_format::{AttachmentRecord, VolumeRecord};
+use restblk_store::{LockToken, Store};
 use restblk_types::{AttachmentId, ErrorKind, HostId, VolumeId, VolumeName};
 use std::sync::Arc;
 
@@ -50,6 +56,8 @@ pub struct Lease {
     repository: Arc<Repository>,
     record: AttachmentRecord,
     name: VolumeName,
+    /// Of the object's lock, where the store has locks.
+    lock: Option<LockToken>,
 }
 
 impl Repository {
@@ -84,11 +92,13 @@ impl Repository {
             ro_compat: Vec::new(),
         };
         let key = names::attachment(name);
+        let mut steal = takeover != Takeover::Refused;
         if !self.create(&key, &record).await? {
             match self.read::<AttachmentRecord>(&key).await? {
                 Some(held) if held.record.id == record.id => {}
                 Some(held) if may_take(&held.record, volume.record.id, takeover) => {
                     self.replace(&key, &record, held.etag).await?;
+                    steal = true;
                 }
                 Some(held) => return Err(held_by(&full, &held.record, record.host)),
                 None => {
@@ -99,12 +109,17 @@ impl Repository {
                 }
             }
         }
-        let lease = Lease {
+        let mut lease = Lease {
             repository: Arc::clone(self),
             record,
             name: name.clone(),
+            lock: None,
         };
         lease.check().await?;
+        if let Err(e) = lease.lock(steal).await {
+            lease.release().await?;
+            return Err(e);
+        }
         // Deleted between the first look and the lease: a delete looks for a lease before it begins, not after.
         let again = self.require_ready(name).await;
         match again {
@@ -127,10 +142,33 @@ impl Repository {
 impl Repository {
     /// Lets go of the volume what this attachment held; that somebody else holds it, or nobody, is as good.
     pub async fn release(&self, name: &VolumeName, id: AttachmentId) -> Result<(), EngineError> {
+        let held = self.read::<AttachmentRecord>(&names::attachment(name)).await?;
+        if held.is_some_and(|held| held.record.id == id) {
+            self.break_lock(name).await?;
+        }
+        self.forget(name, id).await
+    }
+
+    /// Removes the record of this attachment.
+    async fn forget(&self, name: &VolumeName, id: AttachmentId) -> Result<(), EngineError> {
         let key = names::attachment(name);
         match self.read::<AttachmentRecord>(&key).await? {
             Some(held) if held.record.id == id => self.remove(&key, held.etag).await,
             _ => Ok(()),
+        }
+    }
+
+    /// Ends the lock of an attachment of ours whose token died with its daemon.
+    async fn break_lock(&self, name: &VolumeName) -> Result<(), EngineError> {
+        if !self.capabilities.lock {
+            return Ok(());
+        }
+        let data = names::data(name);
+        match self.store.lock(&data, "restblk, letting go", true).await {
+            Ok(lock) => Ok(self.store.unlock(&data, &lock.token).await?),
+            // Deleted meanwhile.
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e.into()),
         }
     }
 }
@@ -172,8 +210,75 @@ impl Lease {
         &self.record
     }
 
-    /// `Fenced` where the volume is no longer ours; a store's error where it cannot be told.
+    /// Locks the volume's object, where the store has locks.
+    async fn lock(&mut self, steal: bool) -> Result<(), EngineError> {
+        if !self.repository.capabilities.lock {
+            return Ok(());
+        }
+        let owner = format!(
+            "restblk on {} (host id {}, attachment {}) since {}",
+            self.record.hostname, self.record.host, self.record.id, self.record.since
+        );
+        let taken = self
+            .repository
+            .store
+            .lock(&names::data(&self.name), &owner, steal)
+            .await;
+        match taken {
+            Ok(lock) => {
+                self.lock = Some(lock.token);
+                self.guard(&*self.repository.store);
+                Ok(())
+            }
+            Err(e) if e.kind() == ErrorKind::Busy => Err(EngineError::refused(
+                ErrorKind::Busy,
+                format!(
+                    "attach {}: its file is locked on the store, and not by an attachment: {e}; end what locked it, or force the attach",
+                    self.repository.full(&self.name)
+                ),
+            )),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Has the volume's changes through this store carry the lock's token, so that the store refuses them once another host
+    /// has taken the volume.
+    pub fn guard(&self, store: &dyn Store) {
+        if let Some(token) = &self.lock {
+            store.present_lock(&names::data(&self.name), Some(token.clone()));
+        }
+    }
+
+    /// Undoes [`Lease::guard`].
+    pub fn unguard(&self, store: &dyn Store) {
+        if self.lock.is_some() {
+            store.present_lock(&names::data(&self.name), None);
+        }
+    }
+
+    /// Prolongs the lock, where there is one, and looks after the record. `Fenced` where the volume is no longer ours; a
+    /// store's error where it cannot be told.
     pub async fn check(&self) -> Result<(), EngineError> {
+        if let Some(token) = &self.lock {
+            let refreshed = self
+                .repository
+                .store
+                .refresh_lock(&names::data(&self.name), token)
+                .await;
+            // Who broke it, the record tells better.
+            match refreshed {
+                Err(e) if e.kind() != ErrorKind::Fenced => return Err(e.into()),
+                Err(e) => {
+                    self.look().await?;
+                    return Err(EngineError::refused(ErrorKind::Fenced, e.to_string()));
+                }
+                Ok(()) => {}
+            }
+        }
+        self.look().await
+    }
+
+    async fn look(&self) -> Result<(), EngineError> {
         let held = self
             .repository
             .read::<AttachmentRecord>(&names::attachment(&self.name))
@@ -194,6 +299,17 @@ impl Lease {
 
     /// Lets the volume go. Nobody else's record is touched; that ours is gone already is as good.
     pub async fn release(&self) -> Result<(), EngineError> {
-        self.repository.release(&self.name, self.record.id).await
+        if let Some(token) = &self.lock {
+            let store = &self.repository.store;
+            self.unguard(&**store);
+            match store.unlock(&names::data(&self.name), token).await {
+                // Deleted meanwhile, or taken by another: nothing of ours is left.
+                Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Fenced) => {
+                    return Err(e.into());
+                }
+                _ => {}
+            }
+        }
+        self.repository.forget(&self.name, self.record.id).await
     }
 }

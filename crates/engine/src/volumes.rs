@@ -13,7 +13,6 @@
 //! A foreign object under the name is never touched.
 
 use crate::{EngineError, Repository, names, repository::Found};
-use bytes::Bytes;
 use restblk_format::{AttachmentRecord, LayoutKind, LifeState, OtherFields, VolumeRecord};
 use restblk_store::{Precondition, Resize};
 use restblk_types::{BlockSize, ByteCount, ErrorKind, VolumeId, VolumeName};
@@ -97,7 +96,7 @@ impl Repository {
             self.require_absent(record).await?;
             Precondition::Always
         };
-        match self.store.put(&data, Bytes::new(), condition).await {
+        match self.store.create(&data, condition).await {
             Ok(_) => {}
             Err(e) if e.kind() == ErrorKind::Conflict => {
                 // Ours from an earlier try, or a foreign file: one with content is foreign.

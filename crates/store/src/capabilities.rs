@@ -14,6 +14,9 @@ pub struct Capabilities {
     pub atomic_put: bool,
     /// `write_at` changes bytes in place.
     pub write_at: bool,
+    /// Offsets and lengths of `write_at` and `punch`, and sizes, are multiples of this many bytes; a power of two, 1 for most.
+    #[serde(default = "one")]
+    pub write_align: u64,
     /// How `set_size` works, if at all.
     pub resize: Resize,
     /// `punch` frees the space of a range.
@@ -22,12 +25,19 @@ pub struct Capabilities {
     pub durability: Durability,
     /// `write_at` with `durable`: safe when answered, cheaper than a write and a flush.
     pub durable_write: bool,
+    /// `lock`: while somebody holds an object's lock, the store refuses everybody else's changes of it.
+    #[serde(default)]
+    pub lock: bool,
     /// `list` works. Correctness never depends on it.
     pub list: bool,
     /// Largest body of one `write_at` or ranged `get`, in bytes.
     pub range_len_max: u64,
     /// Largest body of one `put`, in bytes.
     pub put_len_max: u64,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// How an object's size can be set without writing its bytes.

@@ -5,7 +5,10 @@
 use crate::cdmi::Dialect;
 use restblk_types::ErrorKind;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::StoreError;
@@ -20,6 +23,50 @@ pub enum StoreKind {
     File,
     /// Memory of this process: for tests.
     Memory,
+}
+
+impl StoreKind {
+    /// Every kind, with its name in configurations.
+    pub const ALL: [(Self, &'static str); 3] = [
+        (Self::Cdmi, "cdmi"),
+        (Self::File, "file"),
+        (Self::Memory, "memory"),
+    ];
+
+    /// The names of the settings that this kind takes ([`StoreConfig::settings`]).
+    fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Cdmi | Self::File | Self::Memory => &[],
+        }
+    }
+}
+
+impl fmt::Display for StoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL
+            .iter()
+            .find(|(kind, _)| kind == self)
+            .map(|(_, name)| *name);
+        f.write_str(name.unwrap_or("unnamed"))
+    }
+}
+
+/// A name that no kind of store has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no store \"{name}\": choose one of {}", StoreKind::ALL.map(|(_, name)| name).join(", "))]
+pub struct UnknownKind {
+    name: String,
+}
+
+impl FromStr for StoreKind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, UnknownKind> {
+        let known = Self::ALL.into_iter().find(|(_, known)| *known == name);
+        known.map(|(kind, _)| kind).ok_or_else(|| UnknownKind {
+            name: name.to_owned(),
+        })
+    }
 }
 
 /// A pool's store and how to speak to it.
@@ -52,6 +99,9 @@ pub struct StoreConfig {
     /// PEM file of the client's private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
+    /// What this kind of store takes besides, by name (docs/stores.md); an unknown name is refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// Milliseconds for resolving the name, connecting and shaking hands.
     #[serde(default = "defaults::connect_timeout_ms")]
     pub connect_timeout_ms: u64,
@@ -116,6 +166,7 @@ impl StoreConfig {
             ca_file: None,
             cert_file: None,
             key_file: None,
+            settings: BTreeMap::new(),
             connect_timeout_ms: defaults::connect_timeout_ms(),
             request_timeout_ms: defaults::request_timeout_ms(),
             connections_max: defaults::connections_max(),
@@ -153,6 +204,18 @@ impl StoreConfig {
             return wrong(
                 "`connections_max`, `connect_timeout_ms` and `request_timeout_ms` must be at least 1",
             );
+        }
+        let takes = self.kind.settings();
+        if let Some(unknown) = self.settings.keys().find(|name| !takes.contains(&name.as_str())) {
+            let known = if takes.is_empty() {
+                "it takes none".to_owned()
+            } else {
+                format!("it takes {}", takes.join(", "))
+            };
+            return wrong(&format!(
+                "`{unknown}` is no setting of the kind `{}`: {known}",
+                self.kind
+            ));
         }
         if self.kind != StoreKind::Cdmi
             && (self.dialect.is_some() || self.user.is_some() || self.ca_file.is_some())
@@ -213,5 +276,18 @@ mod tests {
         let mut config = StoreConfig::new(StoreKind::Cdmi, ["http://h/"]);
         config.user = Some("u".into());
         assert!(config.check().unwrap_err().to_string().contains("password"));
+        let mut config = StoreConfig::new(StoreKind::File, ["/srv"]);
+        config.settings.insert("region".into(), "x".into());
+        let refused = config.check().unwrap_err().to_string();
+        assert!(
+            refused.contains("`region`") && refused.contains("file"),
+            "{refused}"
+        );
+        assert!(
+            "s4".parse::<StoreKind>()
+                .unwrap_err()
+                .to_string()
+                .contains("cdmi")
+        );
     }
 }

@@ -29,7 +29,7 @@ mod store;
 
 pub use capabilities::{Capabilities, Durability, Resize};
 pub use cdmi::{CdmiStore, Dialect, find_dialect};
-pub use config::{StoreConfig, StoreKind};
+pub use config::{StoreConfig, StoreKind, UnknownKind};
 pub use error::StoreError;
 pub use file::FileStore;
 pub use http::HttpClient;
@@ -39,4 +39,6 @@ pub use mirrored::{MirrorState, MirrorStatus, Mirrored, Outage, RetryPolicy};
 pub use open::{Opened, OpenedMirror, open, open_mirror, open_mirror_pinned, open_pinned};
 pub use payload::Payload;
 pub use prove::{Proof, prove};
-pub use store::{ETag, Entry, Fetched, ObjectInfo, Page, Precondition, Store, Written};
+pub use store::{
+    ETag, Entry, Fetched, Lock, LockToken, ObjectInfo, Page, Precondition, Store, Usage, Written,
+};

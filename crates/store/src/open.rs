@@ -126,7 +126,7 @@ pub fn open_mirror_pinned(
 
 fn open_plain(kind: StoreKind, url: &str) -> Result<Arc<dyn Store>, StoreError> {
     if kind == StoreKind::Memory {
-        return Ok(MemoryStore::named(url));
+        return Ok(Arc::new(MemoryStore::named(url)));
     }
     Ok(Arc::new(FileStore::open(
         url.strip_prefix("file://").unwrap_or(url),

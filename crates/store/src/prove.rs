@@ -7,6 +7,7 @@
 
 mod conditional;
 mod in_place;
+mod lock;
 
 use crate::cdmi::Dialect;
 use crate::{Capabilities, Durability, Key, Precondition, Resize, Store, StoreError};
@@ -263,6 +264,8 @@ async fn prove_on(scratch: &Scratch<'_>) -> Result<Proof, StoreError> {
         &mut notes,
     )
     .await?;
+    can.lock &= can.write_at;
+    strike(&mut can.lock, "lock", seen(|| scratch.lock()), &mut notes).await?;
     can.durable_write &= can.write_at;
     strike(
         &mut can.durable_write,

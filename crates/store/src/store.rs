@@ -10,8 +10,9 @@ use crate::http::StatsSnapshot;
 use crate::{Capabilities, Key, Payload, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
-use restblk_types::Extent;
+use restblk_types::{ErrorKind, Extent};
 use std::fmt;
+use std::time::Duration;
 
 /// A store's opaque tag for one state of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +72,37 @@ pub struct Page {
     pub next: Option<String>,
 }
 
+/// Proof that a lock is held: what changes of the locked object carry. Whoever has it can change the object, so it is in no
+/// log.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct LockToken(pub String);
+
+impl fmt::Debug for LockToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LockToken(…)")
+    }
+}
+
+/// A lock that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// What changes carry.
+    pub token: LockToken,
+    /// How long it lasts unless it is refreshed; `None`: until it is unlocked.
+    pub lifetime: Option<Duration>,
+}
+
+/// How full a store is, in bytes, as far as it tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Space in all.
+    pub total: Option<u64>,
+    /// Space in use.
+    pub used: Option<u64>,
+    /// Space that this client may still use.
+    pub available: Option<u64>,
+}
+
 /// A client of one server (or of several, behind `Mirrored`).
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
@@ -95,7 +127,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// does not hold. Durable as [`Capabilities::durability`] says, a `flush` of the key being the way to make it so.
     async fn put(&self, key: &Key, body: Bytes, when: Precondition) -> Result<Written, StoreError>;
 
-    /// Changes the bytes from `offset` in place, growing the object where they reach past its end. Idempotent.
+    /// Creates or replaces, as an empty object, one that [`Store::write_at`] and [`Store::set_size`] work on. The same as an empty
+    /// `put` but where the protocol has objects of several kinds.
+    async fn create(&self, key: &Key, when: Precondition) -> Result<Written, StoreError> {
+        self.put(key, Bytes::new(), when).await
+    }
+
+    /// Changes the bytes from `offset` in place, growing the object where they reach past its end. Idempotent. Offset and
+    /// length are multiples of [`Capabilities::write_align`].
     /// `durable` asks for [`Capabilities::durable_write`]. `NotFound` where there is no object.
     async fn write_at(&self, key: &Key, offset: u64, data: Bytes, durable: bool) -> Result<(), StoreError>;
 
@@ -115,4 +154,40 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Sub-folders are not told. A missing folder is an empty one.
     async fn list(&self, folder: Option<&Key>, start: Option<&str>, limit: usize)
     -> Result<Page, StoreError>;
+
+    /// How full the store is; `None` where it does not tell.
+    async fn usage(&self) -> Result<Option<Usage>, StoreError> {
+        Ok(None)
+    }
+
+    /// Takes the store's own lock on an object ([`Capabilities::lock`]) for `owner`, text for people. While it is held, a change
+    /// of the object without its token fails with `Busy`, and one with a token of an earlier lock with `Fenced`. `Busy` where
+    /// somebody holds it; with `steal` that holder's lock is broken. `NotFound` where there is no object.
+    async fn lock(&self, key: &Key, owner: &str, steal: bool) -> Result<Lock, StoreError> {
+        let _ = (owner, steal);
+        Err(self.no_locks("lock", key))
+    }
+
+    /// Prolongs a lock by its lifetime. `Fenced` where it is no longer held.
+    async fn refresh_lock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
+        let _ = token;
+        Err(self.no_locks("refresh the lock of", key))
+    }
+
+    /// Lets a lock go; that it is no longer held is as good.
+    async fn unlock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
+        let _ = token;
+        Err(self.no_locks("unlock", key))
+    }
+
+    /// From now on changes of the object through this client carry this token, or none. Sends no request.
+    fn present_lock(&self, key: &Key, token: Option<LockToken>) {
+        let _ = (key, token);
+    }
+
+    /// The error of a store without locks.
+    #[doc(hidden)]
+    fn no_locks(&self, operation: &'static str, key: &Key) -> StoreError {
+        StoreError::new(ErrorKind::Unsupported, operation, key, "this store has no locks").at(self.location())
+    }
 }

@@ -128,6 +128,12 @@ impl DirectDevice {
 
     /// An error of the store as the device's user gets it; one that cannot be overcome by waiting is logged.
     fn report(&self, error: StoreError) -> BlockError {
+        if error.kind() == ErrorKind::Fenced {
+            self.fail(
+                error.kind(),
+                &format!("{error}; another host has taken the volume: detach it here"),
+            );
+        }
         tracing::warn!(volume = %self.name, kind = %error.kind(), %error, "a request failed");
         BlockError::new(error.kind(), error.to_string())
     }

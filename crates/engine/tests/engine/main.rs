@@ -3,6 +3,7 @@
 
 mod device;
 mod life;
+mod locks;
 
 use restblk_engine::{Claim, NewVolume, Repository, Safety};
 use restblk_format::PoolRecord;

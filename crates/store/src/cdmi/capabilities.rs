@@ -28,6 +28,7 @@ pub(super) fn expected(dialect: Dialect) -> Capabilities {
         compare_and_set: !srb,
         atomic_put: !srb,
         write_at: true,
+        write_align: 1,
         resize: if srb { Resize::Native } else { Resize::ByWriting },
         punch: false,
         durability: if dialect.has_scal_headers() {
@@ -36,6 +37,7 @@ pub(super) fn expected(dialect: Dialect) -> Capabilities {
             Durability::Unstated
         },
         durable_write: false,
+        lock: false,
         list: true,
         range_len_max: if dialect.has_scal_headers() {
             RANGE_LEN_SCALITY

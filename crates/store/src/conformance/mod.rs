@@ -6,6 +6,7 @@
 mod conditional;
 mod in_place;
 mod listing;
+mod locks;
 mod model;
 mod whole;
 
@@ -131,6 +132,8 @@ const CHECKS: &[(&str, Run)] = checks![
     conditional::racing_creates_have_one_winner,
     conditional::stale_states_are_refused,
     conditional::racing_updates_lose_nothing,
+    locks::a_lock_keeps_others_out,
+    locks::a_broken_lock_fences_its_holder,
     listing::a_folder_lists_its_objects,
     listing::pages_tell_each_object_once,
     model::random_operations_agree_with_a_model,

@@ -35,12 +35,17 @@ pub enum Operation {
     Get,
     Head,
     Put,
+    Create,
     WriteAt,
     SetSize,
     Punch,
     Flush,
     Delete,
     List,
+    Usage,
+    Lock,
+    RefreshLock,
+    Unlock,
 }
 
 impl Operation {
@@ -49,19 +54,31 @@ impl Operation {
             Self::Get => "read",
             Self::Head => "inspect",
             Self::Put => "put",
+            Self::Create => "create",
             Self::WriteAt => "write",
             Self::SetSize => "resize",
             Self::Punch => "punch",
             Self::Flush => "flush",
             Self::Delete => "delete",
             Self::List => "list",
+            Self::Usage => "measure",
+            Self::Lock => "lock",
+            Self::RefreshLock => "refresh the lock of",
+            Self::Unlock => "unlock",
         }
     }
 
     pub(super) fn changes(self) -> bool {
         matches!(
             self,
-            Self::Put | Self::WriteAt | Self::SetSize | Self::Punch | Self::Delete
+            Self::Put
+                | Self::Create
+                | Self::WriteAt
+                | Self::SetSize
+                | Self::Punch
+                | Self::Delete
+                | Self::Lock
+                | Self::Unlock
         )
     }
 }

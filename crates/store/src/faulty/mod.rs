@@ -7,7 +7,8 @@ mod draw;
 
 use crate::http::StatsSnapshot;
 use crate::{
-    Capabilities, ETag, Fetched, Key, ObjectInfo, Page, Payload, Precondition, Store, StoreError, Written,
+    Capabilities, ETag, Fetched, Key, Lock, LockToken, ObjectInfo, Page, Payload, Precondition, Store,
+    StoreError, Usage, Written,
 };
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -219,6 +220,16 @@ impl Store for Faulty {
         self.run(Operation::Put, key.as_str(), fault, work).await
     }
 
+    async fn create(&self, key: &Key, when: Precondition) -> Result<Written, StoreError> {
+        let fault = self.draw.draw(Operation::Create);
+        let owned = key.clone();
+        let work = move |store: Arc<dyn Store>| -> Work<Written> {
+            let (key, when) = (owned.clone(), when.clone());
+            Box::pin(async move { store.create(&key, when).await })
+        };
+        self.run(Operation::Create, key.as_str(), fault, work).await
+    }
+
     async fn write_at(&self, key: &Key, offset: u64, data: Bytes, durable: bool) -> Result<(), StoreError> {
         let fault = self.draw.draw(Operation::WriteAt);
         let (owned, data) = (key.clone(), self.arriving(data, fault.as_ref()));
@@ -283,6 +294,48 @@ impl Store for Faulty {
         };
         self.run(Operation::List, folder.map_or("/", Key::as_str), fault, work)
             .await
+    }
+
+    async fn usage(&self) -> Result<Option<Usage>, StoreError> {
+        let fault = self.draw.draw(Operation::Usage);
+        let work = move |store: Arc<dyn Store>| -> Work<Option<Usage>> {
+            Box::pin(async move { store.usage().await })
+        };
+        self.run(Operation::Usage, "the store", fault, work).await
+    }
+
+    async fn lock(&self, key: &Key, owner: &str, steal: bool) -> Result<Lock, StoreError> {
+        let fault = self.draw.draw(Operation::Lock);
+        let (owned, owner) = (key.clone(), owner.to_owned());
+        let work = move |store: Arc<dyn Store>| -> Work<Lock> {
+            let (key, owner) = (owned.clone(), owner.clone());
+            Box::pin(async move { store.lock(&key, &owner, steal).await })
+        };
+        self.run(Operation::Lock, key.as_str(), fault, work).await
+    }
+
+    async fn refresh_lock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
+        let fault = self.draw.draw(Operation::RefreshLock);
+        let (owned, token) = (key.clone(), token.clone());
+        let work = move |store: Arc<dyn Store>| -> Work<()> {
+            let (key, token) = (owned.clone(), token.clone());
+            Box::pin(async move { store.refresh_lock(&key, &token).await })
+        };
+        self.run(Operation::RefreshLock, key.as_str(), fault, work).await
+    }
+
+    async fn unlock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
+        let fault = self.draw.draw(Operation::Unlock);
+        let (owned, token) = (key.clone(), token.clone());
+        let work = move |store: Arc<dyn Store>| -> Work<()> {
+            let (key, token) = (owned.clone(), token.clone());
+            Box::pin(async move { store.unlock(&key, &token).await })
+        };
+        self.run(Operation::Unlock, key.as_str(), fault, work).await
+    }
+
+    fn present_lock(&self, key: &Key, token: Option<LockToken>) {
+        self.inner.present_lock(key, token);
     }
 }
 

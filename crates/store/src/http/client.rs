@@ -65,8 +65,8 @@ fn invalid(url: &dyn fmt::Display, reason: impl fmt::Display) -> StoreError {
     StoreError::new(ErrorKind::Invalid, "open", url, reason.to_string())
 }
 
-/// The password from where the configuration says it is.
-fn password(config: &StoreConfig) -> Result<Option<Secret>, StoreError> {
+/// The password, or what a protocol has in its place, from where the configuration says it is.
+pub(crate) fn password(config: &StoreConfig) -> Result<Option<Secret>, StoreError> {
     if let Some(file) = &config.password_file {
         let text = std::fs::read_to_string(file).map_err(|error| {
             StoreError::new(
@@ -103,21 +103,28 @@ fn basic(user: &str, password: &Secret) -> Option<HeaderValue> {
 }
 
 impl HttpClient {
-    /// A client of this URL. Reads the configured files; opens no connection.
+    /// A client of this URL that authenticates itself by user and password, where the configuration has them (Basic). Reads
+    /// the configured files; opens no connection.
     pub fn new(config: &StoreConfig, url: &str) -> Result<Self, StoreError> {
+        let mut client = Self::unauthenticated(config, url)?;
+        client.authorization = match (&config.user, password(config)?) {
+            (Some(user), _) if user.contains(':') => {
+                return Err(invalid(&client.endpoint, "a user name cannot have a colon"));
+            }
+            (Some(user), Some(password)) => basic(user, &password),
+            _ => None,
+        };
+        Ok(client)
+    }
+
+    /// The same, without credentials: those of the protocol are in each call's headers.
+    pub(crate) fn unauthenticated(config: &StoreConfig, url: &str) -> Result<Self, StoreError> {
         // A URL that is refused may hold a password: it is not repeated.
         let endpoint: Endpoint = url.parse().map_err(|error| invalid(&"the store's URL", error))?;
         let tls = endpoint
             .is_tls()
             .then(|| Tls::new(config, endpoint.host()))
             .transpose()?;
-        let authorization = match (&config.user, password(config)?) {
-            (Some(user), _) if user.contains(':') => {
-                return Err(invalid(&endpoint, "a user name cannot have a colon"));
-            }
-            (Some(user), Some(password)) => basic(user, &password),
-            _ => None,
-        };
         let host = HeaderValue::try_from(endpoint.authority()).map_err(|error| invalid(&endpoint, error))?;
         Ok(Self {
             connector: Connector {
@@ -128,7 +135,7 @@ impl HttpClient {
             },
             pool: Pool::new(config.connections_max, config.idle_timeout()),
             host,
-            authorization,
+            authorization: None,
             request_timeout: config.request_timeout(),
             endpoint,
         })

@@ -3,11 +3,12 @@
 //! One lock over all objects makes every operation atomic. An object is a sparse map of chunks, so that a volume of
 //! terabytes costs what was written to it. ETags count up and never come back.
 
+mod locks;
 mod object;
 
 use crate::{
-    Capabilities, Durability, ETag, Entry, Fetched, Key, ObjectInfo, Page, Payload, Precondition, Resize,
-    Store, StoreError, Written,
+    Capabilities, Durability, ETag, Entry, Fetched, Key, Lock, LockToken, ObjectInfo, Page, Payload,
+    Precondition, Resize, Store, StoreError, Written,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,15 +21,18 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 const RANGE_LEN_MAX: u64 = 64 << 20;
 const PUT_LEN_MAX: u64 = 1 << 30;
 
-/// A store in this process's memory.
+/// A client of a store in this process's memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    /// The tokens that this client's changes carry.
+    presented: Mutex<HashMap<Key, LockToken>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     objects: BTreeMap<Key, Object>,
+    locks: HashMap<Key, locks::Held>,
     tag_last: u64,
 }
 
@@ -73,20 +77,41 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// The store of this name in this process, made when first asked for.
+    /// A client of the store of this name in this process, which is made when first asked for.
     #[must_use]
-    pub fn named(name: &str) -> Arc<Self> {
-        static NAMED: OnceLock<Mutex<HashMap<String, Arc<MemoryStore>>>> = OnceLock::new();
+    pub fn named(name: &str) -> Self {
+        static NAMED: OnceLock<Mutex<HashMap<String, MemoryStore>>> = OnceLock::new();
         let mut named = NAMED
             .get_or_init(Mutex::default)
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(named.entry(name.to_owned()).or_default())
+        named.entry(name.to_owned()).or_default().another_client()
+    }
+
+    /// Another client of the same store, with no lock presented.
+    #[must_use]
+    pub fn another_client(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+            presented: Mutex::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change is complete before anything in it can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state, for a change of the object that no lock forbids.
+    fn state_to_change(
+        &self,
+        key: &Key,
+        operation: &'static str,
+    ) -> Result<MutexGuard<'_, State>, StoreError> {
+        let state = self.state();
+        let presented = self.presented.lock().unwrap_or_else(PoisonError::into_inner);
+        state.check_lock(key, &presented, operation)?;
+        Ok(state)
     }
 
     /// Bytes of memory that the objects' data takes.
@@ -108,10 +133,12 @@ impl Store for MemoryStore {
             compare_and_set: true,
             atomic_put: true,
             write_at: true,
+            write_align: 1,
             resize: Resize::Native,
             punch: true,
             durability: Durability::OnFlush,
             durable_write: true,
+            lock: true,
             list: true,
             range_len_max: RANGE_LEN_MAX,
             put_len_max: PUT_LEN_MAX,
@@ -156,7 +183,7 @@ impl Store for MemoryStore {
     }
 
     async fn put(&self, key: &Key, body: Bytes, when: Precondition) -> Result<Written, StoreError> {
-        let mut state = self.state();
+        let mut state = self.state_to_change(key, "put")?;
         state.check(key, &when, "put")?;
         let tag = state.next_tag();
         let object = Object::of(&body, tag);
@@ -175,17 +202,23 @@ impl Store for MemoryStore {
                 "the range ends past 2^64-1",
             ));
         }
-        self.state().change(key, "write")?.write(offset, &data);
+        self.state_to_change(key, "write")?
+            .change(key, "write")?
+            .write(offset, &data);
         Ok(())
     }
 
     async fn set_size(&self, key: &Key, size: u64) -> Result<(), StoreError> {
-        self.state().change(key, "resize")?.set_size(size);
+        self.state_to_change(key, "resize")?
+            .change(key, "resize")?
+            .set_size(size);
         Ok(())
     }
 
     async fn punch(&self, key: &Key, range: Extent) -> Result<(), StoreError> {
-        self.state().change(key, "punch")?.punch(range);
+        self.state_to_change(key, "punch")?
+            .change(key, "punch")?
+            .punch(range);
         Ok(())
     }
 
@@ -198,12 +231,13 @@ impl Store for MemoryStore {
     }
 
     async fn delete(&self, key: &Key, when: Precondition) -> Result<(), StoreError> {
-        let mut state = self.state();
+        let mut state = self.state_to_change(key, "delete")?;
         if !state.objects.contains_key(key) {
             return Err(missing("delete", key));
         }
         state.check(key, &when, "delete")?;
         state.objects.remove(key);
+        state.locks.remove(key);
         Ok(())
     }
 
@@ -242,6 +276,23 @@ impl Store for MemoryStore {
             });
         }
         Ok(page)
+    }
+
+    async fn lock(&self, key: &Key, owner: &str, steal: bool) -> Result<Lock, StoreError> {
+        self.take_lock(key, owner, steal)
+    }
+
+    async fn refresh_lock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
+        self.holds_lock(key, token)
+    }
+
+    async fn unlock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
+        self.release_lock(key, token);
+        Ok(())
+    }
+
+    fn present_lock(&self, key: &Key, token: Option<LockToken>) {
+        self.set_presented(key, token);
     }
 }
 

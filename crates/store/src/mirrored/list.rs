@@ -3,8 +3,9 @@
 use super::health::{Mirror, MirrorStatus};
 use super::outage::OutageLog;
 use super::retry::RetryPolicy;
-use crate::{Capabilities, Durability, Resize, Store, StoreError};
+use crate::{Capabilities, Durability, Key, LockToken, Resize, Store, StoreError};
 use restblk_types::ErrorKind;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::time::Instant;
 
@@ -13,8 +14,8 @@ use tokio::time::Instant;
 pub struct Mirrored {
     /// The preferred mirror is the first. Replaced whole, never changed in place.
     mirrors: RwLock<Arc<Vec<Arc<Mirror>>>>,
-    /// Serializes changes of the list.
-    changing: Mutex<()>,
+    /// Serializes changes of the list, and holds the locks that every mirror's changes present.
+    changing: Mutex<HashMap<Key, LockToken>>,
     capabilities: Capabilities,
     pub(super) policy: RetryPolicy,
     pub(super) outage: OutageLog,
@@ -57,7 +58,7 @@ impl Mirrored {
         };
         Ok(Self {
             mirrors: RwLock::new(Arc::new(list)),
-            changing: Mutex::new(()),
+            changing: Mutex::default(),
             capabilities,
             policy,
             outage: OutageLog::default(),
@@ -72,11 +73,29 @@ impl Mirrored {
         &self,
         change: impl FnOnce(&mut Vec<Arc<Mirror>>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let locks = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut list = Vec::clone(&self.current());
+        let known = list.len();
         let done = change(&mut list)?;
+        for mirror in list.iter().skip(known) {
+            for (key, token) in &*locks {
+                mirror.store.present_lock(key, Some(token.clone()));
+            }
+        }
         *self.mirrors.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(list);
         Ok(done)
+    }
+
+    /// Has every mirror, also one added later, present the token with changes of the object.
+    pub(super) fn present(&self, key: &Key, token: Option<LockToken>) {
+        let mut locks = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        for mirror in self.current().iter() {
+            mirror.store.present_lock(key, token.clone());
+        }
+        match token {
+            Some(token) => locks.insert(key.clone(), token),
+            None => locks.remove(key),
+        };
     }
 
     pub(super) fn common_capabilities(&self) -> Capabilities {
@@ -184,10 +203,12 @@ fn common(a: Capabilities, b: Capabilities) -> Capabilities {
         compare_and_set: a.compare_and_set && b.compare_and_set,
         atomic_put: a.atomic_put && b.atomic_put,
         write_at: a.write_at && b.write_at,
+        write_align: a.write_align.max(b.write_align),
         resize,
         punch: a.punch && b.punch,
         durability,
         durable_write: a.durable_write && b.durable_write,
+        lock: a.lock && b.lock,
         list: a.list && b.list,
         range_len_max: a.range_len_max.min(b.range_len_max),
         put_len_max: a.put_len_max.min(b.put_len_max),

@@ -2,7 +2,10 @@
 
 use super::list::Mirrored;
 use super::retry::{Effect, Outcome, Request};
-use crate::{Capabilities, Fetched, Key, ObjectInfo, Page, Precondition, Store, StoreError, Written};
+use crate::{
+    Capabilities, Fetched, Key, Lock, LockToken, ObjectInfo, Page, Precondition, Store, StoreError, Usage,
+    Written,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use restblk_types::{ErrorKind, Extent};
@@ -48,6 +51,16 @@ impl Store for Mirrored {
             } if error.kind() == ErrorKind::Conflict => self.was_it_mine(key, &body, error).await,
             outcome => outcome.result,
         }
+    }
+
+    /// After a lost answer a conflict stays one: empty objects cannot be told apart.
+    async fn create(&self, key: &Key, when: Precondition) -> Result<Written, StoreError> {
+        let request = Request::new("create", key, Effect::Changes);
+        let attempt = |store: std::sync::Arc<dyn Store>| {
+            let when = when.clone();
+            async move { store.create(key, when).await }
+        };
+        self.run(request, attempt).await.result
     }
 
     async fn write_at(&self, key: &Key, offset: u64, data: Bytes, durable: bool) -> Result<(), StoreError> {
@@ -116,6 +129,53 @@ impl Store for Mirrored {
         )
         .await
         .result
+    }
+
+    async fn usage(&self) -> Result<Option<Usage>, StoreError> {
+        let request = Request::new("measure", &"the store", Effect::Reads);
+        self.run(request, |store| async move { store.usage().await })
+            .await
+            .result
+    }
+
+    /// A lock whose answer was lost is held by nobody who knows its token: it is then broken and taken again.
+    async fn lock(&self, key: &Key, owner: &str, steal: bool) -> Result<Lock, StoreError> {
+        let lost = std::sync::atomic::AtomicBool::new(false);
+        let attempt = |store: std::sync::Arc<dyn Store>| {
+            let lost = &lost;
+            async move {
+                let steal = steal || lost.load(std::sync::atomic::Ordering::Relaxed);
+                let taken = store.lock(key, owner, steal).await;
+                if taken.as_ref().is_err_and(StoreError::is_ambiguous) {
+                    lost.store(true, std::sync::atomic::Ordering::Relaxed);
+                }
+                taken
+            }
+        };
+        self.run(Request::new("lock", key, Effect::Changes), attempt)
+            .await
+            .result
+    }
+
+    async fn refresh_lock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
+        let request = Request::new("refresh the lock of", key, Effect::Flushes);
+        self.run(
+            request,
+            |store| async move { store.refresh_lock(key, token).await },
+        )
+        .await
+        .result
+    }
+
+    async fn unlock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
+        let request = Request::new("unlock", key, Effect::Changes);
+        self.run(request, |store| async move { store.unlock(key, token).await })
+            .await
+            .result
+    }
+
+    fn present_lock(&self, key: &Key, token: Option<LockToken>) {
+        self.present(key, token);
     }
 }
 

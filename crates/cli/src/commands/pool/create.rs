@@ -39,6 +39,9 @@ pub(crate) struct Create {
     /// PEM file of this client's key
     #[arg(long, value_name = "FILE", requires = "cert_file")]
     key_file: Option<PathBuf>,
+    /// A setting of this kind of store, such as region=eu-west-1; once for each (docs/stores.md)
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
     /// Seconds until a request without an answer is given up and tried elsewhere
     #[arg(long, value_name = "SECONDS")]
     request_timeout: Option<u32>,
@@ -93,6 +96,7 @@ impl Create {
             ca_file: path(self.ca_file.as_deref())?,
             cert_file: path(self.cert_file.as_deref())?,
             key_file: path(self.key_file.as_deref())?,
+            settings: self.settings.iter().cloned().collect(),
             request_timeout_s: self.request_timeout,
             connections_max: self.connections,
             on_outage: self.on_outage,
@@ -136,6 +140,13 @@ fn on_outage(text: &str) -> std::result::Result<OutagePolicy, String> {
     seconds
         .map(OutagePolicy::FailAfter)
         .ok_or_else(|| format!("\"{text}\" is no policy: write wait, or such as fail-after=60 (seconds)"))
+}
+
+fn setting(text: &str) -> std::result::Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("\"{text}\" is no setting: write NAME=VALUE")),
+    }
 }
 
 #[cfg(test)]
