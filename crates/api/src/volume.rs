@@ -26,7 +26,7 @@ pub struct CreateVolume {
     /// How it lies on the store.
     #[serde(default)]
     pub layout: Layout,
-    /// 512 (default) or 4096.
+    /// 512 or 4096; the smallest that the store allows by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     pub block_size: Option<BlockSize>,

@@ -15,7 +15,7 @@ use restblk_api::{
 };
 use restblk_engine::{NewVolume, Repository, VolumeInfo};
 use restblk_format::{LayoutKind, LifeState};
-use restblk_types::{BlockSize, ByteCount, ErrorKind, PoolName, VolumeId, VolumeName, VolumeRef};
+use restblk_types::{ByteCount, ErrorKind, PoolName, VolumeId, VolumeName, VolumeRef};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -152,17 +152,15 @@ impl Service {
                 format!("create {volume}: a snapshot is not made like a volume"),
             ));
         }
+        let repository = self.repository(&volume.pool)?;
         let new = NewVolume {
             id: VolumeId::random(),
             name: volume.volume.clone(),
             size: size.0,
-            block_size: block_size.unwrap_or(BlockSize::B512),
+            block_size: block_size.unwrap_or_else(|| repository.block_size_min()),
             created_at: clock::now(),
         };
-        self.repository(&volume.pool)?
-            .create_volume(new)
-            .await
-            .map_err(error::engine)?;
+        repository.create_volume(new).await.map_err(error::engine)?;
         tracing::info!(%volume, %size, "created");
         self.volume(&volume.pool, &volume.volume).await
     }

@@ -80,6 +80,7 @@ impl Repository {
                 ),
             ));
         }
+        self.check_block_size(&format!("attach {full}"), volume.record.block_size)?;
         let record = AttachmentRecord {
             id: claim.id,
             volume: volume.record.id,

@@ -3,6 +3,7 @@
 //! Knows stores by their trait alone: no HTTP, no kernel, no wall clock (times come in as text, ids as values).
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod blocks;
 pub mod direct;
 mod error;
 mod lease;

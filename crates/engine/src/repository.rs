@@ -64,6 +64,16 @@ impl Repository {
                 ),
             ));
         }
+        if crate::blocks::smallest(&capabilities).is_none() {
+            return Err(EngineError::refused(
+                ErrorKind::Unsupported,
+                format!(
+                    "use {}: the store changes {} bytes at a time, and a volume's blocks have 4096 at the most",
+                    store.location(),
+                    capabilities.write_align
+                ),
+            ));
+        }
         if !capabilities.exclusive_create && safety == Safety::Proved {
             return Err(EngineError::refused(
                 ErrorKind::Unsupported,

@@ -50,6 +50,7 @@ impl Repository {
     /// Makes a volume, or goes on with a create of the same size that did not finish. `Exists` where the name is taken.
     pub async fn create_volume(&self, new: NewVolume) -> Result<VolumeRecord, EngineError> {
         check_size(new.size, new.block_size)?;
+        self.check_block_size(&format!("create {}", self.full(&new.name)), new.block_size)?;
         let (key, data) = (names::volume(&new.name), names::data(&new.name));
         let mut record = VolumeRecord {
             id: new.id,
@@ -100,9 +101,10 @@ impl Repository {
             Ok(_) => {}
             Err(e) if e.kind() == ErrorKind::Conflict => {
                 // Ours from an earlier try, or a foreign file: one with content is foreign.
-                let size = self.store.head(&data).await?.size;
-                let earlier_try =
-                    size == 0 || (size == record.size && self.reads_as_zeros(&data, size).await?);
+                let found = self.store.head(&data).await?;
+                let size = found.size;
+                let earlier_try = found.in_place
+                    && (size == 0 || (size == record.size && self.reads_as_zeros(&data, size).await?));
                 if !earlier_try {
                     return Err(foreign(&self.full(&record.name), size));
                 }
@@ -130,7 +132,7 @@ impl Repository {
 
     async fn require_absent(&self, record: &VolumeRecord) -> Result<(), EngineError> {
         match self.store.head(&names::data(&record.name)).await {
-            Ok(info) if info.size == 0 => Ok(()),
+            Ok(info) if info.size == 0 && info.in_place => Ok(()),
             Ok(info) => Err(foreign(&self.full(&record.name), info.size)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             Err(e) => Err(e.into()),
@@ -181,8 +183,9 @@ impl Repository {
         name: VolumeName,
         created_at: String,
     ) -> Result<VolumeRecord, EngineError> {
-        let size = self.store.head(&names::data(&name)).await?.size;
-        let block_size = BlockSize::B512;
+        let found = self.store.head(&names::data(&name)).await?;
+        self.check_in_place(&format!("adopt {}", self.full(&name)), &found)?;
+        let (size, block_size) = (found.size, self.block_size_min());
         check_size(size, block_size)?;
         let record = VolumeRecord {
             id,

@@ -36,6 +36,9 @@ pub struct ObjectInfo {
     pub size: u64,
     /// Its state, where the store tells.
     pub etag: Option<ETag>,
+    /// `write_at`, `set_size` and `punch` work on it. False for an object that was made by `put` where the protocol has
+    /// objects of several kinds.
+    pub in_place: bool,
 }
 
 /// The bytes of an object or of a range of it.
@@ -124,11 +127,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn head(&self, key: &Key) -> Result<ObjectInfo, StoreError>;
 
     /// Creates or replaces the whole object (folders above it come by themselves). `Conflict` where the precondition
-    /// does not hold. Durable as [`Capabilities::durability`] says, a `flush` of the key being the way to make it so.
+    /// does not hold; `Unsupported` where an object of another kind has the name (see `create`). Durable as [`Capabilities::durability`] says, a `flush` of the key being the way to make it so.
     async fn put(&self, key: &Key, body: Bytes, when: Precondition) -> Result<Written, StoreError>;
 
     /// Creates or replaces, as an empty object, one that [`Store::write_at`] and [`Store::set_size`] work on. The same as an empty
-    /// `put` but where the protocol has objects of several kinds.
+    /// `put` but where the protocol has objects of several kinds; there one kind does not replace the other: `Unsupported`.
     async fn create(&self, key: &Key, when: Precondition) -> Result<Written, StoreError> {
         self.put(key, Bytes::new(), when).await
     }
@@ -138,10 +141,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// `durable` asks for [`Capabilities::durable_write`]. `NotFound` where there is no object.
     async fn write_at(&self, key: &Key, offset: u64, data: Bytes, durable: bool) -> Result<(), StoreError>;
 
-    /// Sets the size; new bytes read as zeros. Growing only, unless [`crate::Resize::Native`].
+    /// Sets the size, a multiple of [`Capabilities::write_align`]; new bytes read as zeros. Growing only, unless
+    /// [`crate::Resize::Native`].
     async fn set_size(&self, key: &Key, size: u64) -> Result<(), StoreError>;
 
-    /// Makes a range read as zeros and frees its space. Within the object's size.
+    /// Makes a range read as zeros and frees its space. Within the object's size, in multiples of
+    /// [`Capabilities::write_align`].
     async fn punch(&self, key: &Key, range: Extent) -> Result<(), StoreError>;
 
     /// Makes every write to the object that was answered before survive the server's power loss.

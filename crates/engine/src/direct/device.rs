@@ -66,13 +66,15 @@ impl DirectDevice {
         tuning: Tuning,
     ) -> Result<Self, crate::EngineError> {
         let key = names::data(&record.name);
-        let is = repository.store.head(&key).await?.size;
+        let found = repository.store.head(&key).await?;
+        let full = repository.full(&record.name);
+        repository.check_in_place(&format!("open {full}: its file {key}"), &found)?;
+        let is = found.size;
         if is < record.size {
             return Err(crate::EngineError::refused(
                 ErrorKind::Corrupt,
                 format!(
-                    "open {}: its file {key} at {} has {is} of {} bytes: something cut it; restore the file, or extend it with zeros by hand",
-                    repository.full(&record.name),
+                    "open {full}: its file {key} at {} has {is} of {} bytes: something cut it; restore the file, or extend it with zeros by hand",
                     store.location(),
                     record.size
                 ),
@@ -81,7 +83,7 @@ impl DirectDevice {
         let can = repository.capabilities();
         let part_len = part_len(can, tuning, record.block_size);
         Ok(Self {
-            name: repository.full(&record.name),
+            name: full,
             lanes: Lanes::new(Arc::clone(&store), key.clone(), tuning.lanes.max(1), part_len),
             flusher: Flusher::default(),
             part_len,

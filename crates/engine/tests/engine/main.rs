@@ -1,6 +1,7 @@
 //! The engine against real stores in memory: one binary.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
+mod blocks;
 mod device;
 mod life;
 mod locks;

@@ -160,7 +160,11 @@ impl CdmiStore {
         let etag = etag(&answer.headers);
         let size = json::size(&answer.body.into_bytes());
         let size = size.map_err(|reason| self.error(ErrorKind::Corrupt, "inspect", key, reason))?;
-        Ok(ObjectInfo { size, etag })
+        Ok(ObjectInfo {
+            size,
+            etag,
+            in_place: true,
+        })
     }
 
     async fn is_missing(&self, key: &Key) -> Result<bool, StoreError> {

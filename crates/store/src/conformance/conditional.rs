@@ -111,14 +111,20 @@ pub(super) async fn stale_states_are_refused(bench: &Bench) -> Check {
     )?;
     bench.holds(&key, b"two", "after refused changes").await?;
     if store.capabilities().write_at {
-        bench.write(&key, 0, b"T").await?;
-        let third = bench.etag(&key).await?;
-        ensure(third != second, || "a write left the state as it was".to_owned())?;
+        let written = bench.create("written", &bench.units(b"ab")).await?;
+        let before = bench.etag(&written).await?;
+        bench.write(&written, 0, &bench.units(b"A")).await?;
+        let after = bench.etag(&written).await?;
+        ensure(before != after, || "a write left the state as it was".to_owned())?;
         fails(
-            store.put(&key, body("four"), Precondition::Matches(second)).await,
+            store.delete(&written, Precondition::Matches(before)).await,
             ErrorKind::Conflict,
-            "put if the state before a write",
+            "delete if the state before a write",
         )?;
+        bench
+            .holds(&written, &bench.units(b"Ab"), "after a refused deletion")
+            .await?;
+        store.delete(&written, Precondition::Matches(after)).await?;
     }
     let current = bench.etag(&key).await?;
     store.delete(&key, Precondition::Matches(current.clone())).await?;

@@ -1,4 +1,4 @@
-//! Changes in place: ranges, sizes, holes, durability.
+//! Changes in place: ranges, sizes, holes, durability. On objects made by `create`, in units of the store's alignment.
 
 use super::{Bench, Check, ensure, extent, fails};
 use crate::{Durability, Resize};
@@ -7,8 +7,9 @@ use futures_util::future::join_all;
 use restblk_types::ErrorKind;
 
 pub(super) async fn writes_change_their_range_alone(bench: &Bench) -> Check {
-    let key = bench.put("x", b"0123456789").await?;
+    let unit = bench.unit();
     if !bench.store.capabilities().write_at {
+        let key = bench.put("x", b"0123456789").await?;
         let refused = bench
             .store
             .write_at(&key, 2, Bytes::from_static(b"ab"), false)
@@ -16,37 +17,46 @@ pub(super) async fn writes_change_their_range_alone(bench: &Bench) -> Check {
         fails(refused, ErrorKind::Unsupported, "write")?;
         return bench.holds(&key, b"0123456789", "after a refused write").await;
     }
-    bench.write(&key, 2, b"abc").await?;
-    bench.holds(&key, b"01abc56789", "a write inside").await?;
-    bench.write(&key, 2, b"abc").await?;
-    bench.holds(&key, b"01abc56789", "the same again").await?;
-    bench.write(&key, 0, b"X").await?;
-    bench.write(&key, 9, b"YZ").await?;
-    bench.holds(&key, b"X1abc5678YZ", "writes at both ends").await?;
-    bench.write(&key, 4, b"").await?;
-    bench.holds(&key, b"X1abc5678YZ", "an empty write").await?;
+    let units = |letters: &[u8]| bench.units(letters);
+    let key = bench.create("x", &units(b"0123456789")).await?;
+    bench.write(&key, 2 * unit, &units(b"abc")).await?;
+    bench.holds(&key, &units(b"01abc56789"), "a write inside").await?;
+    bench.write(&key, 2 * unit, &units(b"abc")).await?;
+    bench.holds(&key, &units(b"01abc56789"), "the same again").await?;
+    bench.write(&key, 0, &units(b"X")).await?;
+    bench.write(&key, 9 * unit, &units(b"YZ")).await?;
+    bench
+        .holds(&key, &units(b"X1abc5678YZ"), "writes at both ends")
+        .await?;
+    bench.write(&key, 4 * unit, b"").await?;
+    bench
+        .holds(&key, &units(b"X1abc5678YZ"), "an empty write")
+        .await?;
+    let last = u64::MAX - (unit - 1);
     let wrapped = bench
         .store
-        .write_at(&key, u64::MAX, Bytes::from_static(b"ab"), false)
+        .write_at(&key, last, Bytes::from(units(b"ab")), false)
         .await;
     fails(wrapped, ErrorKind::Invalid, "a write past 2^64")?;
-    bench.holds(&key, b"X1abc5678YZ", "a refused write").await
+    bench.holds(&key, &units(b"X1abc5678YZ"), "a refused write").await
 }
 
 pub(super) async fn gaps_are_zeros(bench: &Bench) -> Check {
     if !bench.store.capabilities().write_at {
         return Ok(());
     }
-    let key = bench.put("x", b"ab").await?;
-    bench.write(&key, 100_000, b"cd").await?;
-    let mut wanted = b"ab".to_vec();
-    wanted.resize(100_000, 0);
-    wanted.extend_from_slice(b"cd");
+    let unit = bench.unit();
+    let key = bench.create("x", &bench.units(b"ab")).await?;
+    let far = 100_000_u64.next_multiple_of(unit);
+    bench.write(&key, far, &bench.units(b"cd")).await?;
+    let mut wanted = bench.units(b"ab");
+    wanted.resize(usize::try_from(far).unwrap_or(0), 0);
+    wanted.extend(bench.units(b"cd"));
     bench.holds(&key, &wanted, "a write past the end").await?;
-    let empty = bench.put("empty", b"").await?;
-    bench.write(&empty, 3, b"x").await?;
+    let empty = bench.create("empty", b"").await?;
+    bench.write(&empty, 3 * unit, &bench.units(b"x")).await?;
     bench
-        .holds(&empty, b"\0\0\0x", "a write into an empty object")
+        .holds(&empty, &bench.units(b"\0\0\0x"), "a write into an empty object")
         .await
 }
 
@@ -54,51 +64,42 @@ pub(super) async fn writes_reach_beyond_4_gib(bench: &Bench) -> Check {
     if !bench.store.capabilities().write_at {
         return Ok(());
     }
-    let key = bench.put("x", b"start").await?;
-    let far = (5 << 30) + 1;
-    bench.write(&key, far, b"far").await?;
+    let unit = bench.unit();
+    let key = bench.create("x", &bench.units(b"start")).await?;
+    let far = (5 << 30) + unit;
+    bench.write(&key, far, &bench.units(b"far")).await?;
     let size = bench.store.head(&key).await?.size;
-    ensure(size == far + 3, || format!("the size is {size}"))?;
-    let found = bench
-        .store
-        .get(&key, Some(extent(far - 2, 5)))
-        .await?
-        .payload
-        .into_bytes();
-    ensure(found == b"\0\0far"[..], || format!("{found:?} lies there"))?;
-    let found = bench
-        .store
-        .get(&key, Some(extent(0, 8)))
-        .await?
-        .payload
-        .into_bytes();
-    ensure(found == b"start\0\0\0"[..], || {
-        format!("{found:?} is at the start")
-    })
+    ensure(size == far + 3 * unit, || format!("the size is {size}"))?;
+    for (offset, letters) in [(far - 2 * unit, b"\0\0far".as_slice()), (0, b"start\0\0\0")] {
+        let range = extent(offset, letters.len() as u64 * unit);
+        let found = bench.store.get(&key, Some(range)).await?;
+        ensure(found.payload.into_bytes() == bench.units(letters), || {
+            format!("other bytes lie at {range}")
+        })?;
+    }
+    Ok(())
 }
 
 pub(super) async fn parallel_writes_all_land(bench: &Bench) -> Check {
     if !bench.store.capabilities().write_at {
         return Ok(());
     }
-    const PIECE: usize = 3000;
-    let key = bench.put("x", &[0xff; 64 * PIECE]).await?;
+    let len = 3000_u64.next_multiple_of(bench.unit());
+    let piece = |n: u8| vec![n; usize::try_from(len).unwrap_or(0)];
+    let key = bench
+        .create("x", &(0..64).flat_map(|_| piece(0xff)).collect::<Vec<u8>>())
+        .await?;
     let writes = (0..64_u8).map(|n| {
-        let data = Bytes::from(vec![n; PIECE]);
         bench
             .store
-            .write_at(&key, u64::from(n) * PIECE as u64, data, false)
+            .write_at(&key, u64::from(n) * len, Bytes::from(piece(n)), false)
     });
     for written in join_all(writes).await {
         written?;
     }
-    let wanted: Vec<u8> = (0..64_u8).flat_map(|n| [n; PIECE]).collect();
+    let wanted: Vec<u8> = (0..64_u8).flat_map(piece).collect();
     bench.holds(&key, &wanted, "after 64 writes at once").await?;
-    let reads = (0..64_u64).map(|n| {
-        bench
-            .store
-            .get(&key, Some(extent(n * PIECE as u64, PIECE as u64)))
-    });
+    let reads = (0..64_u64).map(|n| bench.store.get(&key, Some(extent(n * len, len))));
     for (n, read) in join_all(reads).await.into_iter().enumerate() {
         let bytes = read?.payload.into_bytes();
         ensure(bytes.iter().all(|&b| usize::from(b) == n), || {
@@ -117,11 +118,11 @@ pub(super) async fn large_ranges_go_through(bench: &Bench) -> Check {
     let body: Vec<u8> = (0..len)
         .map(|i| u8::try_from((i >> 9) % 253).unwrap_or(0))
         .collect();
-    let key = bench.put("x", b"").await?;
-    bench.write(&key, 1, &body).await?;
+    let (key, at) = (bench.create("x", b"").await?, bench.unit());
+    bench.write(&key, at, &body).await?;
     let found = bench
         .store
-        .get(&key, Some(extent(1, len as u64)))
+        .get(&key, Some(extent(at, len as u64)))
         .await?
         .payload
         .into_bytes();
@@ -132,8 +133,8 @@ pub(super) async fn large_ranges_go_through(bench: &Bench) -> Check {
 
 pub(super) async fn sizes_are_set(bench: &Bench) -> Check {
     let resize = bench.store.capabilities().resize;
-    let key = bench.put("x", b"0123456789").await?;
     if resize == Resize::None {
+        let key = bench.put("x", b"0123456789").await?;
         fails(
             bench.store.set_size(&key, 20).await,
             ErrorKind::Unsupported,
@@ -141,25 +142,28 @@ pub(super) async fn sizes_are_set(bench: &Bench) -> Check {
         )?;
         return bench.holds(&key, b"0123456789", "after a refused size").await;
     }
-    bench.store.set_size(&key, 10).await?;
-    bench.holds(&key, b"0123456789", "the same size").await?;
-    bench.store.set_size(&key, 5000).await?;
-    let mut wanted = b"0123456789".to_vec();
-    wanted.resize(5000, 0);
+    let (unit, units) = (bench.unit(), |letters: &[u8]| bench.units(letters));
+    let key = bench.create("x", &units(b"0123456789")).await?;
+    bench.store.set_size(&key, 10 * unit).await?;
+    bench.holds(&key, &units(b"0123456789"), "the same size").await?;
+    let large = 5000_u64.next_multiple_of(unit).max(11 * unit);
+    bench.store.set_size(&key, large).await?;
+    let mut wanted = units(b"0123456789");
+    wanted.resize(usize::try_from(large).unwrap_or(0), 0);
     bench.holds(&key, &wanted, "grown").await?;
     if resize == Resize::ByWriting {
         fails(
-            bench.store.set_size(&key, 4).await,
+            bench.store.set_size(&key, 4 * unit).await,
             ErrorKind::Unsupported,
             "make smaller",
         )?;
         return bench.holds(&key, &wanted, "after a refused size").await;
     }
-    bench.store.set_size(&key, 4).await?;
-    bench.holds(&key, b"0123", "shrunk").await?;
-    bench.store.set_size(&key, 12).await?;
+    bench.store.set_size(&key, 4 * unit).await?;
+    bench.holds(&key, &units(b"0123"), "shrunk").await?;
+    bench.store.set_size(&key, 12 * unit).await?;
     bench
-        .holds(&key, b"0123\0\0\0\0\0\0\0\0", "shrunk and grown")
+        .holds(&key, &units(b"0123\0\0\0\0\0\0\0\0"), "shrunk and grown")
         .await?;
     bench.store.set_size(&key, 0).await?;
     bench.holds(&key, b"", "empty").await?;
@@ -169,17 +173,25 @@ pub(super) async fn sizes_are_set(bench: &Bench) -> Check {
 }
 
 pub(super) async fn holes_are_zeros(bench: &Bench) -> Check {
-    let mut wanted = vec![7; 40_000];
-    let key = bench.put("x", &wanted).await?;
     if !bench.store.capabilities().punch {
+        let key = bench.put("x", &[7; 40_000]).await?;
         fails(
             bench.store.punch(&key, extent(0, 4096)).await,
             ErrorKind::Unsupported,
             "punch",
         )?;
-        return bench.holds(&key, &wanted, "after a refused punch").await;
+        return bench.holds(&key, &[7; 40_000], "after a refused punch").await;
     }
-    for (offset, len) in [(4096, 8192), (1, 10), (39_999, 1), (20_000, 0)] {
+    let aligned = |bytes: u64| bytes.next_multiple_of(bench.unit());
+    let size = aligned(40_000);
+    let mut wanted = vec![7; usize::try_from(size).unwrap_or(0)];
+    let key = bench.create("x", &wanted).await?;
+    for (offset, len) in [
+        (aligned(4096), aligned(8192)),
+        (aligned(1), aligned(10)),
+        (size - aligned(1), aligned(1)),
+        (aligned(20_000), 0),
+    ] {
         bench.store.punch(&key, extent(offset, len)).await?;
         let from = usize::try_from(offset).unwrap_or(0);
         wanted[from..from + usize::try_from(len).unwrap_or(0)].fill(0);
@@ -187,35 +199,126 @@ pub(super) async fn holes_are_zeros(bench: &Bench) -> Check {
             .holds(&key, &wanted, &format!("a hole at {offset}+{len}"))
             .await?;
     }
-    bench.store.punch(&key, extent(0, 40_000)).await?;
-    bench.holds(&key, &[0; 40_000], "a hole over all").await
+    bench.store.punch(&key, extent(0, size)).await?;
+    wanted.fill(0);
+    bench.holds(&key, &wanted, "a hole over all").await
+}
+
+/// What is no multiple of the alignment is refused and changes nothing.
+pub(super) async fn misaligned_changes_are_refused(bench: &Bench) -> Check {
+    let (can, unit) = (bench.store.capabilities(), bench.unit());
+    if !can.write_at || unit == 1 {
+        return Ok(());
+    }
+    let (body, store) = (bench.units(b"ab"), &bench.store);
+    let key = bench.create("x", &body).await?;
+    for (offset, len) in [(1, unit), (0, unit - 1), (unit, 1)] {
+        let data = Bytes::from(vec![b'!'; usize::try_from(len).unwrap_or(0)]);
+        fails(
+            store.write_at(&key, offset, data, false).await,
+            ErrorKind::Invalid,
+            &format!("a write at {offset}+{len}"),
+        )?;
+        if can.punch {
+            fails(
+                store.punch(&key, extent(offset, len)).await,
+                ErrorKind::Invalid,
+                &format!("a hole at {offset}+{len}"),
+            )?;
+        }
+    }
+    for size in [1, unit + 1] {
+        if can.resize != Resize::None {
+            fails(
+                store.set_size(&key, size).await,
+                ErrorKind::Invalid,
+                &format!("a size of {size}"),
+            )?;
+        }
+    }
+    bench.holds(&key, &body, "after refused changes").await
+}
+
+/// Where objects are of two kinds, one made by `put` refuses changes in place, and neither kind replaces the other.
+pub(super) async fn objects_made_whole_say_whether_they_change_in_place(bench: &Bench) -> Check {
+    let (can, store) = (bench.store.capabilities(), &bench.store);
+    if !can.write_at {
+        return Ok(());
+    }
+    let body = bench.units(b"ab");
+    let whole = bench.put("whole", &body).await?;
+    let created = bench.create("created", &body).await?;
+    ensure(store.head(&created).await?.in_place, || {
+        "an object that was created is said not to change in place".to_owned()
+    })?;
+    if store.head(&whole).await?.in_place {
+        bench.write(&whole, 0, &bench.units(b"X")).await?;
+        return bench.holds(&whole, &bench.units(b"Xb"), "put and written").await;
+    }
+    let unit = Bytes::from(bench.units(b"!"));
+    fails(
+        store.write_at(&whole, 0, unit.clone(), false).await,
+        ErrorKind::Unsupported,
+        "write to what was put",
+    )?;
+    if can.punch {
+        fails(
+            store.punch(&whole, extent(0, bench.unit())).await,
+            ErrorKind::Unsupported,
+            "punch what was put",
+        )?;
+    }
+    if can.resize != Resize::None {
+        fails(
+            store.set_size(&whole, bench.unit()).await,
+            ErrorKind::Unsupported,
+            "resize what was put",
+        )?;
+    }
+    fails(
+        store.create(&whole, crate::Precondition::Always).await,
+        ErrorKind::Unsupported,
+        "create over what was put",
+    )?;
+    fails(
+        store.put(&created, unit, crate::Precondition::Always).await,
+        ErrorKind::Unsupported,
+        "put over what was created",
+    )?;
+    bench.holds(&whole, &body, "made whole, after refusals").await?;
+    bench.holds(&created, &body, "created, after refusals").await
 }
 
 pub(super) async fn flushes_and_durable_writes_are_answered(bench: &Bench) -> Check {
     let can = bench.store.capabilities();
-    let key = bench.put("x", b"0123").await?;
-    bench.store.flush(&key).await?;
-    if can.durable_write {
-        ensure(can.durability != Durability::Unstated, || {
-            "durable writes and no durability".to_owned()
-        })?;
-        bench
-            .store
-            .write_at(&key, 1, Bytes::from_static(b"ab"), true)
-            .await?;
-        bench.holds(&key, b"0ab3", "a durable write").await?;
-    } else {
+    if !can.write_at {
+        let key = bench.put("x", b"0123").await?;
         let refused = bench
             .store
             .write_at(&key, 1, Bytes::from_static(b"ab"), true)
             .await;
         fails(refused, ErrorKind::Unsupported, "a durable write")?;
+        return Ok(bench.store.flush(&key).await?);
+    }
+    let (unit, units) = (bench.unit(), |letters: &[u8]| bench.units(letters));
+    let key = bench.create("x", &units(b"0123")).await?;
+    bench.store.flush(&key).await?;
+    let durable = bench
+        .store
+        .write_at(&key, unit, Bytes::from(units(b"ab")), true)
+        .await;
+    if can.durable_write {
+        ensure(can.durability != Durability::Unstated, || {
+            "durable writes and no durability".to_owned()
+        })?;
+        durable?;
+        bench.holds(&key, &units(b"0ab3"), "a durable write").await?;
+    } else {
+        fails(durable, ErrorKind::Unsupported, "a durable write")?;
         bench
-            .holds(&key, b"0123", "after a refused durable write")
+            .holds(&key, &units(b"0123"), "after a refused durable write")
             .await?;
     }
-    if can.write_at {
-        bench.write(&key, 0, b"z").await?;
-    }
+    bench.write(&key, 0, &units(b"z")).await?;
     Ok(bench.store.flush(&key).await?)
 }

@@ -7,12 +7,10 @@ use restblk_types::ErrorKind;
 /// An object of blocks that can be locked; `None` where the store has no locks, and says so.
 async fn lockable(bench: &Bench) -> Result<Option<Key>, Failure> {
     let can = bench.store.capabilities();
-    let key = bench.put("x", b"").await?;
     if can.lock && can.write_at {
-        bench.store.create(&key, crate::Precondition::Always).await?;
-        bench.write(&key, 0, &[b'a'; 4096]).await?;
-        return Ok(Some(key));
+        return bench.create("x", &[b'a'; 4096]).await.map(Some);
     }
+    let key = bench.put("x", b"").await?;
     fails(
         bench.store.lock(&key, "a test", false).await,
         ErrorKind::Unsupported,

@@ -66,6 +66,30 @@ impl Bench {
         Ok(key)
     }
 
+    /// A new object that is changed in place, with these bytes: a multiple of the store's alignment.
+    async fn create(&self, name: &str, body: &[u8]) -> Result<Key, Failure> {
+        let key = self.key(name);
+        self.store.create(&key, Precondition::Always).await?;
+        if !body.is_empty() {
+            self.write(&key, 0, body).await?;
+        }
+        Ok(key)
+    }
+
+    /// The store's alignment: what offsets, lengths and sizes of changes in place are multiples of.
+    fn unit(&self) -> u64 {
+        self.store.capabilities().write_align.max(1)
+    }
+
+    /// One unit filled with each of these letters.
+    fn units(&self, letters: &[u8]) -> Vec<u8> {
+        let len = usize::try_from(self.unit()).unwrap_or(1);
+        letters
+            .iter()
+            .flat_map(|letter| std::iter::repeat_n(*letter, len))
+            .collect()
+    }
+
     async fn write(&self, key: &Key, offset: u64, data: &[u8]) -> Check {
         Ok(self
             .store
@@ -126,6 +150,8 @@ const CHECKS: &[(&str, Run)] = checks![
     in_place::parallel_writes_all_land,
     in_place::large_ranges_go_through,
     in_place::sizes_are_set,
+    in_place::misaligned_changes_are_refused,
+    in_place::objects_made_whole_say_whether_they_change_in_place,
     in_place::holes_are_zeros,
     in_place::flushes_and_durable_writes_are_answered,
     conditional::creates_are_exclusive,

@@ -54,15 +54,21 @@ pub(super) async fn what_is_missing_is_not_found(bench: &Bench) -> Check {
         )?;
         fails(store.flush(&key).await, ErrorKind::NotFound, "flush")?;
         if can.write_at {
-            let written = store.write_at(&key, 0, Bytes::from_static(b"w"), false).await;
+            let written = store
+                .write_at(&key, 0, Bytes::from(bench.units(b"w")), false)
+                .await;
             fails(written, ErrorKind::NotFound, "write")?;
         }
         if can.resize != crate::Resize::None {
-            fails(store.set_size(&key, 10).await, ErrorKind::NotFound, "set size")?;
+            fails(
+                store.set_size(&key, 10 * bench.unit()).await,
+                ErrorKind::NotFound,
+                "set size",
+            )?;
         }
         if can.punch {
             fails(
-                store.punch(&key, extent(0, 1)).await,
+                store.punch(&key, extent(0, bench.unit())).await,
                 ErrorKind::NotFound,
                 "punch",
             )?;
@@ -176,8 +182,13 @@ pub(super) async fn deletion_is_final(bench: &Bench) -> Check {
     bench.holds(&key, b"2", "made again").await?;
     if bench.store.capabilities().write_at {
         // Whatever was remembered of the first one must not be used for the second.
-        bench.write(&key, 0, b"3").await?;
-        bench.holds(&key, b"3", "made again and written").await?;
+        let units = |letters: &[u8]| bench.units(letters);
+        let written = bench.create("z", &units(b"1")).await?;
+        bench.store.delete(&written, Precondition::Always).await?;
+        bench.create("z", &units(b"2")).await?;
+        bench
+            .holds(&written, &units(b"2"), "made again and written")
+            .await?;
     }
     Ok(())
 }

@@ -316,7 +316,11 @@ impl Store for FileStore {
         self.blocking("inspect", key, |shared, key| {
             let opened = shared.root.open(key, OFlags::PATH);
             let (_, size) = opened.map_err(|errno| shared.error("inspect", key, errno))?;
-            Ok(ObjectInfo { size, etag: None })
+            Ok(ObjectInfo {
+                size,
+                etag: None,
+                in_place: true,
+            })
         })
         .await
     }

@@ -2,6 +2,9 @@
 //!
 //! One lock over all objects makes every operation atomic. An object is a sparse map of chunks, so that a volume of
 //! terabytes costs what was written to it. ETags count up and never come back.
+//!
+//! [`MemoryStore::of_two_kinds`] is one whose objects are made whole by `put` or for changes in place by `create`, as those of
+//! Azure Blob are: the former are never changed in place, the latter in multiples of an alignment alone.
 
 mod locks;
 mod object;
@@ -27,6 +30,16 @@ pub struct MemoryStore {
     state: Arc<Mutex<State>>,
     /// The tokens that this client's changes carry.
     presented: Mutex<HashMap<Key, LockToken>>,
+    kinds: Kinds,
+}
+
+/// Which kinds of objects there are.
+#[derive(Clone, Copy, Debug, Default)]
+enum Kinds {
+    #[default]
+    One,
+    /// Those of `put`, and those of `create` with this alignment in bytes.
+    Two(u64),
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +58,10 @@ impl State {
     fn change(&mut self, key: &Key, operation: &'static str) -> Result<&mut Object, StoreError> {
         let tag = self.tag_last + 1;
         let object = self.objects.get_mut(key).ok_or_else(|| missing(operation, key))?;
+        if object.whole {
+            let reason = "it was made whole, and is not changed in place";
+            return Err(error(ErrorKind::Unsupported, operation, key, reason));
+        }
         self.tag_last = tag;
         object.tag = tag;
         Ok(object)
@@ -94,7 +111,51 @@ impl MemoryStore {
         Self {
             state: Arc::clone(&self.state),
             presented: Mutex::default(),
+            kinds: self.kinds,
         }
+    }
+
+    /// An empty store whose objects are of two kinds: see the module's note. The alignment in bytes is a power of two.
+    #[must_use]
+    pub fn of_two_kinds(write_align: u64) -> Self {
+        Self {
+            kinds: Kinds::Two(write_align),
+            ..Self::default()
+        }
+    }
+
+    /// `Invalid` unless all of these are multiples of the alignment.
+    fn check_aligned(&self, operation: &'static str, key: &Key, numbers: &[u64]) -> Result<(), StoreError> {
+        match self.kinds {
+            Kinds::Two(align) if numbers.iter().any(|number| !number.is_multiple_of(align)) => {
+                let reason = format!("offset, length and size must be multiples of {align} bytes");
+                Err(error(ErrorKind::Invalid, operation, key, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts an object in place of what has the name, which must be of its kind.
+    fn replace(
+        &self,
+        operation: &'static str,
+        key: &Key,
+        body: &[u8],
+        when: &Precondition,
+        whole: bool,
+    ) -> Result<Written, StoreError> {
+        let mut state = self.state_to_change(key, operation)?;
+        state.check(key, when, operation)?;
+        if state.objects.get(key).is_some_and(|old| old.whole != whole) {
+            let reason = "an object of another kind has the name: delete it first";
+            return Err(error(ErrorKind::Unsupported, operation, key, reason));
+        }
+        let tag = state.next_tag();
+        let mut object = Object::of(body, tag);
+        object.whole = whole;
+        let etag = Some(object.etag());
+        state.objects.insert(key.clone(), object);
+        Ok(Written { etag })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -133,7 +194,10 @@ impl Store for MemoryStore {
             compare_and_set: true,
             atomic_put: true,
             write_at: true,
-            write_align: 1,
+            write_align: match self.kinds {
+                Kinds::One => 1,
+                Kinds::Two(align) => align,
+            },
             resize: Resize::Native,
             punch: true,
             durability: Durability::OnFlush,
@@ -179,17 +243,17 @@ impl Store for MemoryStore {
         Ok(ObjectInfo {
             size: object.size,
             etag: Some(object.etag()),
+            in_place: !object.whole,
         })
     }
 
     async fn put(&self, key: &Key, body: Bytes, when: Precondition) -> Result<Written, StoreError> {
-        let mut state = self.state_to_change(key, "put")?;
-        state.check(key, &when, "put")?;
-        let tag = state.next_tag();
-        let object = Object::of(&body, tag);
-        let etag = Some(object.etag());
-        state.objects.insert(key.clone(), object);
-        Ok(Written { etag })
+        let whole = matches!(self.kinds, Kinds::Two(_));
+        self.replace("put", key, &body, &when, whole)
+    }
+
+    async fn create(&self, key: &Key, when: Precondition) -> Result<Written, StoreError> {
+        self.replace("create", key, &[], &when, false)
     }
 
     async fn write_at(&self, key: &Key, offset: u64, data: Bytes, _durable: bool) -> Result<(), StoreError> {
@@ -202,6 +266,7 @@ impl Store for MemoryStore {
                 "the range ends past 2^64-1",
             ));
         }
+        self.check_aligned("write", key, &[offset, len])?;
         self.state_to_change(key, "write")?
             .change(key, "write")?
             .write(offset, &data);
@@ -209,6 +274,7 @@ impl Store for MemoryStore {
     }
 
     async fn set_size(&self, key: &Key, size: u64) -> Result<(), StoreError> {
+        self.check_aligned("resize", key, &[size])?;
         self.state_to_change(key, "resize")?
             .change(key, "resize")?
             .set_size(size);
@@ -216,6 +282,7 @@ impl Store for MemoryStore {
     }
 
     async fn punch(&self, key: &Key, range: Extent) -> Result<(), StoreError> {
+        self.check_aligned("punch", key, &[range.offset(), range.len()])?;
         self.state_to_change(key, "punch")?
             .change(key, "punch")?
             .punch(range);

@@ -13,6 +13,8 @@ const CHUNK_LEN: usize = 64 << 10;
 pub(super) struct Object {
     pub(super) size: u64,
     pub(super) tag: u64,
+    /// Made whole, never to be changed in place.
+    pub(super) whole: bool,
     chunks: BTreeMap<u64, Box<[u8]>>,
 }
 
@@ -52,9 +54,8 @@ fn pieces(range: Extent) -> impl Iterator<Item = Piece> {
 impl Object {
     pub(super) fn of(body: &[u8], tag: u64) -> Self {
         let mut object = Self {
-            size: 0,
             tag,
-            chunks: BTreeMap::new(),
+            ..Self::default()
         };
         object.write(0, body);
         object

@@ -74,17 +74,17 @@ impl Scratch<'_> {
         }
     }
 
-    async fn refused(&self, key: &Key, stale: &ETag, holds: &[u8]) -> Step {
+    async fn put_refused(&self, key: &Key, stale: &ETag) -> Step {
         let stale = Precondition::Matches(stale.clone());
-        match self
-            .store
-            .put(key, Bytes::from_static(b"stale"), stale.clone())
-            .await
-        {
-            Ok(_) => return not("a put with a stale ETag overwrote the object"),
-            Err(error) if error.kind() == ErrorKind::Conflict => {}
-            Err(error) => return Err(error.into()),
+        match self.store.put(key, Bytes::from_static(b"stale"), stale).await {
+            Ok(_) => not("a put with a stale ETag overwrote the object"),
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    async fn delete_refused(&self, key: &Key, stale: &ETag, holds: &[u8]) -> Step {
+        let stale = Precondition::Matches(stale.clone());
         match self.store.delete(key, stale).await {
             Ok(()) => return not("a delete with a stale ETag deleted the object"),
             Err(error) if error.kind() == ErrorKind::Conflict => {}
@@ -106,13 +106,14 @@ impl Scratch<'_> {
                 Precondition::Matches(first.clone()),
             )
             .await?;
-        self.refused(&key, &first, b"two").await?;
+        self.put_refused(&key, &first).await?;
+        self.delete_refused(&key, &first, b"two").await?;
         if writes {
-            let before = self.tag(&key).await?;
-            self.store
-                .write_at(&key, 0, Bytes::from_static(b"T"), false)
+            let written = self.made(b"two").await?;
+            let before = self.tag(&written).await?;
+            self.store.write_at(&written, 0, self.units(b"T"), false).await?;
+            self.delete_refused(&written, &before, &self.units(b"Two"))
                 .await?;
-            self.refused(&key, &before, b"Two").await?;
         }
         let current = self.tag(&key).await?;
         self.race(&key, 0, &Precondition::Matches(current)).await?;

@@ -11,6 +11,17 @@ async fn memory() {
     run_model(Arc::new(MemoryStore::new()), 11, 3000).await;
 }
 
+#[tokio::test]
+async fn memory_of_two_kinds() {
+    for align in [512, 4096] {
+        let store = MemoryStore::of_two_kinds(align);
+        let proof = restblk_store::prove(&store).await.unwrap();
+        assert_eq!(proof.capabilities, store.capabilities(), "{:?}", proof.notes);
+        run(|| Arc::new(MemoryStore::of_two_kinds(align))).await;
+        run_model(Arc::new(MemoryStore::of_two_kinds(align)), 21, 3000).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn file() {
     let dir = tempfile::tempdir().unwrap();

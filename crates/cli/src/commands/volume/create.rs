@@ -18,7 +18,7 @@ pub(crate) struct Create {
     /// Size with a unit: 512M, 10G, 1.5T (1024-based)
     #[arg(value_parser = size)]
     size: ByteCount,
-    /// Block size in bytes: 512, which every program expects, or 4096 [default: 512]
+    /// Block size in bytes: 512, which every program expects, or 4096 [default: the smallest that the store allows]
     #[arg(long, value_name = "BYTES", value_parser = block_size)]
     block_size: Option<BlockSize>,
 }
