@@ -10,11 +10,13 @@
 //! | DELETE `/v1/pools/{pool}` | → 204; forgets the pool on this host, the store keeps everything |
 //! | POST `/v1/pools/{pool}/mirrors` | `{"url": …}` → [`crate::Pool`] |
 //! | DELETE `/v1/pools/{pool}/mirrors?url=…` | → [`crate::Pool`] |
+//! | PUT `/v1/pools/{pool}/limits` | [`restblk_types::RateLimits`] → [`crate::Pool`]; in force at once |
 //! | GET `/v1/volumes[?pool=…]` | → list of [`crate::Volume`] |
 //! | POST `/v1/volumes` | [`crate::CreateVolume`] → 201 [`crate::Volume`] |
 //! | GET `/v1/volumes/{pool}/{volume}` | → [`crate::Volume`] |
 //! | DELETE `/v1/volumes/{pool}/{volume}` | → 204 |
 //! | POST `/v1/volumes/{pool}/{volume}/extend` | [`crate::ExtendVolume`] → [`crate::Volume`] |
+//! | PUT `/v1/volumes/{pool}/{volume}/limits` | [`restblk_types::RateLimits`] → [`crate::Volume`]; in force at once where it is attached to this host |
 //! | POST `/v1/volumes/{pool}/{volume}/adopt` | → 201 [`crate::Volume`]; a raw file of another program becomes a volume |
 //! | GET `/v1/attachments` | → list of [`crate::Attachment`] |
 //! | POST `/v1/attachments` | [`crate::AttachRequest`] → 201 [`crate::Attachment`] |
@@ -54,6 +56,12 @@ pub fn mirrors(pool: &PoolName) -> String {
     format!("{POOLS}/{pool}/mirrors")
 }
 
+/// The rate limits of a pool.
+#[must_use]
+pub fn pool_limits(pool: &PoolName) -> String {
+    format!("{POOLS}/{pool}/limits")
+}
+
 /// One volume.
 #[must_use]
 pub fn volume(pool: &PoolName, volume: &VolumeName) -> String {
@@ -64,6 +72,12 @@ pub fn volume(pool: &PoolName, volume: &VolumeName) -> String {
 #[must_use]
 pub fn extend(pool: &PoolName, volume: &VolumeName) -> String {
     format!("{VOLUMES}/{pool}/{volume}/extend")
+}
+
+/// The rate limits of a volume.
+#[must_use]
+pub fn volume_limits(pool: &PoolName, volume: &VolumeName) -> String {
+    format!("{VOLUMES}/{pool}/{volume}/limits")
 }
 
 /// Make a volume of a raw file.

@@ -1,6 +1,6 @@
 //! Pools and their mirrors.
 
-use restblk_types::PoolName;
+use restblk_types::{PoolName, RateLimits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -58,6 +58,9 @@ pub struct PoolSpec {
     /// What happens to I/O while no mirror answers.
     #[serde(default)]
     pub on_outage: OutagePolicy,
+    /// How much I/O all volumes of the pool together may do on this host in a second.
+    #[serde(default, skip_serializing_if = "RateLimits::is_none")]
+    pub rate_limits: RateLimits,
     /// Allows a store without exclusive create, on the operator's word that no other host uses the repository.
     #[serde(default)]
     pub single_host: bool,

@@ -1,6 +1,6 @@
 //! Volumes.
 
-use restblk_types::{BlockSize, ByteCount, VolumeRef};
+use restblk_types::{BlockSize, ByteCount, RateLimits, VolumeRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -85,6 +85,9 @@ pub struct Volume {
     /// The dialect it was made with, where the protocol has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<String>,
+    /// How much I/O it may do in a second.
+    #[serde(default, skip_serializing_if = "RateLimits::is_none")]
+    pub rate_limits: RateLimits,
     /// When it was made, RFC 3339, UTC.
     pub created_at: String,
     /// Where it is in its life.

@@ -3,12 +3,16 @@
 //! Owns the contract between the two, its checks, and the one conversion of errors to errno.
 //! Knows neither stores nor kernels.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
 mod check;
 mod device;
 mod error;
+mod limit;
 mod memory;
 
 pub use check::{Checked, check_extent};
 pub use device::{BlockDevice, Features, Geometry, WriteFlags};
 pub use error::BlockError;
+pub use limit::{Limited, Limiter};
 pub use memory::MemoryDevice;

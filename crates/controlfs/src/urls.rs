@@ -62,6 +62,7 @@ fn spec(pool: &PoolName, url: &str) -> PoolSpec {
         ca_file: None,
         cert_file: None,
         key_file: None,
+        rate_limits: restblk_types::RateLimits::default(),
         settings: std::collections::BTreeMap::new(),
         request_timeout_s: None,
         connections_max: None,

@@ -63,6 +63,13 @@ pub(crate) const FAMILIES: &[Family] = &[
         help: "Time from a request's arrival at the daemon to its answer.",
     },
     Family {
+        name: "restblk_volume_throttled_seconds_total",
+        kind: "counter",
+        labels: "pool, volume",
+        unit: "seconds",
+        help: "Time that requests to an attached volume waited for the rate limits of the volume and its pool, all together.",
+    },
+    Family {
         name: "restblk_volume_size_bytes",
         kind: "gauge",
         labels: "pool, volume",
@@ -157,6 +164,8 @@ struct Counters {
 #[derive(Debug, Default)]
 pub(crate) struct VolumeMetrics {
     operations: [Counters; OPERATIONS.len()],
+    /// Time that requests have waited for the rate limits, all together, in microseconds.
+    pub(crate) throttled_us: Arc<AtomicU64>,
 }
 
 impl VolumeMetrics {
@@ -222,6 +231,14 @@ impl Registry {
                     );
                 }
             }
+        }
+        let family = "restblk_volume_throttled_seconds_total";
+        text.family(family);
+        for (volume, metrics) in &volumes {
+            #[expect(clippy::cast_precision_loss, reason = "Prometheus' numbers are doubles")]
+            let seconds = read(&metrics.throttled_us) as f64 / 1e6;
+            let labels = [("pool", volume.pool.as_str()), ("volume", volume.volume.as_str())];
+            text.sample(family, &labels, seconds);
         }
         let family = "restblk_volume_request_seconds";
         text.family(family);

@@ -5,12 +5,13 @@
 
 use crate::{clock, error, error::Result};
 use restblk_api::{ErrorBody, MirrorState, MirrorStatus, OutagePolicy, Pool, PoolSpec, PoolState, Proven};
+use restblk_block::Limiter;
 use restblk_engine::{Repository, Safety};
 use restblk_format::PoolRecord;
 use restblk_store::{
     Durability, Mirrored, Proof, Store, StoreConfig, StoreKind, open_mirror_pinned, open_pinned,
 };
-use restblk_types::ErrorKind;
+use restblk_types::{ErrorKind, RateLimits};
 use std::{
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -25,6 +26,8 @@ pub(crate) struct Open {
     pub(crate) repository: Arc<Repository>,
     pub(crate) data: Arc<Mirrored>,
     control: Arc<Mirrored>,
+    /// What all attached volumes of the pool share.
+    pub(crate) limiter: Arc<Limiter>,
     pub(crate) proof: Proof,
 }
 
@@ -136,6 +139,18 @@ impl PoolEntry {
         Ok(spec)
     }
 
+    /// Sets how much I/O the pool's volumes may do together. Returns the spec that now holds.
+    pub(crate) fn limit(&self, limits: RateLimits) -> Result<PoolSpec> {
+        check_limits(limits)?;
+        let mut spec = self.spec();
+        spec.rate_limits = limits;
+        *self.spec.write().unwrap_or_else(PoisonError::into_inner) = spec.clone();
+        if let Ok(open) = self.open() {
+            open.limiter.set(limits);
+        }
+        Ok(spec)
+    }
+
     /// The pool as the API tells it.
     pub(crate) fn describe(&self) -> Pool {
         let spec = self.spec();
@@ -230,6 +245,11 @@ impl Open {
     }
 }
 
+fn check_limits(limits: RateLimits) -> Result<()> {
+    let checked = limits.check();
+    checked.map_err(|e| ErrorBody::new(ErrorKind::Invalid, format!("limit the pool: {e}")))
+}
+
 /// The configuration of the pool's store.
 pub(crate) fn store_config(spec: &PoolSpec) -> Result<StoreConfig> {
     let invalid = |message: String| ErrorBody::new(ErrorKind::Invalid, message);
@@ -248,6 +268,7 @@ pub(crate) fn store_config(spec: &PoolSpec) -> Result<StoreConfig> {
                 .map_err(|e| invalid(format!("take the dialect \"{dialect}\": {e}")))?,
         );
     }
+    check_limits(spec.rate_limits)?;
     config.settings.clone_from(&spec.settings);
     config.user.clone_from(&spec.user);
     config.password_file = spec.password_file.as_deref().map(Into::into);
@@ -306,6 +327,7 @@ async fn open(spec: &PoolSpec, known: Option<Proof>) -> Result<Open> {
         repository: Arc::new(repository),
         data,
         control,
+        limiter: Arc::new(Limiter::new(spec.rate_limits)),
         proof,
     })
 }

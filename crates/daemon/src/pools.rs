@@ -9,7 +9,7 @@ use crate::{
 };
 use restblk_api::{ErrorBody, Pool, PoolSpec};
 use restblk_store::Proof;
-use restblk_types::{ErrorKind, PoolName};
+use restblk_types::{ErrorKind, PoolName, RateLimits};
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
@@ -188,9 +188,17 @@ impl Pools {
         self.keep_spec(&entry, &spec)
     }
 
+    /// Sets a pool's rate limits.
+    pub(crate) async fn limit(&self, name: &PoolName, limits: RateLimits) -> Result<Pool> {
+        let _one = self.changing.lock().await;
+        let entry = self.get(name)?;
+        let spec = entry.limit(limits)?;
+        self.keep_spec(&entry, &spec)
+    }
+
     fn keep_spec(&self, entry: &PoolEntry, spec: &PoolSpec) -> Result<Pool> {
         if entry.from_config {
-            tracing::warn!(pool = %spec.name, urls = spec.urls.join(","), "mirrors changed until the next start: put them into the configuration file");
+            tracing::warn!(pool = %spec.name, "the pool is changed until the next start: put the change into the configuration file");
         } else {
             self.state.keep("pools", &spec.name, spec)?;
         }

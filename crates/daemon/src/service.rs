@@ -15,7 +15,7 @@ use restblk_api::{
 };
 use restblk_engine::{NewVolume, Repository, VolumeInfo};
 use restblk_format::{LayoutKind, LifeState};
-use restblk_types::{ByteCount, ErrorKind, PoolName, VolumeId, VolumeName, VolumeRef};
+use restblk_types::{ByteCount, ErrorKind, PoolName, RateLimits, VolumeId, VolumeName, VolumeRef};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -205,6 +205,21 @@ impl Service {
         self.volume(pool, name).await
     }
 
+    /// Sets how much I/O a volume may do, and its device too where it is attached here.
+    pub(crate) async fn limit_volume(
+        &self,
+        pool: &PoolName,
+        name: &VolumeName,
+        limits: RateLimits,
+    ) -> Result<Volume> {
+        let limited = self.repository(pool)?.limit_volume(name, limits).await;
+        limited.map_err(error::engine)?;
+        let volume = VolumeRef::new(pool.clone(), name.clone());
+        self.attachments.limited(&volume, limits);
+        tracing::info!(%volume, ?limits, "limited");
+        self.volume(pool, name).await
+    }
+
     pub(crate) async fn delete_volume(&self, pool: &PoolName, name: &VolumeName) -> Result<()> {
         self.repository(pool)?.delete_volume(name).await.map_err(|e| {
             let busy = e.kind() == ErrorKind::Busy;
@@ -234,6 +249,7 @@ impl Service {
                 LayoutKind::Direct => Layout::Direct,
             },
             dialect: record.dialect,
+            rate_limits: record.rate_limits,
             created_at: record.created_at,
             state: match record.state {
                 LifeState::Creating => VolumeState::Creating,

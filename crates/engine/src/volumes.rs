@@ -15,7 +15,7 @@
 use crate::{EngineError, Repository, names, repository::Found};
 use restblk_format::{AttachmentRecord, LayoutKind, LifeState, OtherFields, VolumeRecord};
 use restblk_store::{Precondition, Resize};
-use restblk_types::{BlockSize, ByteCount, ErrorKind, VolumeId, VolumeName};
+use restblk_types::{BlockSize, ByteCount, ErrorKind, RateLimits, VolumeId, VolumeName};
 
 /// The largest volume: what an off_t can address, in whole blocks.
 pub const SIZE_MAX: u64 = (1 << 63) - 4096;
@@ -59,6 +59,7 @@ impl Repository {
             size: new.size,
             block_size: new.block_size,
             dialect: self.dialect().map(str::to_owned),
+            rate_limits: RateLimits::default(),
             created_at: new.created_at,
             state: LifeState::Creating,
             incompat: Vec::new(),
@@ -194,6 +195,7 @@ impl Repository {
             size,
             block_size,
             dialect: self.dialect().map(str::to_owned),
+            rate_limits: RateLimits::default(),
             created_at,
             state: LifeState::Ready,
             incompat: Vec::new(),
@@ -270,6 +272,27 @@ impl Repository {
         self.set_object_size(&record, size).await?;
         self.store.flush(&data).await?;
         record.size = size;
+        self.replace(&names::volume(name), &record, etag).await?;
+        Ok(record)
+    }
+
+    /// Sets how much I/O the volume may do, wherever it is attached from now on.
+    pub async fn limit_volume(
+        &self,
+        name: &VolumeName,
+        limits: RateLimits,
+    ) -> Result<VolumeRecord, EngineError> {
+        if let Err(e) = limits.check() {
+            let message = format!("limit {}: {e}", self.full(name));
+            return Err(EngineError::refused(ErrorKind::Invalid, message));
+        }
+        let Found {
+            mut record,
+            etag,
+            read_only_because,
+        } = self.require_ready(name).await?;
+        refuse_unknown(&read_only_because)?;
+        record.rate_limits = limits;
         self.replace(&names::volume(name), &record, etag).await?;
         Ok(record)
     }

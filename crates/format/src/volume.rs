@@ -1,7 +1,7 @@
 //! The record of a volume: what it is, kept beside its data on the store.
 
 use crate::Record;
-use restblk_types::{BlockSize, VolumeId, VolumeName};
+use restblk_types::{BlockSize, RateLimits, VolumeId, VolumeName};
 use serde::{Deserialize, Serialize};
 
 /// Fields that this version does not know, kept as they were read.
@@ -43,6 +43,9 @@ pub struct VolumeRecord {
     /// The protocol's dialect that was proved when it was made; another one might place writes elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<String>,
+    /// How much I/O it may do in a second, wherever it is attached.
+    #[serde(default, skip_serializing_if = "RateLimits::is_none")]
+    pub rate_limits: RateLimits,
     /// When it was made, RFC 3339, UTC.
     pub created_at: String,
     /// Where it is in its life.

@@ -4,11 +4,13 @@
 mod extent;
 mod id;
 mod kind;
+mod limits;
 mod name;
 mod size;
 
 pub use extent::{BlockSize, Extent};
 pub use id::{AttachmentId, HostId, VolumeId};
 pub use kind::ErrorKind;
+pub use limits::{LimitsError, RateLimits};
 pub use name::{NameError, PoolName, SnapshotName, VolumeName, VolumeRef};
 pub use size::{ByteCount, SizeError};

@@ -9,7 +9,7 @@ use crate::{
 use bytes::Bytes;
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use restblk_types::{ByteCount, ErrorKind, PoolName, VolumeRef};
+use restblk_types::{ByteCount, ErrorKind, PoolName, RateLimits, VolumeRef};
 
 type Result<T> = std::result::Result<T, ClientError>;
 
@@ -68,6 +68,11 @@ impl Client {
         self.read(&Method::DELETE, &path, &answer)
     }
 
+    /// Sets how much I/O a pool's volumes may do together on this host.
+    pub async fn limit_pool(&self, pool: &PoolName, limits: &RateLimits) -> Result<Pool> {
+        self.change(Method::PUT, &paths::pool_limits(pool), limits).await
+    }
+
     /// The volumes of one pool, or of all.
     pub async fn volumes(&self, pool: Option<&PoolName>) -> Result<Vec<Volume>> {
         match pool {
@@ -108,6 +113,13 @@ impl Client {
             &ExtendVolume { size },
         )
         .await
+    }
+
+    /// Sets how much I/O a volume may do.
+    pub async fn limit_volume(&self, volume: &VolumeRef, limits: &RateLimits) -> Result<Volume> {
+        no_snapshot(volume)?;
+        let path = paths::volume_limits(&volume.pool, &volume.volume);
+        self.change(Method::PUT, &path, limits).await
     }
 
     /// Makes a volume of a raw file that another program left in the pool's repository.

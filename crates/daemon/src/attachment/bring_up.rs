@@ -11,7 +11,7 @@ use crate::{
     state::{Remembered, make_private},
 };
 use restblk_api::{ErrorBody, TransportChoice};
-use restblk_block::{BlockDevice, Checked};
+use restblk_block::{BlockDevice, Checked, Limited, Limiter};
 use restblk_device::{AttachSpec, Attached, Recovery};
 use restblk_engine::{
     Claim, Lease, Takeover,
@@ -25,6 +25,7 @@ use std::sync::Arc;
 pub(super) struct Opened {
     pub(super) lease: Lease,
     volume: Arc<DirectDevice>,
+    limiter: Arc<Limiter>,
     device: Arc<dyn BlockDevice>,
 }
 
@@ -50,6 +51,7 @@ impl Attachments {
                 body
             }
         })?;
+        let rate_limits = record.rate_limits;
         let opened = async {
             if !unknown.is_empty() && !remembered.read_only {
                 let features = unknown.join(", ");
@@ -76,10 +78,14 @@ impl Attachments {
             Ok(volume) => {
                 let volume = Arc::new(volume);
                 let metrics = self.context.metrics.volume(&remembered.volume);
-                let device = Arc::new(Checked(Metered::new(Arc::clone(&volume), metrics)));
+                let limiter = Arc::new(Limiter::new(rate_limits));
+                let limiters = vec![Arc::clone(&limiter), Arc::clone(&pool.limiter)];
+                let limited = Limited::new(Arc::clone(&volume), limiters, Arc::clone(&metrics.throttled_us));
+                let device = Arc::new(Checked(Metered::new(limited, metrics)));
                 Ok(Opened {
                     lease,
                     volume,
+                    limiter,
                     device,
                 })
             }
@@ -112,6 +118,7 @@ impl Attachments {
         let Opened {
             lease,
             volume,
+            limiter,
             device,
         } = opened;
         let served = self.make_device(remembered, device, left).await;
@@ -119,6 +126,7 @@ impl Attachments {
             Ok((served, limits)) => Ok(Live {
                 volume,
                 lease,
+                limiter,
                 served,
                 limits,
                 keeper: None,

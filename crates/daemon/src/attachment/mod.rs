@@ -26,7 +26,7 @@ use crate::{
 use names::Names;
 use restblk_api::{Attachment, ErrorBody};
 use restblk_nbd::Exports;
-use restblk_types::{ErrorKind, PoolName, VolumeRef};
+use restblk_types::{ErrorKind, PoolName, RateLimits, VolumeRef};
 use slot::Slot;
 use std::{
     collections::BTreeMap,
@@ -142,6 +142,13 @@ impl Attachments {
             .filter(|volume| volume.pool == *pool)
             .cloned()
             .collect()
+    }
+
+    /// A volume has new rate limits, which hold at once where it is attached.
+    pub(crate) fn limited(&self, volume: &VolumeRef, limits: RateLimits) {
+        if let Some(slot) = self.slot(volume) {
+            slot.with_live(|live| live.limiter.set(limits));
+        }
     }
 
     /// A volume has a new size: its device, where there is one, is told. Returns when the kernel shows it, or after a

@@ -3,7 +3,7 @@
 use super::names::Names;
 use crate::state::Remembered;
 use restblk_api::{Attachment, AttachmentState, Holder, TransportChoice};
-use restblk_block::BlockDevice;
+use restblk_block::{BlockDevice, Limiter};
 use restblk_device::{
     Attached,
     holders::{self, HeldBy},
@@ -30,6 +30,7 @@ pub(super) enum Served {
 pub(super) struct Live {
     pub(super) volume: Arc<DirectDevice>,
     pub(super) lease: Lease,
+    pub(super) limiter: Arc<Limiter>,
     pub(super) served: Served,
     pub(super) limits: Vec<String>,
     pub(super) keeper: Option<AbortHandle>,

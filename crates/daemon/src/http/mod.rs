@@ -13,7 +13,7 @@ pub(crate) use listen::{bind, serve_metrics};
 use crate::service::Service;
 use axum::{
     Router,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use std::sync::Arc;
 
@@ -30,12 +30,14 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             "/v1/pools/{pool}/mirrors",
             post(pools::add_mirror).delete(pools::remove_mirror),
         )
+        .route("/v1/pools/{pool}/limits", put(pools::limit))
         .route("/v1/volumes", get(volumes::list).post(volumes::create))
         .route(
             "/v1/volumes/{pool}/{volume}",
             get(volumes::show).delete(volumes::delete),
         )
         .route("/v1/volumes/{pool}/{volume}/extend", post(volumes::extend))
+        .route("/v1/volumes/{pool}/{volume}/limits", put(volumes::limit))
         .route("/v1/volumes/{pool}/{volume}/adopt", post(volumes::adopt))
         .route(
             "/v1/attachments",

@@ -17,11 +17,13 @@ use utoipa::OpenApi;
         super::pools::delete,
         super::pools::add_mirror,
         super::pools::remove_mirror,
+        super::pools::limit,
         super::volumes::list,
         super::volumes::create,
         super::volumes::show,
         super::volumes::delete,
         super::volumes::extend,
+        super::volumes::limit,
         super::volumes::adopt,
         super::attachments::list,
         super::attachments::show,
@@ -52,7 +54,7 @@ mod tests {
                 continue;
             };
             let path = rest.split(['`', '[', '?']).next().unwrap();
-            if path == "/openapi.json" || !["GET", "POST", "DELETE"].contains(&method) {
+            if path == "/openapi.json" || !["GET", "POST", "PUT", "DELETE"].contains(&method) {
                 continue;
             }
             assert!(

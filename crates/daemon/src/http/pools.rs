@@ -6,7 +6,7 @@ use super::{
 };
 use axum::extract::Query;
 use restblk_api::{ErrorBody, Pool, PoolSpec};
-use restblk_types::PoolName;
+use restblk_types::{PoolName, RateLimits};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -56,4 +56,14 @@ pub(super) async fn remove_mirror(
     Query(mirror): Query<Mirror>,
 ) -> Answer<Pool> {
     json(service.pools.remove_mirror(&pool, &mirror.url).await)
+}
+
+/// Sets how much I/O the pool's volumes may do together on this host; in force at once.
+#[utoipa::path(put, path = "/v1/pools/{pool}/limits", tag = "pools", params(("pool" = String, Path)), request_body = RateLimits, responses((status = 200, body = Pool), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn limit(
+    service: State,
+    InPath(pool): InPath<PoolName>,
+    Body(limits): Body<RateLimits>,
+) -> Answer<Pool> {
+    json(service.pools.limit(&pool, limits).await)
 }

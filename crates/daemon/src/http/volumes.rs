@@ -6,7 +6,7 @@ use super::{
 };
 use axum::extract::Query;
 use restblk_api::{CreateVolume, ErrorBody, ExtendVolume, Volume};
-use restblk_types::{PoolName, VolumeName};
+use restblk_types::{PoolName, RateLimits, VolumeName};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -50,6 +50,16 @@ pub(super) async fn extend(
     Body(request): Body<ExtendVolume>,
 ) -> Answer<Volume> {
     json(service.extend_volume(&pool, &volume, request.size).await)
+}
+
+/// Sets how much I/O a volume may do; in force at once where it is attached to this host.
+#[utoipa::path(put, path = "/v1/volumes/{pool}/{volume}/limits", tag = "volumes", params(("pool" = String, Path), ("volume" = String, Path)), request_body = RateLimits, responses((status = 200, body = Volume), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn limit(
+    service: State,
+    InPath((pool, volume)): InPath<(PoolName, VolumeName)>,
+    Body(limits): Body<RateLimits>,
+) -> Answer<Volume> {
+    json(service.limit_volume(&pool, &volume, limits).await)
 }
 
 /// Makes a volume of a raw file that another program put on the store.

@@ -4,7 +4,7 @@ use crate::failure::{Failure, Result};
 use crate::session::Session;
 use clap::Args;
 use restblk_api::{OutagePolicy, PoolSpec};
-use restblk_types::{ErrorKind, PoolName};
+use restblk_types::{ErrorKind, PoolName, RateLimits};
 use std::path::{Path, PathBuf};
 
 /// Make a pool: a repository of volumes on a store, with its mirrors and credentials
@@ -100,6 +100,7 @@ impl Create {
             request_timeout_s: self.request_timeout,
             connections_max: self.connections,
             on_outage: self.on_outage,
+            rate_limits: RateLimits::default(),
             single_host: self.single_host,
         })
     }

@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod limit;
 mod list;
 mod show;
 
@@ -17,6 +18,7 @@ pub(crate) enum Pool {
     #[command(alias = "ls")]
     List(list::List),
     Show(show::Show),
+    Limit(limit::Limit),
     #[command(alias = "rm")]
     Delete(delete::Delete),
 }
@@ -27,6 +29,7 @@ impl Pool {
             Self::Create(create) => create.run(session).await,
             Self::List(list) => list.run(session).await,
             Self::Show(show) => show.run(session).await,
+            Self::Limit(limit) => limit.run(session).await,
             Self::Delete(delete) => delete.run(session).await,
         }
     }

@@ -1,7 +1,7 @@
 //! `restblk pool show`: all that is known of one pool.
 
 use super::{advise, state};
-use crate::commands::mirror;
+use crate::commands::{limits, mirror};
 use crate::failure::Result;
 use crate::output::pairs;
 use crate::session::Session;
@@ -51,6 +51,7 @@ fn words(pool: &Pool) -> String {
         ("CA file", shown(&spec.ca_file)),
         ("Certificate", shown(&spec.cert_file)),
         ("On outage", outage(spec.on_outage)),
+        ("Rate limits", limits::words(&spec.rate_limits)),
         (
             "Single host",
             if spec.single_host { "yes, on your word" } else { "" }.to_owned(),

@@ -4,6 +4,7 @@ mod adopt;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod extend;
+mod limit;
 pub(crate) mod list;
 pub(crate) mod show;
 
@@ -18,6 +19,7 @@ pub(crate) enum Volume {
     List(list::List),
     Show(show::Show),
     Extend(extend::Extend),
+    Limit(limit::Limit),
     #[command(alias = "rm")]
     Delete(delete::Delete),
     Adopt(adopt::Adopt),
@@ -30,6 +32,7 @@ impl Volume {
             Self::List(list) => list.run(session).await,
             Self::Show(show) => show.run(session).await,
             Self::Extend(extend) => extend.run(session).await,
+            Self::Limit(limit) => limit.run(session).await,
             Self::Delete(delete) => delete.run(session).await,
             Self::Adopt(adopt) => adopt.run(session).await,
         }

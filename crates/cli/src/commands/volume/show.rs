@@ -1,7 +1,7 @@
 //! `restblk show`: all that is known of one volume.
 
 use super::list;
-use crate::commands::devices;
+use crate::commands::{devices, limits};
 use crate::failure::Result;
 use crate::output::pairs;
 use crate::session::Session;
@@ -51,6 +51,7 @@ fn words(shown: &Shown) -> String {
         ("Size", format!("{} ({} bytes)", volume.size, volume.size.0)),
         ("Block size", format!("{} bytes", volume.block_size.bytes())),
         ("Layout", layout(volume.layout, volume.dialect.as_deref())),
+        ("Rate limits", limits::words(&volume.rate_limits)),
         ("Created", volume.created_at.clone()),
         ("State", long_state(volume.state)),
         (
