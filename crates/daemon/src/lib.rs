@@ -17,6 +17,7 @@ mod http;
 mod logging;
 mod metered;
 mod metrics;
+mod patience;
 mod pool;
 mod pools;
 mod run;

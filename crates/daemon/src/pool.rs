@@ -1,9 +1,9 @@
 //! One pool: its store proved and open, or why not.
 //!
-//! The store is reached by two ways over the same mirrors: control operations, which give up after
-//! [`CONTROL_DEADLINE`] and tell the person who waits, and data, which waits as the pool's `on_outage` says.
+//! The store is reached by two ways over the same mirrors: control operations, which give up in time and tell the person
+//! who waits (`patience`), and data, which waits as the pool's `on_outage` says.
 
-use crate::{clock, error, error::Result};
+use crate::{clock, error, error::Result, patience};
 use restblk_api::{ErrorBody, MirrorState, MirrorStatus, OutagePolicy, Pool, PoolSpec, PoolState, Proven};
 use restblk_block::Limiter;
 use restblk_engine::{Repository, Safety};
@@ -12,13 +12,7 @@ use restblk_store::{
     Durability, Mirrored, Proof, Store, StoreConfig, StoreKind, open_mirror_pinned, open_pinned,
 };
 use restblk_types::{ErrorKind, RateLimits};
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
-
-/// How long a control operation waits for a store that does not answer.
-const CONTROL_DEADLINE: Duration = Duration::from_secs(20);
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// A pool that can be used.
 #[derive(Debug)]
@@ -70,9 +64,8 @@ impl PoolEntry {
         opened
     }
 
-    /// Adds a mirror, which must show the same repository. Returns the spec that now holds.
-    pub(crate) async fn add_mirror(&self, url: &str) -> Result<PoolSpec> {
-        let open = self.open()?;
+    /// The pool's spec with one mirror more; `Exists` where it has it.
+    fn spec_with(&self, url: &str) -> Result<PoolSpec> {
         let mut spec = self.spec();
         if spec.urls.iter().any(|known| known == url) {
             return Err(ErrorBody::new(
@@ -81,15 +74,22 @@ impl PoolEntry {
             ));
         }
         spec.urls.push(url.to_owned());
+        Ok(spec)
+    }
+
+    /// A client of a new mirror, which was seen to show the same repository.
+    pub(crate) async fn look_at_mirror(&self, url: &str) -> Result<Arc<dyn Store>> {
+        let open = self.open()?;
+        let spec = self.spec_with(url)?;
         let mirror = open_mirror_pinned(&store_config(&spec)?, url, &open.proof).map_err(error::store)?;
-        let look = tokio::time::timeout(CONTROL_DEADLINE, Repository::id_behind(&*mirror)).await;
+        let look = tokio::time::timeout(patience::WORK, Repository::id_behind(&*mirror)).await;
         let id = look
             .map_err(|_| {
                 ErrorBody::new(
                     ErrorKind::Unavailable,
                     format!(
                         "add the mirror {url}: it did not answer within {} s",
-                        CONTROL_DEADLINE.as_secs()
+                        patience::WORK.as_secs()
                     ),
                 )
             })?
@@ -104,6 +104,13 @@ impl PoolEntry {
             return Err(ErrorBody::new(ErrorKind::Invalid, message)
                 .hint("all mirrors of a pool show the same files: check the URL's path"));
         }
+        Ok(mirror)
+    }
+
+    /// Adds a mirror that was looked at. Returns the spec that now holds.
+    pub(crate) fn add_mirror(&self, url: &str, mirror: Arc<dyn Store>) -> Result<PoolSpec> {
+        let open = self.open()?;
+        let spec = self.spec_with(url)?;
         open.data.add(url, Arc::clone(&mirror)).map_err(error::store)?;
         open.control.add(url, mirror).map_err(error::store)?;
         *self.spec.write().unwrap_or_else(PoisonError::into_inner) = spec.clone();
@@ -293,12 +300,15 @@ async fn open(spec: &PoolSpec, known: Option<Proof>) -> Result<Open> {
     let config = store_config(spec)?;
     let proof = match known {
         Some(proof) => proof,
-        None => restblk_store::open(&config).await.map_err(error::store)?.proof,
+        None => {
+            let opened = restblk_store::open(&patience::for_proof(&config)).await;
+            opened.map_err(error::store)?.proof
+        }
     };
     let data = open_pinned(&config, &proof).map_err(error::store)?;
-    let mut patient = config.clone();
-    patient.fail_after_ms = Some(u64::try_from(CONTROL_DEADLINE.as_millis()).unwrap_or(u64::MAX));
-    let control = open_pinned(&patient, &proof).map_err(error::store)?;
+    let mut impatient = config.clone();
+    impatient.fail_after_ms = Some(u64::try_from(patience::WORK.as_millis()).unwrap_or(u64::MAX));
+    let control = open_pinned(&impatient, &proof).map_err(error::store)?;
     let fresh = PoolRecord {
         id: restblk_types::VolumeId::random().to_string(),
         created_at: clock::now(),
@@ -313,14 +323,14 @@ async fn open(spec: &PoolSpec, known: Option<Proof>) -> Result<Open> {
     };
     let dialect = proof.dialect.map(|d| d.to_string());
     let store: Arc<dyn Store> = Arc::<Mirrored>::clone(&control);
-    let repository = Repository::open(
+    let repository = patience::bounded(Repository::open(
         spec.name.as_str(),
         store,
         proof.capabilities.clone(),
         dialect,
         safety,
         fresh,
-    )
+    ))
     .await
     .map_err(error::engine)?;
     Ok(Open {

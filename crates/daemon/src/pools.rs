@@ -130,19 +130,16 @@ impl Pools {
 
     /// Makes a pool: proves its store first; nothing is kept where that fails.
     pub(crate) async fn create(&self, spec: PoolSpec) -> Result<Pool> {
-        let _one = self.changing.lock().await;
-        if self.get(&spec.name).is_ok() {
-            return Err(ErrorBody::new(
-                ErrorKind::Exists,
-                format!("create pool {}: the name is taken", spec.name),
-            ));
-        }
+        self.require_free(&spec.name)?;
         store_config(&spec)?;
         let entry = Arc::new(PoolEntry::new(spec.clone(), false));
         let open = entry.try_open(None).await.map_err(|e| {
             let message = format!("create pool {}: {}", spec.name, e.message);
             ErrorBody { message, ..e }
         })?;
+        // Not held while the store is proved: one that is silent holds up nobody else.
+        let _one = self.changing.lock().await;
+        self.require_free(&spec.name)?;
         self.state.keep("pools", &spec.name, &spec)?;
         self.keep_proof(&spec, &open);
         self.entries
@@ -150,6 +147,14 @@ impl Pools {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(spec.name, Arc::clone(&entry));
         Ok(entry.describe())
+    }
+
+    fn require_free(&self, name: &PoolName) -> Result<()> {
+        if self.get(name).is_err() {
+            return Ok(());
+        }
+        let message = format!("create pool {name}: the name is taken");
+        Err(ErrorBody::new(ErrorKind::Exists, message))
     }
 
     /// Forgets a pool on this host; its store keeps everything.
@@ -174,9 +179,14 @@ impl Pools {
 
     /// Adds a mirror to a pool.
     pub(crate) async fn add_mirror(&self, name: &PoolName, url: &str) -> Result<Pool> {
-        let _one = self.changing.lock().await;
         let entry = self.get(name)?;
-        let spec = entry.add_mirror(url).await?;
+        let mirror = entry.look_at_mirror(url).await?;
+        let _one = self.changing.lock().await;
+        if !Arc::ptr_eq(&entry, &self.get(name)?) {
+            let message = format!("add the mirror {url}: pool {name} was made anew meanwhile");
+            return Err(ErrorBody::new(ErrorKind::Conflict, message));
+        }
+        let spec = entry.add_mirror(url, mirror)?;
         self.keep_spec(&entry, &spec)
     }
 

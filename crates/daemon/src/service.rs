@@ -9,6 +9,7 @@ use crate::{
     state::StateDir,
     transports::Transports,
 };
+use futures_util::{StreamExt, future::join_all, stream};
 use restblk_api::{
     AttachedBy, AttachmentState, CreateVolume, ErrorBody, HostInfo, HostReport, Layout, MirrorState, Pool,
     PoolSpec, Volume, VolumeState,
@@ -17,7 +18,6 @@ use restblk_engine::{NewVolume, Repository, VolumeInfo};
 use restblk_format::{LayoutKind, LifeState};
 use restblk_types::{ByteCount, ErrorKind, PoolName, RateLimits, VolumeId, VolumeName, VolumeRef};
 use std::sync::Arc;
-use tokio::task::JoinSet;
 
 /// What a family of metrics says of a mirror.
 type MirrorValue = fn(&restblk_api::MirrorStatus) -> Option<f64>;
@@ -90,9 +90,14 @@ impl Service {
                 .map(|entry| entry.spec().name)
                 .collect(),
         };
+        // Side by side: a pool that does not answer takes no time from the others.
+        let listings = names.into_iter().map(|name| async move {
+            let volumes = self.volumes_of(&name).await;
+            (name, volumes)
+        });
         let mut all = Vec::new();
-        for name in names {
-            match self.volumes_of(&name).await {
+        for (name, volumes) in join_all(listings).await {
+            match volumes {
                 Ok(volumes) => all.extend(volumes),
                 Err(e) if pool.is_none() => {
                     tracing::warn!(pool = %name, error = e.message, "left out of a listing of all pools")
@@ -105,29 +110,22 @@ impl Service {
 
     async fn volumes_of(&self, pool: &PoolName) -> Result<Vec<Volume>> {
         let repository = Arc::clone(&self.pools.open(pool)?.repository);
-        let mut names = repository
-            .volume_names()
-            .await
-            .map_err(error::engine)?
-            .into_iter();
-        let (mut reading, mut volumes) = (JoinSet::new(), Vec::new());
-        loop {
-            while reading.len() < LISTING_PARALLEL
-                && let Some(name) = names.next()
-            {
-                let repository = Arc::clone(&repository);
-                reading.spawn(async move { repository.volume(&name).await });
-            }
-            match reading.join_next().await {
-                None => break,
-                Some(Ok(Ok(info))) => volumes.push(self.describe(pool, info)),
+        let names = repository.volume_names().await.map_err(error::engine)?;
+        let read = |name| {
+            let repository = Arc::clone(&repository);
+            async move { repository.volume(&name).await }
+        };
+        let mut reading = stream::iter(names).map(read).buffer_unordered(LISTING_PARALLEL);
+        let mut volumes = Vec::new();
+        while let Some(found) = reading.next().await {
+            match found {
+                Ok(info) => volumes.push(self.describe(pool, info)),
                 // Deleted since it was listed.
-                Some(Ok(Err(e))) if e.kind() == ErrorKind::NotFound => {}
-                Some(Ok(Err(e))) if e.kind() == ErrorKind::Corrupt => {
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) if e.kind() == ErrorKind::Corrupt => {
                     tracing::error!(%pool, error = %e, "left out of a listing")
                 }
-                Some(Ok(Err(e))) => return Err(error::engine(e)),
-                Some(Err(e)) => return Err(ErrorBody::new(ErrorKind::Bug, e.to_string())),
+                Err(e) => return Err(error::engine(e)),
             }
         }
         volumes.sort_by(|a, b| a.volume.cmp(&b.volume));
@@ -221,7 +219,14 @@ impl Service {
     }
 
     pub(crate) async fn delete_volume(&self, pool: &PoolName, name: &VolumeName) -> Result<()> {
-        self.repository(pool)?.delete_volume(name).await.map_err(|e| {
+        let repository = self.repository(pool)?;
+        let mut deleted = repository.delete_volume(name).await;
+        if deleted.as_ref().is_err_and(|e| e.kind() == ErrorKind::Busy)
+            && self.attachments.clear_left_over(&repository, name).await?
+        {
+            deleted = repository.delete_volume(name).await;
+        }
+        deleted.map_err(|e| {
             let busy = e.kind() == ErrorKind::Busy;
             let body = error::engine(e);
             if busy {

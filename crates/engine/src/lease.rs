@@ -18,7 +18,7 @@
 
 use crate::{EngineError, Repository, names};
 use restblk_format::{AttachmentRecord, VolumeRecord};
-use restblk_store::{LockToken, Store};
+use restblk_store::{LockToken, Store, clean_up};
 use restblk_types::{AttachmentId, ErrorKind, HostId, VolumeId, VolumeName};
 use std::sync::Arc;
 
@@ -118,7 +118,7 @@ impl Repository {
         };
         lease.check().await?;
         if let Err(e) = lease.lock(steal).await {
-            lease.release().await?;
+            clean_up(lease.release()).await?;
             return Err(e);
         }
         // Deleted between the first look and the lease: a delete looks for a lease before it begins, not after.
@@ -128,7 +128,7 @@ impl Repository {
                 Ok((lease, found.record, found.read_only_because))
             }
             Ok(_) | Err(_) => {
-                lease.release().await?;
+                clean_up(lease.release()).await?;
                 Err(again.err().unwrap_or_else(|| {
                     EngineError::refused(
                         ErrorKind::Conflict,

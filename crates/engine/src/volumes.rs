@@ -14,7 +14,7 @@
 
 use crate::{EngineError, Repository, names, repository::Found};
 use restblk_format::{AttachmentRecord, LayoutKind, LifeState, OtherFields, VolumeRecord};
-use restblk_store::{Precondition, Resize};
+use restblk_store::{Precondition, Resize, clean_up};
 use restblk_types::{BlockSize, ByteCount, ErrorKind, RateLimits, VolumeId, VolumeName};
 
 /// The largest volume: what an off_t can address, in whole blocks.
@@ -80,7 +80,7 @@ impl Repository {
         if let Err(e) = self.make_object(&record).await {
             // Only a record of this very call is taken back: another's unfinished create is not ours to end.
             if created {
-                self.forget_half_made(&record, &e).await;
+                clean_up(self.forget_half_made(&record, &e)).await;
             }
             return Err(e);
         }

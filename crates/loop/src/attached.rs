@@ -18,6 +18,8 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 /// The kernel's own steps take milliseconds; after this, something is wrong.
 const KERNEL_MAX: Duration = Duration::from_secs(30);
+/// How long a detach waits for the volume to take what was written to the device: a command does not wait for a store.
+const SYNC_MAX: Duration = Duration::from_secs(10);
 /// How long a hand-over waits for the volume to answer what it has begun.
 const IN_FLIGHT_MAX: Duration = Duration::from_secs(60);
 
@@ -185,7 +187,15 @@ impl Attached for LoopAttached {
         let _turn = self.turn.lock().await;
         let (index, mount) = (self.index, self.mount.clone());
         if loopback::is_ours(index, &mount) {
-            blocking(move || loopback::sync(index)).await?;
+            let synced = timeout(SYNC_MAX, blocking(move || loopback::sync(index))).await;
+            synced.unwrap_or_else(|_| {
+                let message = format!(
+                    "{}: the store has not taken what was written to it after {} s",
+                    self.path.display(),
+                    SYNC_MAX.as_secs()
+                );
+                Err(DeviceError::new(ErrorKind::Unavailable, message))
+            })?;
             self.ending.store(true, Ordering::Release);
             let cleared = timeout(KERNEL_MAX, blocking(move || loopback::clear(index, &mount))).await;
             let cleared = cleared.unwrap_or_else(|_| {

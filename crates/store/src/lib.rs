@@ -35,7 +35,7 @@ pub use file::FileStore;
 pub use http::HttpClient;
 pub use key::{Key, KeyError};
 pub use memory::MemoryStore;
-pub use mirrored::{MirrorState, MirrorStatus, Mirrored, Outage, RetryPolicy};
+pub use mirrored::{MirrorState, MirrorStatus, Mirrored, Outage, RetryPolicy, clean_up, within};
 pub use open::{Opened, OpenedMirror, open, open_mirror, open_mirror_pinned, open_pinned};
 pub use payload::Payload;
 pub use prove::{Proof, prove};

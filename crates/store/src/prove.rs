@@ -21,6 +21,8 @@ use std::time::{Duration, SystemTime};
 /// Tries of a step that failed in passing.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(150);
+/// A server that does not answer a delete of a scratch object in this time is asked for no other.
+const CLEAN_MAX: Duration = Duration::from_secs(2);
 
 /// What a store was proved to do, to be kept with the pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,11 +123,23 @@ impl Scratch<'_> {
                 .unwrap_or_else(std::sync::PoisonError::into_inner),
         );
         for key in made {
-            match self.store.delete(&key, Precondition::Always).await {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
+            let delete = self.store.delete(&key, Precondition::Always);
+            match tokio::time::timeout(CLEAN_MAX, delete).await {
+                Ok(Err(error)) if error.kind() == ErrorKind::Unavailable => {
+                    tracing::warn!(%error, prefix = self.prefix, "scratch objects are left behind");
+                    return;
+                }
+                Ok(Err(error)) if error.kind() != ErrorKind::NotFound => {
                     tracing::warn!(%error, "a scratch object is left behind");
                 }
-                _ => {}
+                Ok(_) => {}
+                Err(_) => {
+                    tracing::warn!(
+                        prefix = self.prefix,
+                        "scratch objects are left behind: no answer to a delete"
+                    );
+                    return;
+                }
             }
         }
     }

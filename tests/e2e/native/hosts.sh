@@ -25,5 +25,20 @@ refuses dd if="$device" of=/dev/null bs=4k count=1 iflag=direct
 refuses dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct
 dd if=/dev/urandom of="$taken" bs=4k count=1 oflag=direct status=none
 restblk detach main/a --force
+record=$WORK/store/.restblk/attachments/a
+cp "$record" "$WORK/left-over"
 other detach pool-of-b/a
+say "a record that an outage left is cleared by the host that it names, and by no other"
+cp "$WORK/left-over" "$record"
+refuses -c 5 -m 'holds it' restblk attach main/a --transport loop
+refuses -c 5 -m 'holds it' restblk delete main/a
+other attach pool-of-b/a --transport loop
+refuses -c 4 -m 'attached already' other attach pool-of-b/a --transport loop
+other pool create same-again --store cdmi --url "$STORE_URL/cdmi/2.0.0/"
+refuses -c 5 -m 'holds it' other attach same-again/a --transport loop
+refuses -c 5 -m 'holds it' other delete same-again/a
+other detach pool-of-b/a
+cp "$WORK/left-over" "$record"
+other delete pool-of-b/a
+restblk create main/a 16M
 equal "holders left" null "$(restblk -o json show main/a | jq .attached_by)"

@@ -14,11 +14,11 @@ use restblk_api::{ErrorBody, TransportChoice};
 use restblk_block::{BlockDevice, Checked, Limited, Limiter};
 use restblk_device::{AttachSpec, Attached, Recovery};
 use restblk_engine::{
-    Claim, Lease, Takeover,
+    Claim, Lease, Repository, Takeover,
     direct::{DirectDevice, Tuning},
 };
-use restblk_store::{Mirrored, Store};
-use restblk_types::ErrorKind;
+use restblk_store::{Mirrored, Store, clean_up};
+use restblk_types::{ErrorKind, VolumeName};
 use std::sync::Arc;
 
 /// A volume that is ours and open, and not yet a device.
@@ -42,7 +42,13 @@ impl Attachments {
             since: clock::now(),
         };
         let name = &remembered.volume.volume;
-        let (lease, record, unknown) = pool.repository.take(name, claim, takeover).await.map_err(|e| {
+        let mut taken = pool.repository.take(name, claim.clone(), takeover).await;
+        if taken.as_ref().is_err_and(|e| e.kind() == ErrorKind::Busy)
+            && self.clear_left_over(&pool.repository, name).await?
+        {
+            taken = pool.repository.take(name, claim, takeover).await;
+        }
+        let (lease, record, unknown) = taken.map_err(|e| {
             let held = e.kind() == ErrorKind::Busy;
             let body = error::engine(e);
             if held {
@@ -100,12 +106,34 @@ impl Attachments {
 
     /// Lets a lease go; where the store does not answer it stays, and says so.
     pub(super) async fn let_go(&self, lease: &Lease) {
-        if let Err(error) = lease.release().await {
+        if let Err(error) = clean_up(lease.release()).await {
             tracing::warn!(
                 volume = %lease.record().volume, %error,
-                "the volume's attachment record stays on the store: the next attach of this host needs --force"
+                "the volume's attachment record stays on the store: this host's next attach clears it, another's needs --force"
             );
         }
+    }
+
+    /// Removes a record that says this host holds the volume, where it is none of this host's attachments: what an attach
+    /// or a detach left that the store's outage cut off. A daemon remembers an attachment before it takes the lease, and
+    /// one daemon alone has the host's id, so what it does not remember is nobody's. Another boot's record is left
+    /// alone: a copy of this machine has the same id.
+    pub(crate) async fn clear_left_over(
+        &self,
+        repository: &Arc<Repository>,
+        name: &VolumeName,
+    ) -> Result<bool> {
+        let found = repository.volume(name).await.map_err(error::engine)?;
+        let Some(left) = found.attachment.filter(|held| {
+            held.host == self.context.state.host()
+                && held.boot_id == self.context.boot_id
+                && !self.knows(held.id)
+        }) else {
+            return Ok(false);
+        };
+        tracing::warn!(volume = %name, since = left.since, "an attachment record that this host had left behind is removed");
+        repository.release(name, left.id).await.map_err(error::engine)?;
+        Ok(true)
     }
 
     /// Makes the volume a device, or takes over the one that an earlier daemon left.

@@ -4,7 +4,7 @@ use super::{
     Attachments, not_attached,
     slot::{Live, Served, Slot, holders},
 };
-use crate::{error, error::Result};
+use crate::{error, error::Result, patience::turn};
 use restblk_api::{ErrorBody, Holder};
 use restblk_types::{ErrorKind, VolumeRef};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ impl Attachments {
     /// Detaches a volume; `Busy`, with who uses it, while it is in use and `force` was not asked for.
     pub(crate) async fn detach(&self, volume: &VolumeRef, force: bool) -> Result<()> {
         let slot = self.slot(volume).ok_or_else(|| not_attached(volume))?;
-        let _operation = slot.operation.lock().await;
+        let _operation = turn(&slot.operation, "detach", volume).await?;
         if self.slot(volume).is_none_or(|now| !Arc::ptr_eq(&now, &slot)) {
             return Err(not_attached(volume));
         }
@@ -130,7 +130,7 @@ impl Attachments {
         if let Err(e) = done {
             tracing::warn!(
                 volume = %slot.volume(), error = e.message,
-                "the volume's attachment record stays on the store: the next attach needs --force"
+                "the volume's attachment record stays on the store: this host's next attach clears it, another's needs --force"
             );
         }
     }

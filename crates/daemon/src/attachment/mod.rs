@@ -26,7 +26,7 @@ use crate::{
 use names::Names;
 use restblk_api::{Attachment, ErrorBody};
 use restblk_nbd::Exports;
-use restblk_types::{ErrorKind, PoolName, RateLimits, VolumeRef};
+use restblk_types::{AttachmentId, ErrorKind, PoolName, RateLimits, VolumeRef};
 use slot::Slot;
 use std::{
     collections::BTreeMap,
@@ -133,6 +133,11 @@ impl Attachments {
             all.push(slot.describe(&self.names).await);
         }
         all
+    }
+
+    /// Whether an attachment is one of this host's.
+    fn knows(&self, id: AttachmentId) -> bool {
+        self.slots().values().any(|slot| slot.remembered().id == id)
     }
 
     /// The attachments of a pool.

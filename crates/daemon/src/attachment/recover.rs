@@ -10,7 +10,7 @@
 //! A store or pool that does not answer yet is waited for: I/O of a surviving device waits in the kernel meanwhile.
 
 use super::{Attachments, slot::Slot};
-use crate::{error, error::Result, state::Remembered};
+use crate::{error, error::Result, patience::bounded, state::Remembered};
 use restblk_engine::Takeover;
 use restblk_types::ErrorKind;
 use std::{sync::Arc, time::Duration};
@@ -81,7 +81,7 @@ impl Attachments {
             return true;
         }
         let remembered = slot.remembered();
-        match self.recover_in(slot, &remembered).await {
+        match bounded(self.recover_in(slot, &remembered)).await {
             Ok(()) => true,
             Err(e) if e.kind == ErrorKind::Busy || e.kind == ErrorKind::Fenced => {
                 // Another host has it. A device that waits for us would wait for ever: its users must get errors.

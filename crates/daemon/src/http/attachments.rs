@@ -4,6 +4,7 @@ use super::{
     State,
     answer::{Answer, Body, Created, Done, Failed, InPath, created, done, json},
 };
+use crate::patience::bounded;
 use restblk_api::{AttachRequest, Attachment, DetachRequest, ErrorBody};
 use restblk_types::{ErrorKind, PoolName, VolumeName, VolumeRef};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ pub(super) async fn show(
 pub(super) async fn attach(service: State, Body(request): Body<AttachRequest>) -> Created<Attachment> {
     let attachments = Arc::clone(&service.attachments);
     created(
-        tokio::spawn(async move { attachments.attach(request).await })
+        tokio::spawn(bounded(async move { attachments.attach(request).await }))
             .await
             .map_err(broken)?,
     )
@@ -43,9 +44,11 @@ pub(super) async fn detach(
     let attachments = Arc::clone(&service.attachments);
     let volume = VolumeRef::new(pool, volume);
     done(
-        tokio::spawn(async move { attachments.detach(&volume, request.force).await })
-            .await
-            .map_err(broken)?,
+        tokio::spawn(bounded(async move {
+            attachments.detach(&volume, request.force).await
+        }))
+        .await
+        .map_err(broken)?,
     )
 }
 

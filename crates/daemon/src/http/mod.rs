@@ -10,9 +10,9 @@ mod volumes;
 
 pub(crate) use listen::{bind, serve_metrics};
 
-use crate::service::Service;
+use crate::{patience, service::Service};
 use axum::{
-    Router,
+    Router, middleware,
     routing::{get, post, put},
 };
 use std::sync::Arc;
@@ -21,7 +21,19 @@ pub(crate) type State = axum::extract::State<Arc<Service>>;
 
 /// All routes. The same paths stand in `restblk_api::paths`; a test walks through them.
 pub(crate) fn router(service: Arc<Service>) -> Router {
+    // Each a few requests to a store, in the handler's own task.
+    let volumes = Router::new()
+        .route("/v1/volumes", get(volumes::list).post(volumes::create))
+        .route(
+            "/v1/volumes/{pool}/{volume}",
+            get(volumes::show).delete(volumes::delete),
+        )
+        .route("/v1/volumes/{pool}/{volume}/extend", post(volumes::extend))
+        .route("/v1/volumes/{pool}/{volume}/limits", put(volumes::limit))
+        .route("/v1/volumes/{pool}/{volume}/adopt", post(volumes::adopt))
+        .layer(middleware::from_fn(patience::layer));
     Router::new()
+        .merge(volumes)
         .route("/v1/host", get(host::info))
         .route("/v1/doctor", get(host::doctor))
         .route("/v1/pools", get(pools::list).post(pools::create))
@@ -31,14 +43,6 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             post(pools::add_mirror).delete(pools::remove_mirror),
         )
         .route("/v1/pools/{pool}/limits", put(pools::limit))
-        .route("/v1/volumes", get(volumes::list).post(volumes::create))
-        .route(
-            "/v1/volumes/{pool}/{volume}",
-            get(volumes::show).delete(volumes::delete),
-        )
-        .route("/v1/volumes/{pool}/{volume}/extend", post(volumes::extend))
-        .route("/v1/volumes/{pool}/{volume}/limits", put(volumes::limit))
-        .route("/v1/volumes/{pool}/{volume}/adopt", post(volumes::adopt))
         .route(
             "/v1/attachments",
             get(attachments::list).post(attachments::attach),

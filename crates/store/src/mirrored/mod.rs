@@ -31,12 +31,14 @@
 //! that the server lost its power between a write and the flush: the later flush succeeds, without that write. CDMI has no
 //! verifier of a server's life, as NFS has; the extensions would need one.
 
+mod deadline;
 mod health;
 mod list;
 mod outage;
 mod retry;
 mod store;
 
+pub use deadline::{clean_up, within};
 pub use health::{MirrorState, MirrorStatus};
 pub use list::Mirrored;
 pub use retry::{Outage, RetryPolicy};

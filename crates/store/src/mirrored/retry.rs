@@ -1,5 +1,6 @@
 //! The loop of one request: mirrors in order, pauses between rounds, the deadline, the grace after an ambiguous change.
 
+use super::deadline;
 use super::health::Mirror;
 use super::list::{Mirrored, in_order};
 use crate::{Store, StoreError};
@@ -10,6 +11,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// Longest pause that a server gets by asking for it.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// A try has at least this long, while there is a deadline and another mirror to turn to.
+const TRY_MIN: Duration = Duration::from_secs(1);
 
 /// What a request does while no mirror works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,10 +103,11 @@ impl Mirrored {
         R: Future<Output = Result<T, StoreError>> + Send,
         T: Send,
     {
-        let deadline = match self.policy.outage {
+        let own = match self.policy.outage {
             Outage::Wait => None,
             Outage::FailAfter(limit) => Some(Instant::now() + limit),
         };
+        let deadline = own.into_iter().chain(deadline::current()).min();
         // The usual case: the preferred mirror works; nothing is allocated.
         let list = self.current();
         let first = &list[0];
@@ -171,12 +176,14 @@ impl Mirrored {
         let work = attempt(Arc::clone(&mirror.store));
         let result = match deadline {
             None => work.await,
-            Some(deadline) => timeout_at(deadline, work).await.unwrap_or_else(|_| {
-                let reason = "no answer before the time for the whole request was over";
-                let error =
-                    StoreError::new(ErrorKind::Unavailable, request.operation, request.object, reason);
-                Err(error.at(mirror.store.location()).may_land_later())
-            }),
+            Some(deadline) => timeout_at(self.end_of_try(deadline), work)
+                .await
+                .unwrap_or_else(|_| {
+                    let reason = "no answer within the time that the request has";
+                    let error =
+                        StoreError::new(ErrorKind::Unavailable, request.operation, request.object, reason);
+                    Err(error.at(mirror.store.location()).may_land_later())
+                }),
         };
         let blamed = |error: &StoreError| {
             request.is_of_mirror(error.kind()) && !(forgiven && error.kind() == ErrorKind::Retry)
@@ -184,6 +191,15 @@ impl Mirrored {
         let of_mirror = result.as_ref().is_err_and(blamed);
         outstanding.end(&result, of_mirror);
         result
+    }
+
+    /// When a try is given up. One mirror that is silent leaves half of the time to the others.
+    fn end_of_try(&self, deadline: Instant) -> Instant {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match self.current().len() {
+            0 | 1 => deadline,
+            _ => deadline.min(Instant::now() + (left / 2).max(TRY_MIN)),
+        }
     }
 }
 
