@@ -2,8 +2,8 @@
 
 use super::capabilities::expected;
 use super::dialect::Dialect;
-use super::{status, target};
-use crate::http::{Answer, Call, HttpClient, StatsSnapshot};
+use super::target;
+use crate::http::{Answer, Call, HttpClient, StatsSnapshot, status};
 use crate::{Capabilities, Fetched, Key, ObjectInfo, Page, Precondition, Resize, Store, StoreError, Written};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -68,7 +68,10 @@ impl CdmiStore {
     /// The target of an object. A name that CDMI keeps for itself is refused.
     pub(super) fn target(&self, operation: &'static str, key: &Key) -> Result<String, StoreError> {
         match target::reserved(key) {
-            Some(component) => Err(status::reserved(operation, key, component).at(&self.location)),
+            Some(component) => {
+                let reason = format!("\"{component}\" has a meaning of its own in CDMI: take another name");
+                Err(self.error(ErrorKind::Invalid, operation, key, reason))
+            }
             None => Ok(target::object(self.http.endpoint().prefix(), key)),
         }
     }

@@ -22,7 +22,6 @@ mod dialect;
 mod find;
 mod json;
 mod object;
-mod status;
 mod target;
 mod write;
 

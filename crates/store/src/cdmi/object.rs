@@ -3,58 +3,28 @@
 use super::client::CdmiStore;
 use super::dialect::Dialect;
 use super::{json, target};
-use crate::http::Answer;
-use crate::{ETag, Fetched, Key, ObjectInfo, StoreError};
-use http::header::{ACCEPT, CONTENT_RANGE, ETAG, HeaderName, HeaderValue, RANGE};
-use http::{HeaderMap, Method, StatusCode};
+use crate::http::{Answer, range};
+use crate::{Fetched, Key, ObjectInfo, StoreError};
+use http::header::{ACCEPT, HeaderName, HeaderValue, RANGE};
+use http::{Method, StatusCode};
 use restblk_types::{ErrorKind, Extent};
-use std::io::Write;
 use std::sync::PoisonError;
 
 /// Metadata may hold what users put there.
 const METADATA_LEN_MAX: u64 = 1 << 20;
 const IDS_MAX: usize = 4096;
 
-/// A header's value made of digits and the like, without a detour through a `String`.
-pub(super) fn header(args: std::fmt::Arguments<'_>) -> HeaderValue {
-    let mut buf = [0_u8; 64];
-    let mut rest = &mut buf[..];
-    // Three numbers of 20 digits cannot be; two and the words fit.
-    let fits = rest.write_fmt(args).is_ok();
-    let len = 64 - rest.len();
-    debug_assert!(fits, "64 bytes hold a range");
-    HeaderValue::from_bytes(&buf[..len]).unwrap_or_else(|_| HeaderValue::from_static("invalid"))
-}
-
-fn etag(headers: &HeaderMap) -> Option<ETag> {
-    let tag = headers.get(ETAG)?.to_str().ok()?.trim();
-    // A weak tag does not tell states apart.
-    (!tag.starts_with("W/")).then(|| ETag(tag.to_owned()))
-}
-
-/// `Content-Range: bytes A-B/N` or `…/*`.
-fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
-    let text = headers.get(CONTENT_RANGE)?.to_str().ok()?.trim();
-    let (range, _) = text
-        .strip_prefix("bytes")?
-        .trim_start_matches([' ', '='])
-        .split_once('/')?;
-    let (first, last) = range.trim().split_once('-')?;
-    Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
-}
-
 impl CdmiStore {
     pub(super) async fn get_range(&self, key: &Key, range: Extent) -> Result<Fetched, StoreError> {
         if range.is_empty() {
             return Err(self.error(ErrorKind::Invalid, "read", key, "the range is empty"));
         }
-        let (first, last) = (range.offset(), range.end() - 1);
-        let wanted = (RANGE, header(format_args!("bytes={first}-{last}")));
+        let wanted = (RANGE, range::bytes(range));
         let mut call = self.call(Method::GET, self.target("read", key)?, vec![wanted]);
         call.answer_len_max = range.len();
         let answer = self.ask(call, "read", key, false).await?;
         self.check_range(key, range, &answer)?;
-        let etag = etag(&answer.headers);
+        let etag = range::etag(&answer.headers);
         Ok(Fetched {
             payload: answer.body,
             etag,
@@ -62,54 +32,27 @@ impl CdmiStore {
     }
 
     fn check_range(&self, key: &Key, range: Extent, answer: &Answer) -> Result<(), StoreError> {
-        let (first, last) = (range.offset(), range.end() - 1);
         let len = answer.body.len() as u64;
-        let corrupt = |reason: String| Err(self.error(ErrorKind::Corrupt, "read", key, reason));
-        match (answer.status, content_range(&answer.headers)) {
-            (StatusCode::PARTIAL_CONTENT, Some(found)) if found == (first, last) => {}
-            (StatusCode::PARTIAL_CONTENT, Some((found, end))) if found == first && end < last => {
-                let reason = format!("the range {range} is past its end at {}", end.saturating_add(1));
-                return Err(self.error(ErrorKind::Invalid, "read", key, reason));
-            }
-            (StatusCode::PARTIAL_CONTENT, Some((found, end))) => {
-                return corrupt(format!(
-                    "bytes {first}-{last} were asked for and {found}-{end} were sent"
-                ));
-            }
-            (StatusCode::PARTIAL_CONTENT, None) => {
-                return corrupt(
-                    "the answer does not say which bytes it has (206 without Content-Range)".to_owned(),
-                );
-            }
-            (StatusCode::OK, _) if self.dialect == Dialect::Srb => {
-                if len < range.len() {
+        if self.dialect == Dialect::Srb {
+            match answer.status {
+                StatusCode::OK if len < range.len() => {
                     // This dialect says no more than that.
                     let reason =
                         format!("the range {range} is past its end, or the answer was cut: {len} bytes came");
                     return Err(self.error(ErrorKind::Invalid, "read", key, reason));
                 }
+                StatusCode::OK if len == range.len() => return Ok(()),
+                StatusCode::BAD_REQUEST => {
+                    let reason = "the range is past its end (status 400)";
+                    return Err(self.error(ErrorKind::Invalid, "read", key, reason));
+                }
+                _ => {}
             }
-            (StatusCode::OK, _) => {
-                let reason = "it answers a ranged read with the whole object (status 200 OK): ranges do not work there";
-                return Err(self.error(ErrorKind::Unsupported, "read", key, reason));
-            }
-            (StatusCode::BAD_REQUEST, _) if self.dialect == Dialect::Srb => {
-                return Err(self.error(
-                    ErrorKind::Invalid,
-                    "read",
-                    key,
-                    "the range is past its end (status 400)",
-                ));
-            }
-            _ => return Err(self.refused(answer.clone(), "read", key, false)),
         }
-        if len != range.len() {
-            return corrupt(format!(
-                "{} bytes were announced and {len} were sent",
-                range.len()
-            ));
+        if !answer.status.is_success() {
+            return Err(self.refused(answer.clone(), "read", key, false));
         }
-        Ok(())
+        range::check(range, answer).map_err(|(kind, reason)| self.error(kind, "read", key, reason))
     }
 
     pub(super) async fn get_whole(&self, key: &Key) -> Result<Fetched, StoreError> {
@@ -119,7 +62,7 @@ impl CdmiStore {
         if answer.status != StatusCode::OK {
             return Err(self.refused(answer, "read", key, false));
         }
-        let etag = etag(&answer.headers);
+        let etag = range::etag(&answer.headers);
         Ok(Fetched {
             payload: answer.body,
             etag,
@@ -157,7 +100,7 @@ impl CdmiStore {
             }
             return Err(self.refused(answer, "inspect", key, false));
         }
-        let etag = etag(&answer.headers);
+        let etag = range::etag(&answer.headers);
         let size = json::size(&answer.body.into_bytes());
         let size = size.map_err(|reason| self.error(ErrorKind::Corrupt, "inspect", key, reason))?;
         Ok(ObjectInfo {
@@ -230,36 +173,5 @@ impl CdmiStore {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key)
             .is_some()
-    }
-}
-
-/// The state of an object after a change.
-pub(super) fn state(answer: &Answer) -> Option<ETag> {
-    etag(&answer.headers)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_range_fits_in_a_header() {
-        let value = header(format_args!("bytes {}-{}/*", u64::MAX, u64::MAX));
-        assert_eq!(value, "bytes 18446744073709551615-18446744073709551615/*");
-    }
-
-    #[test]
-    fn content_ranges_are_read() {
-        let of = |text: &'static str| {
-            content_range(&HeaderMap::from_iter([(
-                CONTENT_RANGE,
-                HeaderValue::from_static(text),
-            )]))
-        };
-        assert_eq!(of("bytes 4-7/10"), Some((4, 7)));
-        assert_eq!(of("bytes 4-7/*"), Some((4, 7)));
-        for bad in ["bytes */10", "bytes 4-7", "4-7/8", "bytes a-b/c", "bytes -7/8"] {
-            assert_eq!(of(bad), None, "{bad}");
-        }
     }
 }

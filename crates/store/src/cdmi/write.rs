@@ -2,8 +2,8 @@
 
 use super::client::CdmiStore;
 use super::dialect::Dialect;
-use super::object::{header, state};
 use super::target;
+use crate::http::range::{etag, header};
 use crate::http::{Answer, Call};
 use crate::{Durability, Key, Precondition, StoreError, Written};
 use bytes::Bytes;
@@ -86,7 +86,7 @@ impl CdmiStore {
         let condition = self.condition("put", key, when)?;
         self.forget_id(key);
         Ok(Written {
-            etag: state(&self.put_once(key, body, condition).await?),
+            etag: etag(&self.put_once(key, body, condition).await?.headers),
         })
     }
 

@@ -16,9 +16,11 @@ mod connection;
 mod endpoint;
 mod error;
 mod pool;
+pub(crate) mod range;
 mod relay;
 mod secret;
 mod stats;
+pub(crate) mod status;
 mod tls;
 
 pub use client::HttpClient;

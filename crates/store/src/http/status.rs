@@ -1,7 +1,7 @@
-//! What an answer's status means, in a store's words.
+//! What an answer's status means, in a store's words: for protocols that do not say more.
 
-use crate::http::Answer;
-use crate::{Key, StoreError};
+use super::client::Answer;
+use crate::StoreError;
 use http::StatusCode;
 use http::header::{LOCATION, RETRY_AFTER};
 use restblk_types::ErrorKind;
@@ -12,7 +12,7 @@ use std::time::Duration;
 const WORDS_LEN_MAX: usize = 200;
 
 /// The error that an answer without success is. `changes`: the request changes something.
-pub(super) fn refuse(
+pub(crate) fn refuse(
     answer: Answer,
     operation: &'static str,
     object: &dyn fmt::Display,
@@ -32,8 +32,12 @@ pub(super) fn refuse(
     }
     reason.push(')');
     let error = StoreError::new(kind, operation, object, reason).with_retry_after(retry_after);
+    if changes { doubt(status, error) } else { error }
+}
+
+/// The error of a change, marked where this status leaves open whether it took effect.
+pub(crate) fn doubt(status: StatusCode, error: StoreError) -> StoreError {
     match status.as_u16() {
-        _ if !changes => error,
         // The time of somebody between was over: the server behind may do it later.
         408 | 504 => error.may_land_later(),
         500 | 502 => error.ambiguous(),
@@ -41,7 +45,8 @@ pub(super) fn refuse(
     }
 }
 
-fn meaning(status: StatusCode, answer: &Answer) -> (ErrorKind, String) {
+/// What to do about the status, and why in words.
+pub(crate) fn meaning(status: StatusCode, answer: &Answer) -> (ErrorKind, String) {
     use ErrorKind as K;
     let of = |kind, words: &str| (kind, words.to_owned());
     match status.as_u16() {
@@ -74,7 +79,7 @@ fn meaning(status: StatusCode, answer: &Answer) -> (ErrorKind, String) {
             if to.ends_with('/') {
                 return (
                     K::Invalid,
-                    format!("a container has its name, or the server has moved to {to}"),
+                    format!("a folder has its name, or the server has moved to {to}"),
                 );
             }
             (
@@ -91,7 +96,7 @@ fn meaning(status: StatusCode, answer: &Answer) -> (ErrorKind, String) {
 }
 
 /// The pause that the server asks for; a date is not understood.
-fn retry_after(answer: &Answer) -> Option<Duration> {
+pub(crate) fn retry_after(answer: &Answer) -> Option<Duration> {
     let seconds = answer
         .headers
         .get(RETRY_AFTER)?
@@ -109,18 +114,17 @@ fn words(answer: Answer) -> String {
     let Ok(text) = std::str::from_utf8(&bytes[..bytes.len().min(4 * WORDS_LEN_MAX)]) else {
         return String::new();
     };
-    let text = text.trim();
-    if text.starts_with('<') {
+    if text.trim_start().starts_with('<') {
         return String::new();
     }
-    text.chars()
+    one_line(text)
+}
+
+/// The beginning of what a server says, in one line.
+pub(crate) fn one_line(text: &str) -> String {
+    text.trim()
+        .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(WORDS_LEN_MAX)
         .collect()
-}
-
-/// A key that CDMI cannot take as an object's name.
-pub(super) fn reserved(operation: &'static str, key: &Key, component: &str) -> StoreError {
-    let reason = format!("\"{component}\" has a meaning of its own in CDMI: take another name");
-    StoreError::new(ErrorKind::Invalid, operation, key, reason)
 }
