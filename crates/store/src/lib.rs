@@ -38,7 +38,7 @@ pub use memory::MemoryStore;
 pub use mirrored::{MirrorState, MirrorStatus, Mirrored, Outage, RetryPolicy, clean_up, within};
 pub use open::{Opened, OpenedMirror, open, open_mirror, open_mirror_pinned, open_pinned};
 pub use payload::Payload;
-pub use prove::{Proof, prove};
+pub use prove::{MirrorProof, Proof, prove};
 pub use store::{
     ETag, Entry, Fetched, Lock, LockToken, ObjectInfo, Page, Precondition, Store, Usage, Written,
 };

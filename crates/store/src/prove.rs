@@ -8,6 +8,8 @@
 mod conditional;
 mod in_place;
 mod lock;
+pub mod mirrors;
+mod sizes;
 
 use crate::cdmi::Dialect;
 use crate::{Capabilities, Durability, Key, Precondition, Resize, Store, StoreError};
@@ -36,6 +38,22 @@ pub struct Proof {
     pub notes: Vec<String>,
     /// When, in seconds since 1970.
     pub proved_at_s: u64,
+}
+
+/// What was seen of one mirror.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorProof {
+    /// Its name: the URL it was given by.
+    pub name: String,
+    /// Why it could not be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Longest time until it showed what was written through another mirror, in milliseconds; 0: at once.
+    #[serde(default)]
+    pub lag_ms: u64,
+    /// How far its clock is ahead of ours, in milliseconds, where it tells; known to a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_skew_ms: Option<i64>,
 }
 
 /// Why a step of the proof did not succeed.
@@ -76,7 +94,16 @@ struct Scratch<'a> {
     count: AtomicU32,
 }
 
-impl Scratch<'_> {
+impl<'a> Scratch<'a> {
+    fn new(store: &'a dyn Store) -> Self {
+        Self {
+            store,
+            prefix: format!(".restblk/probe/{:032x}", rand::random::<u128>()),
+            made: Mutex::default(),
+            count: AtomicU32::new(0),
+        }
+    }
+
     /// A name not used before.
     fn key(&self) -> Result<Key, Fail> {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
@@ -224,13 +251,7 @@ async fn seen<R: Future<Output = Step> + Send>(step: impl Fn() -> R) -> Result<O
 /// Tries out what the store declares. Fails where the server cannot be reached, denies access, or cannot even keep and
 /// return whole objects (`Unsupported`).
 pub async fn prove(store: &dyn Store) -> Result<Proof, StoreError> {
-    let nonce: u128 = rand::random();
-    let scratch = Scratch {
-        store,
-        prefix: format!(".restblk/probe/{nonce:032x}"),
-        made: Mutex::default(),
-        count: AtomicU32::new(0),
-    };
+    let scratch = Scratch::new(store);
     let proof = prove_on(&scratch).await;
     scratch.clean().await;
     proof
@@ -244,6 +265,7 @@ async fn prove_on(scratch: &Scratch<'_>) -> Result<Proof, StoreError> {
         let reason = format!("it does not keep whole objects: {reason}");
         return Err(StoreError::new(ErrorKind::Unsupported, "use", "the store", reason).at(store.location()));
     }
+    sizes::measure(scratch, &mut can, &mut notes).await?;
     strike(
         &mut can.write_at,
         "write in place",

@@ -4,6 +4,7 @@
 //! servers do. It never invents data but for [`Fault::BitFlip`]. A late landing is done by a task of the runtime.
 
 mod draw;
+mod replicated;
 
 use crate::http::StatsSnapshot;
 use crate::{
@@ -15,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use draw::Draw;
 pub use draw::{Fault, Operation, Rate};
 use futures_util::future::BoxFuture;
+pub use replicated::Replicated;
 use restblk_types::{ErrorKind, Extent};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -11,12 +11,12 @@ use super::tls::Tls;
 use crate::{Payload, StoreConfig, StoreError};
 use base64::Engine;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, DATE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use restblk_types::ErrorKind;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// The slowest server that is waited for: bytes that it moves in a second.
@@ -194,7 +194,12 @@ impl HttpClient {
         let _in_flight = stats.begin(call.body.len());
         let result = self.exchange(call).await;
         match &result {
-            Ok((answer, took)) => stats.answered(*took, answer.body.len(), answer.status.is_server_error()),
+            Ok((answer, took)) => {
+                stats.answered(*took, answer.body.len(), answer.status.is_server_error());
+                if let Some(time) = server_time(&answer.headers) {
+                    stats.server_time(time, SystemTime::now());
+                }
+            }
             Err(error) => stats.failed(error.class == Class::TimedOut),
         }
         result.map(|(answer, _)| answer)
@@ -256,6 +261,12 @@ impl HttpClient {
             ));
         }
     }
+}
+
+/// The time that an answer tells, in seconds since 1970.
+fn server_time(headers: &HeaderMap) -> Option<u64> {
+    let time = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs())
 }
 
 /// False for answers to `HEAD` and such, which announce a length and send nothing.

@@ -1,7 +1,7 @@
 //! Figures of one client: counters that metrics read.
 
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Upper bounds of the latency histogram's buckets, in microseconds; a last bucket has the rest.
@@ -22,6 +22,8 @@ pub struct Stats {
     bytes_received: AtomicU64,
     latency_us_total: AtomicU64,
     latency_buckets: [AtomicU64; LATENCY_BOUNDS_US.len() + 1],
+    /// The server's clock less ours, in milliseconds; `i64::MIN`: not known.
+    clock_skew_ms: ClockSkew,
 }
 
 /// [`Stats`] at one moment. Counters are read one by one and may be a request apart.
@@ -47,6 +49,18 @@ pub struct StatsSnapshot {
     pub latency_us_total: u64,
     /// Complete exchanges by duration: bucket `i` up to [`LATENCY_BOUNDS_US`]`[i]`, the last one above.
     pub latency_buckets: [u64; LATENCY_BOUNDS_US.len() + 1],
+    /// How far the server's clock is ahead of ours, in milliseconds, by the last answer that told; known to a second.
+    pub clock_skew_ms: Option<i64>,
+}
+
+/// A skew that may not be known yet.
+#[derive(Debug)]
+struct ClockSkew(AtomicI64);
+
+impl Default for ClockSkew {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
 }
 
 fn add(counter: &AtomicU64, by: u64) {
@@ -97,6 +111,18 @@ impl Stats {
         add(&self.errors, u64::from(failed));
     }
 
+    /// An answer that came now told the server's time, in seconds since 1970.
+    pub(super) fn server_time(&self, told_s: u64, now: std::time::SystemTime) {
+        let Ok(now) = now.duration_since(std::time::UNIX_EPOCH) else {
+            return;
+        };
+        let ms = |of: u128| i64::try_from(of).unwrap_or(i64::MAX);
+        let skew = ms(u128::from(told_s) * 1000).saturating_sub(ms(now.as_millis()));
+        // Told in whole seconds: what lies within one is no skew.
+        let skew = if (-1_500..=500).contains(&skew) { 0 } else { skew };
+        self.clock_skew_ms.0.store(skew, Ordering::Relaxed);
+    }
+
     pub(super) fn failed(&self, timed_out: bool) {
         add(&self.errors, 1);
         add(&self.timeouts, u64::from(timed_out));
@@ -117,6 +143,8 @@ impl Stats {
             bytes_received: read(&self.bytes_received),
             latency_us_total: read(&self.latency_us_total),
             latency_buckets: std::array::from_fn(|i| read(&self.latency_buckets[i])),
+            clock_skew_ms: Some(self.clock_skew_ms.0.load(Ordering::Relaxed))
+                .filter(|skew| *skew != i64::MIN),
         }
     }
 }

@@ -123,22 +123,28 @@ async fn bodies_longer_than_announced_close_the_connection() {
 
 #[tokio::test]
 async fn a_kept_connection_with_a_surplus_that_comes_later_is_not_used() {
-    let server = Malicious::new(|mut stream, _| async move {
-        let good =
-            b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-3/9\r\nContent-Length: 4\r\n\r\nabcd";
-        let evil =
-            b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-3/9\r\nContent-Length: 4\r\n\r\nEVIL";
-        while read_request(&mut stream).await.is_some() {
-            stream.write_all(good).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            let _ = stream.write_all(evil).await;
+    let (surplus_sent, mut surplus) = tokio::sync::mpsc::unbounded_channel();
+    let server = Malicious::new(move |mut stream, _| {
+        let surplus_sent = surplus_sent.clone();
+        async move {
+            let good =
+                b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-3/9\r\nContent-Length: 4\r\n\r\nabcd";
+            let evil =
+                b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-3/9\r\nContent-Length: 4\r\n\r\nEVIL";
+            while read_request(&mut stream).await.is_some() {
+                stream.write_all(good).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let _ = stream.write_all(evil).await;
+                let _ = surplus_sent.send(());
+            }
         }
     })
     .await;
     let store = server.store();
     for _ in 0..4 {
         assert_eq!(get(&store).await.unwrap(), "abcd");
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        // What was written to a socket of the loopback has arrived.
+        surplus.recv().await.unwrap();
     }
     assert_eq!(server.connections(), 4);
 }
