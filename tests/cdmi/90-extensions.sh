@@ -35,3 +35,10 @@ if advertised restblk_flush; then
     status "flush a container" 204 PATCH 'MyContainer/?restblk_flush'
     status "flush what is not there" 404 PATCH 'MyContainer/no?restblk_flush'
 fi
+if advertised restblk_instance; then
+    request PATCH 'MyContainer/Ext?restblk_flush'
+    instance=$(header restblk-instance)
+    same "an instance has 32 digits" "$(printf %s "$instance" | tr -d 0-9a-f | wc -c) ${#instance}" "0 32"
+    request PATCH MyContainer/Ext -H 'Content-Range: bytes 0-0/*' --data-binary Z
+    same "a write is told the instance that a flush is" "$(header restblk-instance)" "$instance"
+fi

@@ -169,6 +169,10 @@ pub struct Config {
     /// What clients may not exceed.
     #[serde(default)]
     pub limits: Limits,
+    /// The instance that clients are told, instead of the one that is kept: for tests, which change it between two runs as a
+    /// loss of power would. Cannot be read from a file.
+    #[serde(skip)]
+    pub instance: Option<u128>,
     /// Deliberate misbehaviour, for tests of clients. Cannot be read from a file.
     #[serde(skip)]
     pub quirks: crate::Quirks,
@@ -193,6 +197,7 @@ impl Config {
             sync_put: true,
             enterprise_number: None,
             limits: Limits::default(),
+            instance: None,
             quirks: crate::Quirks::default(),
         }
     }

@@ -125,7 +125,8 @@ impl Server {
         }
     }
 
-    /// Stops listening, lets requests under way end for at most `grace`, and keeps the entity tags for the next start.
+    /// Stops listening, lets requests under way end for at most `grace`, keeps the entity tags for the next start, and syncs the
+    /// file system, so that a reboot after it loses nothing that was acknowledged.
     pub async fn shutdown(mut self, grace: Duration) {
         let _ = self.stop.send(true);
         for listener in &mut self.listeners {
@@ -133,11 +134,18 @@ impl Server {
             let _ = listener.await;
         }
         // Each connection holds a receiver until it ends.
-        if tokio::time::timeout(grace, self.stop.closed()).await.is_err() {
+        let quiet = tokio::time::timeout(grace, self.stop.closed()).await.is_ok();
+        if !quiet {
             tracing::warn!("some requests did not end in time and were cut off");
         }
         let store = self.shared.store.clone();
-        let _ = tokio::task::spawn_blocking(move || store.settle()).await;
+        let settle = move || {
+            store.settle();
+            if quiet {
+                store.end();
+            }
+        };
+        let _ = tokio::task::spawn_blocking(settle).await;
     }
 }
 

@@ -6,6 +6,7 @@
 mod blocks;
 pub mod direct;
 mod error;
+mod flush;
 mod lease;
 mod names;
 mod repository;

@@ -6,10 +6,10 @@
 //! - a replacement goes by compare-and-set where that was proved, so that of two hosts that change a record one is told;
 //! - what was written is flushed before anything is built on it.
 
-use crate::{EngineError, names};
+use crate::{EngineError, flush::flush, names};
 use bytes::Bytes;
 use restblk_format::{Decoded, PoolRecord, Record};
-use restblk_store::{Capabilities, ETag, Key, Precondition, Store};
+use restblk_store::{Capabilities, ETag, Key, Precondition, Store, Written};
 use restblk_types::{ErrorKind, VolumeName};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -149,7 +149,7 @@ impl Repository {
         let body = encode(key, record)?;
         if self.capabilities.exclusive_create {
             return match self.store.put(key, body, Precondition::Absent).await {
-                Ok(_) => self.flushed(key).await.map(|()| true),
+                Ok(written) => self.flushed(key, written).await.map(|()| true),
                 Err(e) if e.kind() == ErrorKind::Conflict => Ok(false),
                 Err(e) => Err(e.into()),
             };
@@ -160,8 +160,8 @@ impl Repository {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => return Err(e.into()),
         }
-        self.store.put(key, body, Precondition::Always).await?;
-        self.flushed(key).await.map(|()| true)
+        let written = self.store.put(key, body, Precondition::Always).await?;
+        self.flushed(key, written).await.map(|()| true)
     }
 
     /// Replaces a record that was read with this state; `Conflict` where somebody else did so meanwhile.
@@ -172,8 +172,8 @@ impl Repository {
         seen: Option<ETag>,
     ) -> Result<(), EngineError> {
         let body = encode(key, record)?;
-        self.store.put(key, body, self.condition(seen)).await?;
-        self.flushed(key).await
+        let written = self.store.put(key, body, self.condition(seen)).await?;
+        self.flushed(key, written).await
     }
 
     /// Removes a record that was read with this state; that it is gone already is as good.
@@ -191,8 +191,8 @@ impl Repository {
         }
     }
 
-    async fn flushed(&self, key: &Key) -> Result<(), EngineError> {
-        Ok(self.store.flush(key).await?)
+    async fn flushed(&self, key: &Key, written: Written) -> Result<(), EngineError> {
+        Ok(flush(&*self.store, key, written.instance.as_slice()).await?)
     }
 }
 

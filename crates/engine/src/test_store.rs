@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use restblk_store::{
-    Capabilities, Fetched, Key, MemoryStore, ObjectInfo, Page, Precondition, Store, StoreError, Written,
+    Capabilities, Fetched, Flushed, Instance, Key, MemoryStore, ObjectInfo, Page, Precondition, Store,
+    StoreError, Written,
 };
 use restblk_types::{ErrorKind, Extent};
 use std::sync::{
@@ -21,8 +22,12 @@ pub(crate) struct Gated {
     in_flight: AtomicUsize,
     most: AtomicUsize,
     pub(crate) flushes: AtomicUsize,
+    /// The cache that takes changes and is flushed, where it is not that of `inner`.
+    pub(crate) instance: Mutex<Option<Instance>>,
     /// Every flush fails for good.
     pub(crate) broken: AtomicBool,
+    /// No flush reaches the store.
+    pub(crate) away: AtomicBool,
 }
 
 impl Gated {
@@ -35,8 +40,14 @@ impl Gated {
             in_flight: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
             flushes: AtomicUsize::new(0),
+            instance: Mutex::default(),
             broken: AtomicBool::new(false),
+            away: AtomicBool::new(false),
         })
+    }
+
+    fn by(&self, inner: Option<Instance>) -> Option<Instance> {
+        self.instance.lock().unwrap().or(inner)
     }
 
     /// Lets everything through, for ever.
@@ -105,24 +116,35 @@ impl Store for Gated {
     }
 
     async fn put(&self, key: &Key, body: Bytes, when: Precondition) -> Result<Written, StoreError> {
-        self.inner.put(key, body, when).await
+        let mut written = self.inner.put(key, body, when).await?;
+        written.instance = self.by(written.instance);
+        Ok(written)
     }
 
-    async fn write_at(&self, key: &Key, offset: u64, data: Bytes, durable: bool) -> Result<(), StoreError> {
+    async fn write_at(
+        &self,
+        key: &Key,
+        offset: u64,
+        data: Bytes,
+        durable: bool,
+    ) -> Result<Option<Instance>, StoreError> {
         self.writes.lock().unwrap().push((offset, data.len() as u64));
         let _passing = self.pass().await;
-        self.inner.write_at(key, offset, data, durable).await
+        self.inner
+            .write_at(key, offset, data, durable)
+            .await
+            .map(|by| self.by(by))
     }
 
-    async fn set_size(&self, key: &Key, size: u64) -> Result<(), StoreError> {
-        self.inner.set_size(key, size).await
+    async fn set_size(&self, key: &Key, size: u64) -> Result<Option<Instance>, StoreError> {
+        self.inner.set_size(key, size).await.map(|by| self.by(by))
     }
 
-    async fn punch(&self, key: &Key, range: Extent) -> Result<(), StoreError> {
-        self.inner.punch(key, range).await
+    async fn punch(&self, key: &Key, range: Extent) -> Result<Option<Instance>, StoreError> {
+        self.inner.punch(key, range).await.map(|by| self.by(by))
     }
 
-    async fn flush(&self, key: &Key) -> Result<(), StoreError> {
+    async fn flush(&self, key: &Key, took: &[Instance]) -> Result<Flushed, StoreError> {
         self.flushes.fetch_add(1, Ordering::SeqCst);
         if self.broken.load(Ordering::SeqCst) {
             return Err(StoreError::new(
@@ -132,7 +154,16 @@ impl Store for Gated {
                 "the disk under the store is full",
             ));
         }
-        self.inner.flush(key).await
+        if self.away.load(Ordering::SeqCst) {
+            return Err(StoreError::new(
+                ErrorKind::Unavailable,
+                "flush",
+                key,
+                "nobody answers",
+            ));
+        }
+        let flushed = self.inner.flush(key, took).await?;
+        Ok(Flushed::by(self.by(flushed.instances.first().copied())))
     }
 
     async fn delete(&self, key: &Key, when: Precondition) -> Result<(), StoreError> {

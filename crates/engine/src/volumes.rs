@@ -12,9 +12,9 @@
 //!
 //! A foreign object under the name is never touched.
 
-use crate::{EngineError, Repository, names, repository::Found};
+use crate::{EngineError, Repository, flush::flush, names, repository::Found};
 use restblk_format::{AttachmentRecord, LayoutKind, LifeState, OtherFields, VolumeRecord};
-use restblk_store::{Precondition, Resize, clean_up};
+use restblk_store::{Instance, Precondition, Resize, clean_up};
 use restblk_types::{BlockSize, ByteCount, ErrorKind, RateLimits, VolumeId, VolumeName};
 
 /// The largest volume: what an off_t can address, in whole blocks.
@@ -98,8 +98,8 @@ impl Repository {
             self.require_absent(record).await?;
             Precondition::Always
         };
-        match self.store.create(&data, condition).await {
-            Ok(_) => {}
+        let took = match self.store.create(&data, condition).await {
+            Ok(written) => written.instance,
             Err(e) if e.kind() == ErrorKind::Conflict => {
                 // Ours from an earlier try, or a foreign file: one with content is foreign.
                 let found = self.store.head(&data).await?;
@@ -109,11 +109,11 @@ impl Repository {
                 if !earlier_try {
                     return Err(foreign(&self.full(&record.name), size));
                 }
+                None
             }
             Err(e) => return Err(e.into()),
-        }
-        self.set_object_size(record, record.size).await?;
-        Ok(self.store.flush(&data).await?)
+        };
+        self.set_object_size(record, record.size, took).await
     }
 
     /// Both ends of an object that an unfinished create may have left: enough to tell it from a file with content.
@@ -140,7 +140,13 @@ impl Repository {
         }
     }
 
-    async fn set_object_size(&self, record: &VolumeRecord, size: u64) -> Result<(), EngineError> {
+    /// Sets the size and flushes it, together with an earlier change that this cache of the store `took`.
+    async fn set_object_size(
+        &self,
+        record: &VolumeRecord,
+        size: u64,
+        took: Option<Instance>,
+    ) -> Result<(), EngineError> {
         let data = names::data(&record.name);
         if self.capabilities.resize == Resize::None {
             return Err(EngineError::refused(
@@ -151,7 +157,10 @@ impl Repository {
                 ),
             ));
         }
-        self.store.set_size(&data, size).await?;
+        let took: Vec<Instance> = took
+            .into_iter()
+            .chain(self.store.set_size(&data, size).await?)
+            .collect();
         let is = self.store.head(&data).await?.size;
         if is < size {
             return Err(EngineError::refused(
@@ -159,7 +168,7 @@ impl Repository {
                 format!("set the size of {data}: the store said yes and the object has {is} of {size} bytes"),
             ));
         }
-        Ok(())
+        Ok(flush(&*self.store, &data, &took).await?)
     }
 
     async fn forget_half_made(&self, record: &VolumeRecord, why: &EngineError) {
@@ -265,12 +274,13 @@ impl Repository {
         }
         let data = names::data(name);
         let is = self.store.head(&data).await?.size;
-        if is > record.size && self.capabilities.resize == Resize::Native {
+        let took = if is > record.size && self.capabilities.resize == Resize::Native {
             // An extend that did not finish, or a foreign hand: what lies beyond the volume's end must not show up in it.
-            self.store.set_size(&data, record.size).await?;
-        }
-        self.set_object_size(&record, size).await?;
-        self.store.flush(&data).await?;
+            self.store.set_size(&data, record.size).await?
+        } else {
+            None
+        };
+        self.set_object_size(&record, size, took).await?;
         record.size = size;
         self.replace(&names::volume(name), &record, etag).await?;
         Ok(record)

@@ -86,7 +86,7 @@ async fn ours(
                     let at = offset(next.fetch_add(1, Ordering::Relaxed), len);
                     match &write {
                         None => drop(store.get(&key, Extent::new(at, len)).await?),
-                        Some(data) => store.write_at(&key, at, data.clone(), false).await?,
+                        Some(data) => drop(store.write_at(&key, at, data.clone(), false).await?),
                     }
                     done += 1;
                 }

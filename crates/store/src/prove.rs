@@ -17,7 +17,7 @@ use bytes::Bytes;
 use restblk_types::{ErrorKind, Extent};
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// Tries of a step that failed in passing.
@@ -92,6 +92,8 @@ struct Scratch<'a> {
     prefix: String,
     made: Mutex<Vec<Key>>,
     count: AtomicU32,
+    /// A flush was answered by a cache with a name.
+    tells_instance: AtomicBool,
 }
 
 impl<'a> Scratch<'a> {
@@ -101,6 +103,7 @@ impl<'a> Scratch<'a> {
             prefix: format!(".restblk/probe/{:032x}", rand::random::<u128>()),
             made: Mutex::default(),
             count: AtomicU32::new(0),
+            tells_instance: AtomicBool::new(false),
         }
     }
 
@@ -207,7 +210,10 @@ impl<'a> Scratch<'a> {
         self.store
             .put(&key, Bytes::from_static(b"flush"), always())
             .await?;
-        Ok(self.store.flush(&key).await?)
+        let flushed = self.store.flush(&key, &[]).await?;
+        self.tells_instance
+            .store(!flushed.instances.is_empty(), Ordering::Relaxed);
+        Ok(())
     }
 
     async fn list(&self) -> Step {
@@ -313,9 +319,15 @@ async fn prove_on(scratch: &Scratch<'_>) -> Result<Proof, StoreError> {
     let mut flush = can.durability == Durability::OnFlush;
     strike(&mut flush, "flush", seen(|| scratch.flush()), &mut notes).await?;
     if flush {
-        notes.push(
-            "flush: answered; that it survives a power loss of the server is believed, not seen".to_owned(),
-        );
+        let noticed = if scratch.tells_instance.load(Ordering::Relaxed) {
+            "is noticed"
+        } else {
+            "is not noticed, the server having no way to tell"
+        };
+        notes.push(format!(
+            "flush: answered; that it survives a power loss of the server is believed, not seen; a power loss between a \
+             write and its flush {noticed}"
+        ));
     } else if can.durability == Durability::OnFlush {
         can.durability = Durability::Unstated;
         can.durable_write = false;

@@ -7,7 +7,7 @@
 //! length, `Invalid` for a range past the end), never fewer.
 
 use crate::http::StatsSnapshot;
-use crate::{Capabilities, Key, Payload, StoreError};
+use crate::{Capabilities, Flushed, Instance, Key, Payload, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use restblk_types::{ErrorKind, Extent};
@@ -55,6 +55,8 @@ pub struct Fetched {
 pub struct Written {
     /// The object's state now, where the store tells.
     pub etag: Option<ETag>,
+    /// The volatile cache that holds it until a flush, where the store tells.
+    pub instance: Option<Instance>,
 }
 
 /// One line of a listing.
@@ -138,19 +140,28 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Changes the bytes from `offset` in place, growing the object where they reach past its end. Idempotent. Offset and
     /// length are multiples of [`Capabilities::write_align`].
-    /// `durable` asks for [`Capabilities::durable_write`]. `NotFound` where there is no object.
-    async fn write_at(&self, key: &Key, offset: u64, data: Bytes, durable: bool) -> Result<(), StoreError>;
+    /// `durable` asks for [`Capabilities::durable_write`]. `NotFound` where there is no object. Answers with the volatile
+    /// cache that took it, where the store tells.
+    async fn write_at(
+        &self,
+        key: &Key,
+        offset: u64,
+        data: Bytes,
+        durable: bool,
+    ) -> Result<Option<Instance>, StoreError>;
 
     /// Sets the size, a multiple of [`Capabilities::write_align`]; new bytes read as zeros. Growing only, unless
-    /// [`crate::Resize::Native`].
-    async fn set_size(&self, key: &Key, size: u64) -> Result<(), StoreError>;
+    /// [`crate::Resize::Native`]. Answers as `write_at` does.
+    async fn set_size(&self, key: &Key, size: u64) -> Result<Option<Instance>, StoreError>;
 
     /// Makes a range read as zeros and frees its space. Within the object's size, in multiples of
-    /// [`Capabilities::write_align`].
-    async fn punch(&self, key: &Key, range: Extent) -> Result<(), StoreError>;
+    /// [`Capabilities::write_align`]. Answers as `write_at` does.
+    async fn punch(&self, key: &Key, range: Extent) -> Result<Option<Instance>, StoreError>;
 
-    /// Makes every write to the object that was answered before survive the server's power loss.
-    async fn flush(&self, key: &Key) -> Result<(), StoreError>;
+    /// Makes every change of the object that was answered before survive the server's power loss, *unless the server lost
+    /// its power since*: the caller compares the caches that `took` its changes since its last good flush with the answer
+    /// ([`Flushed::misses`]). A store of several servers flushes as many as it takes to cover `took`.
+    async fn flush(&self, key: &Key, took: &[Instance]) -> Result<Flushed, StoreError>;
 
     /// Removes the object. `NotFound` where there is none, `Conflict` where the precondition does not hold.
     async fn delete(&self, key: &Key, when: Precondition) -> Result<(), StoreError>;

@@ -144,6 +144,11 @@ fn extensions(shared: &Shared, name: &str, capabilities: &mut Map<String, Value>
     add("restblk_punch", json!("true"), object && changes);
     add("restblk_flush", json!("true"), (object || container) && changes);
     add(
+        "restblk_instance",
+        json!("true"),
+        (object || container) && changes && shared.instance.is_some(),
+    );
+    add(
         "restblk_range_bytes_max",
         json!(shared.config.limits.range_bytes_max.to_string()),
         object && changes,

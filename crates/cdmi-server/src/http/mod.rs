@@ -24,11 +24,11 @@ mod srb;
 use body::Body;
 pub(crate) use request_line::RequestLines;
 
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::error::{Error, Result, ServeError};
 use crate::quirks::{Landing, LateCounter};
 use crate::store::{Entry, Stat, Store};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -37,6 +37,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Memory for bodies is counted in these.
 const MEMORY_UNIT_BYTES: u64 = 4096;
+/// Names the volatile cache that took a change or was flushed.
+const INSTANCE: HeaderName = HeaderName::from_static("restblk-instance");
 
 /// What all connections of a server share.
 pub(crate) struct Shared {
@@ -49,6 +51,8 @@ pub(crate) struct Shared {
     memory: Arc<Semaphore>,
     memory_units: u32,
     late: LateCounter,
+    /// The header's value that names the volatile cache, where there is one and the dialect has extensions.
+    instance: Option<HeaderValue>,
 }
 
 /// Which of the two pools a call to the store goes to.
@@ -65,7 +69,13 @@ impl Shared {
         let units = u32::try_from(config.limits.buffered_bytes_max / MEMORY_UNIT_BYTES)
             .unwrap_or(u32::MAX >> 4)
             .max(1);
+        let instance = config
+            .instance
+            .or(store.instance())
+            .filter(|_| config.mode != Mode::Srb)
+            .and_then(|id| HeaderValue::try_from(format!("{id:032x}")).ok());
         Ok(Shared {
+            instance,
             prefix: config.prefix(),
             users,
             reads: Arc::new(Semaphore::new(config.limits.file_operations_max.max(1))),
@@ -212,7 +222,7 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
 
 async fn guarded(shared: &Arc<Shared>, request: route::Request) -> Response<Body> {
     let uri = request.head.uri.clone();
-    let is_head = request.head.method == http::Method::HEAD;
+    let method = request.head.method.clone();
     let result = match check(shared, &request) {
         Ok(()) => route::route(shared, request).await,
         Err(error) => Err(error),
@@ -221,7 +231,14 @@ async fn guarded(shared: &Arc<Shared>, request: route::Request) -> Response<Body
         Error::IsContainer(path) => respond::moved(&shared.prefix, path, uri.query(), &error),
         error => respond::error(error),
     });
-    if is_head && !matches!(response.body(), Body::Empty) {
+    // A flush may be a HEAD.
+    if let Some(instance) = &shared.instance
+        && method != Method::GET
+        && response.status().is_success()
+    {
+        response.headers_mut().insert(INSTANCE, instance.clone());
+    }
+    if method == Method::HEAD && !matches!(response.body(), Body::Empty) {
         // hyper sends no body to a HEAD, but takes the length from it.
         let length = response.body().length();
         response

@@ -109,7 +109,9 @@ impl Store {
     }
 
     pub(super) fn make_durable(&self, entry: &Entry) -> Result<()> {
-        if entry.sync()? {
+        let synced = entry.sync();
+        self.note_loss(entry);
+        if synced? {
             self.root.sync_dir(split(&entry.path).0)?;
             entry.name_is_durable();
         }

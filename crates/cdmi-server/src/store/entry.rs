@@ -140,6 +140,7 @@ impl Entry {
         self.dead.store(true, Ordering::Release);
     }
 
+    /// A sync failed: what the file holds is unknown, and only this entry knows.
     pub(super) fn must_stay(&self) -> bool {
         self.sync_failed.load(Ordering::Relaxed)
     }
@@ -151,7 +152,7 @@ impl Entry {
             if *marked {
                 fs::fremovexattr(&self.file, Mark::NAME).doing("prepare the change")?;
                 *marked = false;
-                fs::fsync(&self.file).doing("prepare the change")?;
+                self.put_on_disk(true)?;
             }
         }
         *lock(&self.tag) = tags.next();
@@ -174,7 +175,14 @@ impl Entry {
         // Counted down only when the fsync is done, so that a flush at the same time does not rely on it too early.
         let attributes = self.attributes.load(Ordering::Acquire);
         let all = self.attributes_synced.load(Ordering::Acquire) < attributes;
-        let synced = if all {
+        self.put_on_disk(all)?;
+        self.attributes_synced.fetch_max(attributes, Ordering::AcqRel);
+        Ok(!self.name_durable.load(Ordering::Acquire))
+    }
+
+    /// Syncs the file, with its attributes or without; remembers for ever that it failed.
+    fn put_on_disk(&self, attributes: bool) -> Result<()> {
+        let synced = if attributes {
             fs::fsync(&self.file)
         } else {
             fs::fdatasync(&self.file)
@@ -182,10 +190,8 @@ impl Entry {
         if let Err(errno) = synced {
             self.sync_failed.store(true, Ordering::Release);
             tracing::error!(object = %self.path, error = %errno, "fsync failed; every flush of this object fails until the server is restarted");
-            return Err(errno).doing("flush the object");
         }
-        self.attributes_synced.fetch_max(attributes, Ordering::AcqRel);
-        Ok(!self.name_durable.load(Ordering::Acquire))
+        synced.doing("flush the object")
     }
 
     pub(super) fn name_is_durable(&self) {
@@ -205,7 +211,7 @@ impl Entry {
         if *marked || self.read_only || self.is_dead() || self.sync_failed.load(Ordering::Acquire) {
             return Ok(());
         }
-        fs::fsync(&self.file).doing("flush the object")?;
+        self.put_on_disk(true)?;
         let stat = self.stat()?;
         set_mark(
             &self.file,

@@ -16,6 +16,7 @@ mod entry;
 mod etag;
 mod freeze;
 mod ids;
+mod life;
 mod meta;
 mod namespace;
 mod object_id;
@@ -48,6 +49,7 @@ pub(crate) struct Store {
     table: table::Table,
     tags: etag::TagSource,
     ids: ids::Ids,
+    life: Option<life::Life>,
     freezer: freeze::Freezer,
     names: Vec<Mutex<()>>,
     hasher: RandomState,
@@ -65,8 +67,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Store {
     /// Opens the root, takes it for this process alone, and sweeps what a killed server left half-made.
     pub(crate) fn open(config: &Config) -> std::result::Result<Arc<Self>, ServeError> {
+        let root = root::Root::open(&config.root, config.read_only)?;
         Ok(Arc::new(Store {
-            root: root::Root::open(&config.root, config.read_only)?,
+            life: root.hidden().and_then(life::Life::begin),
+            root,
             table: table::Table::new(config.limits.open_files_max),
             tags: etag::TagSource::new(),
             ids: ids::Ids::default(),
@@ -143,10 +147,12 @@ impl Store {
     fn evict(&self) {
         for path in self.table.overflow() {
             let _name = self.lock_name(&path);
-            if let Some(entry) = self.table.take_idle(&path)
-                && let Err(error) = entry.settle()
-            {
-                tracing::warn!(object = %path, %error, "an entity tag was not kept; it will change");
+            let generation = self.table.generation();
+            if let Some(entry) = self.table.take_idle(&path) {
+                self.settle_entry(&entry);
+                if entry.must_stay() {
+                    self.table.insert(entry, generation);
+                }
             }
         }
     }
@@ -157,10 +163,36 @@ impl Store {
             let _name = self.lock_name(&path);
             if let Some(entry) = self.table.get(&path) {
                 let _alone = entry.gate_alone();
-                if let Err(error) = entry.settle() {
-                    tracing::warn!(object = %path, %error, "an entity tag was not kept; it will change");
-                }
+                self.settle_entry(&entry);
             }
+        }
+    }
+
+    fn settle_entry(&self, entry: &Entry) {
+        if let Err(error) = entry.settle() {
+            tracing::warn!(object = %entry.path, %error, "an entity tag was not kept; it will change");
+        }
+        self.note_loss(entry);
+    }
+
+    /// Has the next life of this store tell clients that changes were lost, if some of this object were.
+    fn note_loss(&self, entry: &Entry) {
+        if entry.must_stay()
+            && let Some(life) = &self.life
+        {
+            life.lose();
+        }
+    }
+
+    /// The volatile cache that takes changes until they are flushed; none on a read-only server.
+    pub(crate) fn instance(&self) -> Option<u128> {
+        self.life.as_ref().map(life::Life::instance)
+    }
+
+    /// Puts everything on the disk. For a clean shutdown, after the last request has ended.
+    pub(crate) fn end(&self) {
+        if let Some(life) = &self.life {
+            life.end();
         }
     }
 

@@ -20,8 +20,9 @@ const PROBE: &str = "user.restblk.probe";
 
 pub(super) struct Root {
     dir: OwnedFd,
-    /// None on a read-only server.
+    /// None on a read-only server, as `hidden`.
     tmp: Option<OwnedFd>,
+    hidden: Option<OwnedFd>,
     _lock: Option<File>,
 }
 
@@ -40,6 +41,7 @@ impl Root {
         let mut root = Root {
             dir,
             tmp: None,
+            hidden: None,
             _lock: None,
         };
         let hidden_flags = OFlags::DIRECTORY | OFlags::RDONLY;
@@ -89,6 +91,7 @@ impl Root {
             super::tree::remove(tmp.as_fd(), &entry.0).map_err(failed)?;
         }
         root.tmp = Some(tmp);
+        root.hidden = Some(hidden);
         Ok(root)
     }
 
@@ -136,6 +139,11 @@ impl Root {
         self.tmp
             .as_ref()
             .ok_or_else(|| Error::Forbidden("this server is read-only".to_owned()))
+    }
+
+    /// Another handle of the directory that is ours; none on a read-only server.
+    pub(super) fn hidden(&self) -> Option<OwnedFd> {
+        self.hidden.as_ref().and_then(|dir| dir.try_clone().ok())
     }
 
     /// A new empty file among the half-made things, and its name there.

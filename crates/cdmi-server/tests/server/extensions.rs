@@ -1,7 +1,8 @@
 //! What we add to CDMI: tags, exclusive create, set size, punch, flush.
 
-use crate::rig::Rig;
+use crate::rig::{Process, Reply, Rig};
 use std::os::unix::fs::MetadataExt;
+use tempfile::TempDir;
 
 #[test]
 fn tags_change_with_every_change_and_with_nothing_else() {
@@ -214,4 +215,58 @@ fn flushes_are_answered() {
     c.send("PATCH", "nothing/?restblk_flush", &[], b"").is(404);
     assert_eq!(c.get("c/o").body, b"z");
     c.send("DELETE", "c/o?restblk_flush", &[], b"").is(204);
+}
+
+#[test]
+fn changes_and_flushes_name_the_cache_that_holds_them() {
+    let dir = TempDir::new().unwrap();
+    let process = Process::start(dir.path(), &[]);
+    let mut c = process.client();
+    let first = c.put("o", b"0123").is(201);
+    let instance = first.header("restblk-instance").unwrap().to_owned();
+    assert!(instance.len() == 32 && instance.bytes().all(|b| b.is_ascii_hexdigit()));
+    let told = |reply: Reply| reply.is(204).header("restblk-instance").map(str::to_owned);
+    for path in ["o?restblk_size=9", "o?restblk_punch=0-1", "o?restblk_flush"] {
+        assert_eq!(
+            told(c.send("PATCH", path, &[], b"")),
+            Some(instance.clone()),
+            "{path}"
+        );
+    }
+    assert_eq!(told(c.patch("o", 0, b"x")), Some(instance.clone()));
+    for reply in [c.get("o"), c.send("PATCH", "no?restblk_flush", &[], b"")] {
+        assert_eq!(reply.header("restblk-instance"), None);
+    }
+    let advertised = c.cdmi("GET", "cdmi_capabilities/", "").json();
+    assert_eq!(advertised["capabilities"]["restblk_instance"], "true");
+    // Neither a kill nor a clean end loses what the machine's memory holds.
+    process.kill();
+    let rig = Rig::on(dir, |_| {});
+    assert_eq!(told(rig.client().patch("o", 0, b"x")), Some(instance.clone()));
+    let mut rig = rig.restart();
+    assert_eq!(told(rig.client().patch("o", 0, b"x")), Some(instance.clone()));
+    let server = rig.server.take().unwrap();
+    rig.runtime
+        .block_on(server.shutdown(std::time::Duration::from_secs(5)));
+    let kept = rig.path(".cdmi-server/instance");
+    assert!(std::fs::read_to_string(&kept).unwrap().ends_with(" ended\n"));
+    // As after a loss of power: what was kept is of another boot, and its life did not end.
+    let other = format!("{instance} {:032x} running\n", 1);
+    std::fs::write(&kept, other).unwrap();
+    let rig = Rig::on(rig.dir, |_| {});
+    assert_ne!(told(rig.client().patch("o", 0, b"x")), Some(instance));
+}
+
+#[test]
+fn a_request_that_is_cut_off_leaves_no_clean_end() {
+    let mut rig = Rig::new();
+    let mut c = rig.client();
+    c.put("o", b"x").is(201);
+    c.raw(b"PUT /cdmi/2.0.0/o HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nab");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let server = rig.server.take().unwrap();
+    rig.runtime
+        .block_on(server.shutdown(std::time::Duration::from_millis(200)));
+    let kept = std::fs::read_to_string(rig.path(".cdmi-server/instance")).unwrap();
+    assert!(kept.ends_with(" running\n"), "{kept}");
 }

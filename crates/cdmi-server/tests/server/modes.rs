@@ -148,3 +148,21 @@ fn the_prefix_can_be_chosen() {
     c.get("/o").is(404);
     assert_eq!(c.get("/my/root").is(301).header("location"), Some("/my/root/"));
 }
+
+#[test]
+fn instances_are_told_where_there_are_extensions() {
+    for (mode, tells) in [(Mode::Cdmi1, true), (Mode::Scality, true), (Mode::Srb, false)] {
+        let rig = rig(mode);
+        let mut c = rig.client();
+        let put = c.put("/o", b"x").header("restblk-instance").map(str::to_owned);
+        assert_eq!(put.is_some(), tells, "{mode:?}");
+        if mode != Mode::Cdmi1 {
+            let flush = c.send("HEAD", "/o", &["X-Scal-Synchronize: data"], b"").is(200);
+            assert_eq!(
+                flush.header("restblk-instance").map(str::to_owned),
+                put,
+                "{mode:?}"
+            );
+        }
+    }
+}

@@ -69,6 +69,9 @@ pub(crate) struct Serve {
     /// Delete containers with all that is in them, as the specification has it, instead of only empty ones
     #[arg(long)]
     recursive_delete: bool,
+    /// Tell clients this instance instead of the one that is kept, as after a loss of power: for tests
+    #[arg(long, value_name = "HEX", hide = true, value_parser = |digits: &str| u128::from_str_radix(digits, 16))]
+    instance: Option<u128>,
 }
 
 /// [`Mode`] as a value of the command line.
@@ -118,6 +121,7 @@ impl Serve {
         config.auth = self.auth()?;
         config.read_only = self.read_only;
         config.recursive_delete = self.recursive_delete;
+        config.instance = self.instance;
         Ok(config)
     }
 

@@ -21,7 +21,9 @@ impl Attachments {
         let remembered = slot.remembered();
         self.names.remove(volume, remembered.alias.as_deref());
         if let Some(served) = slot.served() {
-            if let Err(e) = self.stop(&served, force).await {
+            // What a device that was ended still holds nobody takes any more.
+            let ended = slot.with_live(|live| live.volume.failure().is_some());
+            if let Err(e) = self.stop(&served, force || ended == Some(true)).await {
                 if let Served::Device(device) = &served {
                     // The device is still there, and so is its name.
                     let _ = self
@@ -100,7 +102,11 @@ impl Attachments {
         };
         let error = match device.detach().await {
             Ok(()) => return Ok(()),
-            Err(error) if !force => return Err(error::device(error)),
+            Err(error) if !force => {
+                return Err(error::device(error).hint(
+                    "mend what it says and detach again; --force gives the device up with what was not written yet",
+                ));
+            }
             Err(error) => error,
         };
         tracing::warn!(device = %device.path().display(), %error, "the device is removed by force");

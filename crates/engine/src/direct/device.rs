@@ -5,13 +5,13 @@ use super::{
     lanes::{Lanes, Part},
     split::parts,
 };
-use crate::{Repository, names};
+use crate::{Repository, flush::flush, names};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use restblk_block::{BlockDevice, BlockError, Features, Geometry, WriteFlags};
 use restblk_format::VolumeRecord;
-use restblk_store::{Capabilities, Durability, Key, Payload, Store, StoreError};
+use restblk_store::{Capabilities, Durability, Instance, Key, Payload, Store, StoreError};
 use restblk_types::{BlockSize, ErrorKind};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
@@ -47,7 +47,7 @@ pub struct DirectDevice {
     key: Key,
     store: Arc<dyn Store>,
     lanes: Arc<Lanes>,
-    flusher: Flusher,
+    flusher: Arc<Flusher>,
     part_len: u64,
     block_size: BlockSize,
     features: Features,
@@ -81,11 +81,18 @@ impl DirectDevice {
             ));
         }
         let can = repository.capabilities();
+        let flusher = Arc::<Flusher>::default();
         let part_len = part_len(can, tuning, record.block_size);
         Ok(Self {
             name: full,
-            lanes: Lanes::new(Arc::clone(&store), key.clone(), tuning.lanes.max(1), part_len),
-            flusher: Flusher::default(),
+            lanes: Lanes::new(
+                Arc::clone(&store),
+                key.clone(),
+                tuning.lanes.max(1),
+                part_len,
+                Arc::clone(&flusher),
+            ),
+            flusher,
             part_len,
             block_size: record.block_size,
             features: Features {
@@ -159,14 +166,14 @@ impl DirectDevice {
                 .map(|_| ()),
             _ => Ok(()),
         };
-        self.flusher.changed();
         answer.map_err(|e| self.report(e))?;
         // Fenced while it was on its way: it may have landed on what the new holder wrote, and must not count.
         self.alive()
     }
 
     async fn flush_now(&self) -> Result<(), BlockError> {
-        match self.flusher.flush(|| self.store.flush(&self.key)).await {
+        let flush = |took: Vec<Instance>| async move { flush(&*self.store, &self.key, &took).await };
+        match self.flusher.flush(flush).await {
             Ok(()) => self.alive(),
             // The store was not reached: it still has what it acknowledged, and a later flush can cover it.
             Err(e) if e.kind().is_transient() => Err(self.report(e)),
@@ -264,7 +271,7 @@ impl BlockDevice for DirectDevice {
             return Ok(());
         };
         let answer = self.store.punch(&self.key, range).await;
-        self.flusher.changed();
+        self.flusher.changed(answer.as_ref().ok().copied().flatten());
         answer.map_err(|e| self.report(e))?;
         self.alive()
     }

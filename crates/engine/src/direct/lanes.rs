@@ -7,6 +7,7 @@
 //!
 //! Reordering is harmless: requests in flight at the same time have no order (see `restblk_block`).
 
+use super::flusher::Flusher;
 use bytes::{Bytes, BytesMut};
 use restblk_store::{Key, Payload, Store, StoreError};
 use restblk_types::{ErrorKind, Extent};
@@ -61,6 +62,8 @@ pub(crate) struct Lanes {
     key: Key,
     lanes_max: usize,
     merged_len_max: u64,
+    /// Is told of every write.
+    flusher: Arc<Flusher>,
     runtime: Handle,
     state: Mutex<State>,
 }
@@ -76,13 +79,20 @@ impl std::fmt::Debug for Lanes {
 
 impl Lanes {
     /// Must be called within a tokio runtime, which merged requests then run on.
-    pub(crate) fn new(store: Arc<dyn Store>, key: Key, lanes_max: usize, merged_len_max: u64) -> Arc<Self> {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        key: Key,
+        lanes_max: usize,
+        merged_len_max: u64,
+        flusher: Arc<Flusher>,
+    ) -> Arc<Self> {
         let runtime = Handle::current();
         Arc::new(Self {
             store,
             key,
             lanes_max,
             merged_len_max,
+            flusher,
             runtime,
             state: Mutex::default(),
         })
@@ -134,11 +144,13 @@ impl Lanes {
                 offset,
                 data,
                 durable,
-            } => self
-                .store
-                .write_at(&self.key, offset, data, durable)
-                .await
-                .map(|()| Payload::default()),
+            } => {
+                let answer = self.store.write_at(&self.key, offset, data, durable).await;
+                // One that failed may have changed something. One that is durable is in no cache.
+                let by = answer.as_ref().ok().copied().flatten().filter(|_| !durable);
+                self.flusher.changed(by);
+                answer.map(|_| Payload::default())
+            }
         }
     }
 

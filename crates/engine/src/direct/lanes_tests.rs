@@ -24,7 +24,7 @@ fn read(offset: u64, len: u64) -> Part {
 async fn what_waits_is_merged_with_its_neighbours_and_answered_each_with_its_own() {
     let gated = Gated::new(MemoryStore::default());
     let key = object(&gated, 8192).await;
-    let lanes = Lanes::new(gated.clone(), key, 1, 4096);
+    let lanes = Lanes::new(gated.clone(), key, 1, 4096, Arc::default());
     let spawn = |offset: u64, len: u64| {
         let lanes = lanes.clone();
         tokio::spawn(async move {
@@ -55,7 +55,7 @@ async fn what_waits_is_merged_with_its_neighbours_and_answered_each_with_its_own
 async fn reads_and_writes_are_not_mixed_and_writes_land_whole() {
     let gated = Gated::new(MemoryStore::default());
     let key = object(&gated, 4096).await;
-    let lanes = Lanes::new(gated.clone(), key.clone(), 1, 4096);
+    let lanes = Lanes::new(gated.clone(), key.clone(), 1, 4096, Arc::default());
     let first = tokio::spawn({
         let lanes = lanes.clone();
         async move { lanes.run(read(4000, 1)).await.map(|_| ()) }
@@ -91,7 +91,7 @@ async fn reads_and_writes_are_not_mixed_and_writes_land_whole() {
 async fn a_caller_that_gives_up_leaves_its_lane_to_the_next() {
     let gated = Gated::new(MemoryStore::default());
     let key = object(&gated, 4096).await;
-    let lanes = Lanes::new(gated.clone(), key, 1, 4096);
+    let lanes = Lanes::new(gated.clone(), key, 1, 4096, Arc::default());
     let given_up = tokio::spawn({
         let lanes = lanes.clone();
         async move { lanes.run(read(0, 1)).await.map(|_| ()) }
@@ -113,7 +113,7 @@ async fn never_more_than_so_many_in_flight() {
     let gated = Gated::new(MemoryStore::default());
     let key = object(&gated, 65536).await;
     gated.open();
-    let lanes = Lanes::new(gated.clone(), key, 4, 1);
+    let lanes = Lanes::new(gated.clone(), key, 4, 1, Arc::default());
     let tasks: Vec<_> = (0..200)
         .map(|i| {
             let lanes = lanes.clone();

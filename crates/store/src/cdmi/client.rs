@@ -4,7 +4,10 @@ use super::capabilities::expected;
 use super::dialect::Dialect;
 use super::target;
 use crate::http::{Answer, Call, HttpClient, StatsSnapshot, status};
-use crate::{Capabilities, Fetched, Key, ObjectInfo, Page, Precondition, Resize, Store, StoreError, Written};
+use crate::{
+    Capabilities, Fetched, Flushed, Instance, Key, ObjectInfo, Page, Precondition, Resize, Store, StoreError,
+    Written,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
@@ -174,11 +177,17 @@ impl Store for CdmiStore {
         self.put_whole(key, body, &when).await
     }
 
-    async fn write_at(&self, key: &Key, offset: u64, data: Bytes, durable: bool) -> Result<(), StoreError> {
+    async fn write_at(
+        &self,
+        key: &Key,
+        offset: u64,
+        data: Bytes,
+        durable: bool,
+    ) -> Result<Option<Instance>, StoreError> {
         self.write_range(key, offset, data, durable).await
     }
 
-    async fn set_size(&self, key: &Key, size: u64) -> Result<(), StoreError> {
+    async fn set_size(&self, key: &Key, size: u64) -> Result<Option<Instance>, StoreError> {
         match self.can.resize {
             Resize::Native if self.dialect == Dialect::Srb => self.truncate(key, size).await,
             Resize::Native => self.extend("resize", key, &format!("restblk_size={size}")).await,
@@ -187,12 +196,12 @@ impl Store for CdmiStore {
         }
     }
 
-    async fn punch(&self, key: &Key, range: Extent) -> Result<(), StoreError> {
+    async fn punch(&self, key: &Key, range: Extent) -> Result<Option<Instance>, StoreError> {
         if !self.can.punch {
             return Err(self.unsupported("punch", key, "free a range"));
         }
         if range.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         self.extend(
             "punch",
@@ -202,7 +211,7 @@ impl Store for CdmiStore {
         .await
     }
 
-    async fn flush(&self, key: &Key) -> Result<(), StoreError> {
+    async fn flush(&self, key: &Key, _took: &[Instance]) -> Result<Flushed, StoreError> {
         self.synchronize(key).await
     }
 

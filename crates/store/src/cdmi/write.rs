@@ -5,16 +5,22 @@ use super::dialect::Dialect;
 use super::target;
 use crate::http::range::{etag, header};
 use crate::http::{Answer, Call};
-use crate::{Durability, Key, Precondition, StoreError, Written};
+use crate::{Durability, Flushed, Instance, Key, Precondition, StoreError, Written};
 use bytes::Bytes;
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, RANGE};
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use restblk_types::{ErrorKind, Extent};
 
 const TRUNCATE: HeaderName = HeaderName::from_static("x-scal-truncate");
 const SYNCHRONIZE: HeaderName = HeaderName::from_static("x-scal-synchronize");
+const INSTANCE: HeaderName = HeaderName::from_static("restblk-instance");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const ANYTHING: HeaderValue = HeaderValue::from_static("*");
+
+/// The volatile cache that answered, where the server tells; what is none is as good as nothing.
+fn instance(headers: &HeaderMap) -> Option<Instance> {
+    headers.get(INSTANCE)?.to_str().ok()?.parse().ok()
+}
 
 impl CdmiStore {
     fn condition(
@@ -85,8 +91,10 @@ impl CdmiStore {
     ) -> Result<Written, StoreError> {
         let condition = self.condition("put", key, when)?;
         self.forget_id(key);
+        let answer = self.put_once(key, body, condition).await?;
         Ok(Written {
-            etag: etag(&self.put_once(key, body, condition).await?.headers),
+            etag: etag(&answer.headers),
+            instance: instance(&answer.headers),
         })
     }
 
@@ -105,7 +113,9 @@ impl CdmiStore {
             .await
         {
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::Conflict && !only_new => self.truncate(key, 0).await?,
+            Err(error) if error.kind() == ErrorKind::Conflict && !only_new => {
+                self.truncate(key, 0).await?;
+            }
             Err(error) => return Err(error),
         }
         if !body.is_empty() {
@@ -123,7 +133,7 @@ impl CdmiStore {
         offset: u64,
         data: Bytes,
         durable: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Instance>, StoreError> {
         if !self.can.write_at || (durable && !self.can.durable_write) {
             let what = if durable {
                 "write durably"
@@ -136,7 +146,7 @@ impl CdmiStore {
             return Err(self.error(ErrorKind::Invalid, "write", key, "the range ends past 2^64-1"));
         };
         if range.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         if self.dialect == Dialect::Scality {
             return self.write_by_id(key, range, data, durable).await;
@@ -175,14 +185,14 @@ impl CdmiStore {
     }
 
     /// A ranged write that created something was none.
-    fn written(&self, key: &Key, answer: &Answer) -> Result<(), StoreError> {
+    fn written(&self, key: &Key, answer: &Answer) -> Result<Option<Instance>, StoreError> {
         match answer.status {
             StatusCode::CREATED if self.dialect != Dialect::Srb => {
                 let reason =
                     "it did not exist, and the server made a new one of a ranged write (status 201 Created)";
                 Err(self.error(ErrorKind::NotFound, "write", key, reason).ambiguous())
             }
-            _ => Ok(()),
+            _ => Ok(instance(&answer.headers)),
         }
     }
 
@@ -193,7 +203,7 @@ impl CdmiStore {
         range: Extent,
         data: Bytes,
         durable: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Instance>, StoreError> {
         loop {
             let remembered = self.ids.lock().is_ok_and(|ids| ids.contains_key(key));
             let target = self.target_by_id(key).await?;
@@ -205,10 +215,11 @@ impl CdmiStore {
         }
     }
 
-    pub(super) async fn truncate(&self, key: &Key, size: u64) -> Result<(), StoreError> {
+    pub(super) async fn truncate(&self, key: &Key, size: u64) -> Result<Option<Instance>, StoreError> {
         let to = (TRUNCATE, header(format_args!("{size}")));
         let call = self.call(Method::PUT, self.target("resize", key)?, vec![to]);
-        self.change(call, "resize", key).await.map(drop)
+        let answer = self.change(call, "resize", key).await?;
+        Ok(instance(&answer.headers))
     }
 
     /// One of the server's extensions, a `PATCH` without a body.
@@ -217,30 +228,30 @@ impl CdmiStore {
         operation: &'static str,
         key: &Key,
         query: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Instance>, StoreError> {
         let target = format!("{}?{query}", self.target(operation, key)?);
-        self.change(self.call(Method::PATCH, target, Vec::new()), operation, key)
-            .await
-            .map(drop)
+        let call = self.call(Method::PATCH, target, Vec::new());
+        let answer = self.change(call, operation, key).await?;
+        Ok(instance(&answer.headers))
     }
 
     /// Gaps read as zeros, so one zero byte at the new end is a larger size.
-    pub(super) async fn grow_by_writing(&self, key: &Key, size: u64) -> Result<(), StoreError> {
+    pub(super) async fn grow_by_writing(&self, key: &Key, size: u64) -> Result<Option<Instance>, StoreError> {
         let now = self.inspect(key).await?.size;
         if size < now {
             return Err(self.unsupported("resize", key, "make an object smaller"));
         }
         if size == now {
-            return Ok(());
+            return Ok(None);
         }
         self.write_range(key, size - 1, Bytes::from_static(&[0]), false)
             .await
     }
 
-    pub(super) async fn synchronize(&self, key: &Key) -> Result<(), StoreError> {
+    pub(super) async fn synchronize(&self, key: &Key) -> Result<Flushed, StoreError> {
         if self.can.durability != Durability::OnFlush {
             // Nothing is promised, or all of it at the write. The object must be there all the same.
-            return self.inspect(key).await.map(drop);
+            return self.inspect(key).await.map(|_| Flushed::default());
         }
         let target = self.target("flush", key)?;
         let call = if self.dialect.has_scal_headers() {
@@ -254,7 +265,7 @@ impl CdmiStore {
         };
         let answer = self.ask(call, "flush", key, false).await?;
         match answer.status.as_u16() {
-            200..=299 => Ok(()),
+            200..=299 => Ok(Flushed::by(instance(&answer.headers))),
             // Earlier writes may be lost: asking again would hide it.
             500 | 507 => {
                 let failed = self.refused(answer, "flush", key, false);

@@ -1,7 +1,7 @@
 //! Changes in place: ranges, sizes, holes, durability. On objects made by `create`, in units of the store's alignment.
 
 use super::{Bench, Check, ensure, extent, fails};
-use crate::{Durability, Resize};
+use crate::{Durability, Precondition, Resize};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use restblk_types::ErrorKind;
@@ -298,11 +298,12 @@ pub(super) async fn flushes_and_durable_writes_are_answered(bench: &Bench) -> Ch
             .write_at(&key, 1, Bytes::from_static(b"ab"), true)
             .await;
         fails(refused, ErrorKind::Unsupported, "a durable write")?;
-        return Ok(bench.store.flush(&key).await?);
+        bench.store.flush(&key, &[]).await?;
+        return Ok(());
     }
     let (unit, units) = (bench.unit(), |letters: &[u8]| bench.units(letters));
     let key = bench.create("x", &units(b"0123")).await?;
-    bench.store.flush(&key).await?;
+    bench.store.flush(&key, &[]).await?;
     let durable = bench
         .store
         .write_at(&key, unit, Bytes::from(units(b"ab")), true)
@@ -320,5 +321,36 @@ pub(super) async fn flushes_and_durable_writes_are_answered(bench: &Bench) -> Ch
             .await?;
     }
     bench.write(&key, 0, &units(b"z")).await?;
-    Ok(bench.store.flush(&key).await?)
+    bench.store.flush(&key, &[]).await?;
+    Ok(())
+}
+
+/// A store that names the cache that it flushed names the same one with every change, and may be compared.
+pub(super) async fn caches_are_named_alike(bench: &Bench) -> Check {
+    let can = bench.store.capabilities();
+    let (key, unit) = (bench.key("x"), bench.unit());
+    let created = bench.store.create(&key, Precondition::Always).await?.instance;
+    let Some(&instance) = bench.store.flush(&key, &[]).await?.instances.first() else {
+        return Ok(());
+    };
+    let mut told = vec![("create", created)];
+    if can.write_at {
+        let data = Bytes::from(bench.units(b"ab"));
+        told.push(("write", bench.store.write_at(&key, unit, data, false).await?));
+    }
+    if can.resize != Resize::None {
+        told.push(("resize", bench.store.set_size(&key, 5 * unit).await?));
+    }
+    if can.punch && can.write_at {
+        told.push(("punch", bench.store.punch(&key, extent(0, 2 * unit)).await?));
+    }
+    for (operation, by) in told {
+        ensure(by == Some(instance), || {
+            format!("{operation} was taken by {by:?}, and {instance} was flushed")
+        })?;
+    }
+    let flushed = bench.store.flush(&key, &[instance]).await?;
+    ensure(flushed.misses(&[instance]).is_none(), || {
+        format!("{flushed:?} after changes by {instance}")
+    })
 }

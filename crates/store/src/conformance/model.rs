@@ -108,7 +108,7 @@ async fn one_step(bench: &Bench, chance: &mut StdRng, model: &mut Model, name: &
             Ok(())
         }
         55..62 if can.punch => punch(bench, chance, model, name, &key).await,
-        62..66 => same(bench.store.flush(&key).await, there, "flush").map(drop),
+        62..66 => same(bench.store.flush(&key, &[]).await, there, "flush").map(drop),
         _ => read(bench, chance, model, name, &key).await,
     }
 }

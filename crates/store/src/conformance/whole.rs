@@ -52,7 +52,7 @@ pub(super) async fn what_is_missing_is_not_found(bench: &Bench) -> Check {
             ErrorKind::NotFound,
             "delete",
         )?;
-        fails(store.flush(&key).await, ErrorKind::NotFound, "flush")?;
+        fails(store.flush(&key, &[]).await, ErrorKind::NotFound, "flush")?;
         if can.write_at {
             let written = store
                 .write_at(&key, 0, Bytes::from(bench.units(b"w")), false)

@@ -8,8 +8,8 @@ mod replicated;
 
 use crate::http::StatsSnapshot;
 use crate::{
-    Capabilities, ETag, Fetched, Key, Lock, LockToken, ObjectInfo, Page, Payload, Precondition, Store,
-    StoreError, Usage, Written,
+    Capabilities, ETag, Fetched, Flushed, Instance, Key, Lock, LockToken, ObjectInfo, Page, Payload,
+    Precondition, Store, StoreError, Usage, Written,
 };
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -232,42 +232,48 @@ impl Store for Faulty {
         self.run(Operation::Create, key.as_str(), fault, work).await
     }
 
-    async fn write_at(&self, key: &Key, offset: u64, data: Bytes, durable: bool) -> Result<(), StoreError> {
+    async fn write_at(
+        &self,
+        key: &Key,
+        offset: u64,
+        data: Bytes,
+        durable: bool,
+    ) -> Result<Option<Instance>, StoreError> {
         let fault = self.draw.draw(Operation::WriteAt);
         let (owned, data) = (key.clone(), self.arriving(data, fault.as_ref()));
-        let work = move |store: Arc<dyn Store>| -> Work<()> {
+        let work = move |store: Arc<dyn Store>| -> Work<Option<Instance>> {
             let (key, data) = (owned.clone(), data.clone());
             Box::pin(async move { store.write_at(&key, offset, data, durable).await })
         };
         self.run(Operation::WriteAt, key.as_str(), fault, work).await
     }
 
-    async fn set_size(&self, key: &Key, size: u64) -> Result<(), StoreError> {
+    async fn set_size(&self, key: &Key, size: u64) -> Result<Option<Instance>, StoreError> {
         let fault = self.draw.draw(Operation::SetSize);
         let owned = key.clone();
-        let work = move |store: Arc<dyn Store>| -> Work<()> {
+        let work = move |store: Arc<dyn Store>| -> Work<Option<Instance>> {
             let key = owned.clone();
             Box::pin(async move { store.set_size(&key, size).await })
         };
         self.run(Operation::SetSize, key.as_str(), fault, work).await
     }
 
-    async fn punch(&self, key: &Key, range: Extent) -> Result<(), StoreError> {
+    async fn punch(&self, key: &Key, range: Extent) -> Result<Option<Instance>, StoreError> {
         let fault = self.draw.draw(Operation::Punch);
         let owned = key.clone();
-        let work = move |store: Arc<dyn Store>| -> Work<()> {
+        let work = move |store: Arc<dyn Store>| -> Work<Option<Instance>> {
             let key = owned.clone();
             Box::pin(async move { store.punch(&key, range).await })
         };
         self.run(Operation::Punch, key.as_str(), fault, work).await
     }
 
-    async fn flush(&self, key: &Key) -> Result<(), StoreError> {
+    async fn flush(&self, key: &Key, took: &[Instance]) -> Result<Flushed, StoreError> {
         let fault = self.draw.draw(Operation::Flush);
-        let owned = key.clone();
-        let work = move |store: Arc<dyn Store>| -> Work<()> {
-            let key = owned.clone();
-            Box::pin(async move { store.flush(&key).await })
+        let (owned, took) = (key.clone(), took.to_vec());
+        let work = move |store: Arc<dyn Store>| -> Work<Flushed> {
+            let (key, took) = (owned.clone(), took.clone());
+            Box::pin(async move { store.flush(&key, &took).await })
         };
         self.run(Operation::Flush, key.as_str(), fault, work).await
     }

@@ -1,7 +1,8 @@
 //! Two servers that copy to each other what they were told, later: mirrors that lag, and that decide races each by itself.
 
 use crate::{
-    Capabilities, Fetched, Key, MemoryStore, ObjectInfo, Page, Precondition, Store, StoreError, Written,
+    Capabilities, Fetched, Flushed, Instance, Key, MemoryStore, ObjectInfo, Page, Precondition, Store,
+    StoreError, Written,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -76,29 +77,37 @@ impl Store for Replicated {
         Ok(written)
     }
 
-    async fn write_at(&self, key: &Key, offset: u64, data: Bytes, durable: bool) -> Result<(), StoreError> {
-        self.own.write_at(key, offset, data.clone(), durable).await?;
+    async fn write_at(
+        &self,
+        key: &Key,
+        offset: u64,
+        data: Bytes,
+        durable: bool,
+    ) -> Result<Option<Instance>, StoreError> {
+        let by = self.own.write_at(key, offset, data.clone(), durable).await?;
         let key = key.clone();
-        self.copy(move |others| Box::pin(async move { others.write_at(&key, offset, data, durable).await }));
-        Ok(())
+        self.copy(move |others| {
+            Box::pin(async move { others.write_at(&key, offset, data, durable).await.map(drop) })
+        });
+        Ok(by)
     }
 
-    async fn set_size(&self, key: &Key, size: u64) -> Result<(), StoreError> {
-        self.own.set_size(key, size).await?;
+    async fn set_size(&self, key: &Key, size: u64) -> Result<Option<Instance>, StoreError> {
+        let by = self.own.set_size(key, size).await?;
         let key = key.clone();
-        self.copy(move |others| Box::pin(async move { others.set_size(&key, size).await }));
-        Ok(())
+        self.copy(move |others| Box::pin(async move { others.set_size(&key, size).await.map(drop) }));
+        Ok(by)
     }
 
-    async fn punch(&self, key: &Key, range: Extent) -> Result<(), StoreError> {
-        self.own.punch(key, range).await?;
+    async fn punch(&self, key: &Key, range: Extent) -> Result<Option<Instance>, StoreError> {
+        let by = self.own.punch(key, range).await?;
         let key = key.clone();
-        self.copy(move |others| Box::pin(async move { others.punch(&key, range).await }));
-        Ok(())
+        self.copy(move |others| Box::pin(async move { others.punch(&key, range).await.map(drop) }));
+        Ok(by)
     }
 
-    async fn flush(&self, key: &Key) -> Result<(), StoreError> {
-        self.own.flush(key).await
+    async fn flush(&self, key: &Key, took: &[Instance]) -> Result<Flushed, StoreError> {
+        self.own.flush(key, took).await
     }
 
     async fn delete(&self, key: &Key, when: Precondition) -> Result<(), StoreError> {

@@ -12,8 +12,8 @@
 mod folder;
 
 use crate::{
-    Capabilities, Durability, Entry, Fetched, Key, ObjectInfo, Page, Payload, Precondition, Resize, Store,
-    StoreError, Written,
+    Capabilities, Durability, Entry, Fetched, Flushed, Instance, Key, ObjectInfo, Page, Payload,
+    Precondition, Resize, Store, StoreError, Written,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -201,7 +201,7 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key);
-        Ok(Written { etag: None })
+        Ok(Written::default())
     }
 
     fn delete(&self, key: &Key, when: &Precondition) -> Result<(), StoreError> {
@@ -330,25 +330,36 @@ impl Store for FileStore {
             .await
     }
 
-    async fn write_at(&self, key: &Key, offset: u64, data: Bytes, durable: bool) -> Result<(), StoreError> {
+    async fn write_at(
+        &self,
+        key: &Key,
+        offset: u64,
+        data: Bytes,
+        durable: bool,
+    ) -> Result<Option<Instance>, StoreError> {
         self.blocking("write", key, move |shared, key| {
             shared.write_at(key, offset, &data, durable)
         })
         .await
+        .map(|()| None)
     }
 
-    async fn set_size(&self, key: &Key, size: u64) -> Result<(), StoreError> {
+    async fn set_size(&self, key: &Key, size: u64) -> Result<Option<Instance>, StoreError> {
         self.blocking("resize", key, move |shared, key| shared.set_size(key, size))
             .await
+            .map(|()| None)
     }
 
-    async fn punch(&self, key: &Key, range: Extent) -> Result<(), StoreError> {
+    async fn punch(&self, key: &Key, range: Extent) -> Result<Option<Instance>, StoreError> {
         self.blocking("punch", key, move |shared, key| shared.punch(key, range))
             .await
+            .map(|()| None)
     }
 
-    async fn flush(&self, key: &Key) -> Result<(), StoreError> {
-        self.blocking("flush", key, Shared::flush).await
+    async fn flush(&self, key: &Key, _took: &[Instance]) -> Result<Flushed, StoreError> {
+        // The cache is this host's own: a loss of its power takes whoever would compare, too.
+        self.blocking("flush", key, Shared::flush).await?;
+        Ok(Flushed::default())
     }
 
     async fn delete(&self, key: &Key, when: Precondition) -> Result<(), StoreError> {

@@ -10,8 +10,8 @@ mod locks;
 mod object;
 
 use crate::{
-    Capabilities, Durability, ETag, Entry, Fetched, Key, Lock, LockToken, ObjectInfo, Page, Payload,
-    Precondition, Resize, Store, StoreError, Written,
+    Capabilities, Durability, ETag, Entry, Fetched, Flushed, Instance, Key, Lock, LockToken, ObjectInfo,
+    Page, Payload, Precondition, Resize, Store, StoreError, Written,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,6 +27,7 @@ const PUT_LEN_MAX: u64 = 1 << 30;
 /// A client of a store in this process's memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
+    life: Life,
     state: Arc<Mutex<State>>,
     /// The tokens that this client's changes carry.
     presented: Mutex<HashMap<Key, LockToken>>,
@@ -40,6 +41,16 @@ enum Kinds {
     One,
     /// Those of `put`, and those of `create` with this alignment in bytes.
     Two(u64),
+}
+
+/// The store's own instance: what is in it ends with it.
+#[derive(Clone, Copy, Debug)]
+struct Life(Instance);
+
+impl Default for Life {
+    fn default() -> Self {
+        Self(Instance::new(rand::random()))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +120,7 @@ impl MemoryStore {
     #[must_use]
     pub fn another_client(&self) -> Self {
         Self {
+            life: self.life,
             state: Arc::clone(&self.state),
             presented: Mutex::default(),
             kinds: self.kinds,
@@ -155,7 +167,8 @@ impl MemoryStore {
         object.whole = whole;
         let etag = Some(object.etag());
         state.objects.insert(key.clone(), object);
-        Ok(Written { etag })
+        let instance = Some(self.life.0);
+        Ok(Written { etag, instance })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -256,7 +269,13 @@ impl Store for MemoryStore {
         self.replace("create", key, &[], &when, false)
     }
 
-    async fn write_at(&self, key: &Key, offset: u64, data: Bytes, _durable: bool) -> Result<(), StoreError> {
+    async fn write_at(
+        &self,
+        key: &Key,
+        offset: u64,
+        data: Bytes,
+        _durable: bool,
+    ) -> Result<Option<Instance>, StoreError> {
         let len = data.len() as u64;
         if Extent::new(offset, len).is_none() {
             return Err(error(
@@ -270,30 +289,29 @@ impl Store for MemoryStore {
         self.state_to_change(key, "write")?
             .change(key, "write")?
             .write(offset, &data);
-        Ok(())
+        Ok(Some(self.life.0))
     }
 
-    async fn set_size(&self, key: &Key, size: u64) -> Result<(), StoreError> {
+    async fn set_size(&self, key: &Key, size: u64) -> Result<Option<Instance>, StoreError> {
         self.check_aligned("resize", key, &[size])?;
         self.state_to_change(key, "resize")?
             .change(key, "resize")?
             .set_size(size);
-        Ok(())
+        Ok(Some(self.life.0))
     }
 
-    async fn punch(&self, key: &Key, range: Extent) -> Result<(), StoreError> {
+    async fn punch(&self, key: &Key, range: Extent) -> Result<Option<Instance>, StoreError> {
         self.check_aligned("punch", key, &[range.offset(), range.len()])?;
         self.state_to_change(key, "punch")?
             .change(key, "punch")?
             .punch(range);
-        Ok(())
+        Ok(Some(self.life.0))
     }
 
-    async fn flush(&self, key: &Key) -> Result<(), StoreError> {
-        self.state()
-            .objects
-            .get(key)
-            .map(drop)
+    async fn flush(&self, key: &Key, _took: &[Instance]) -> Result<Flushed, StoreError> {
+        let there = self.state().objects.contains_key(key);
+        there
+            .then(|| Flushed::by(Some(self.life.0)))
             .ok_or_else(|| missing("flush", key))
     }
 

@@ -27,11 +27,13 @@
 //! [`StoreError::is_late`](crate::StoreError::is_late) where it may land yet.
 //!
 //! # Flushes
-//! A flush goes to one mirror, also after a failover, so mirrors must share what they have acknowledged. It cannot notice
-//! that the server lost its power between a write and the flush: the later flush succeeds, without that write. CDMI has no
-//! verifier of a server's life, as NFS has; the extensions would need one.
+//! A flush goes to one mirror, and where servers name their caches ([`crate::Instance`]) to as many as took changes (see
+//! `flush`). So mirrors on one machine fail over freely; mirrors on several machines are flushed each, and a flush waits for
+//! one that took writes and does not answer. Where servers do not tell, mirrors must share what they have acknowledged, and
+//! a loss of power between a write and its flush is not noticed: plain CDMI has no verifier of a server's life.
 
 mod deadline;
+mod flush;
 mod health;
 mod list;
 mod outage;

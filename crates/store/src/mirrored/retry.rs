@@ -82,7 +82,7 @@ impl<'a> Request<'a> {
 
     /// The failure is this mirror's: another may do better. What a change or a flush found broken stays broken: asking
     /// another mirror of the same repository would hide it.
-    fn is_of_mirror(&self, kind: ErrorKind) -> bool {
+    pub(super) fn is_of_mirror(&self, kind: ErrorKind) -> bool {
         kind.is_transient()
             || kind == ErrorKind::Denied
             || (kind == ErrorKind::Corrupt && self.effect == Effect::Reads)
@@ -96,6 +96,15 @@ pub(super) struct Outcome<T> {
 }
 
 impl Mirrored {
+    /// Until when a request that begins now may take: by the policy, and by the operation that it is a part of.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let own = match self.policy.outage {
+            Outage::Wait => None,
+            Outage::FailAfter(limit) => Some(Instant::now() + limit),
+        };
+        own.into_iter().chain(deadline::current()).min()
+    }
+
     /// Runs the request on mirrors until one answers for good, or the deadline passes.
     pub(super) async fn run<T, F, R>(&self, request: Request<'_>, mut attempt: F) -> Outcome<T>
     where
@@ -103,11 +112,7 @@ impl Mirrored {
         R: Future<Output = Result<T, StoreError>> + Send,
         T: Send,
     {
-        let own = match self.policy.outage {
-            Outage::Wait => None,
-            Outage::FailAfter(limit) => Some(Instant::now() + limit),
-        };
-        let deadline = own.into_iter().chain(deadline::current()).min();
+        let deadline = self.deadline();
         // The usual case: the preferred mirror works; nothing is allocated.
         let list = self.current();
         let first = &list[0];
@@ -160,7 +165,7 @@ impl Mirrored {
     }
 
     /// One try. `forgiven`: a `Retry` does not count against the mirror.
-    async fn once<T, F, R>(
+    pub(super) async fn once<T, F, R>(
         &self,
         mirror: &Arc<Mirror>,
         request: Request<'_>,
@@ -290,6 +295,6 @@ impl<'a> Tries<'a> {
     }
 }
 
-fn jitter(most: Duration) -> Duration {
+pub(super) fn jitter(most: Duration) -> Duration {
     most.mul_f64(rand::random())
 }

@@ -3,8 +3,8 @@
 use super::list::Mirrored;
 use super::retry::{Effect, Outcome, Request};
 use crate::{
-    Capabilities, Fetched, Key, Lock, LockToken, ObjectInfo, Page, Precondition, Store, StoreError, Usage,
-    Written,
+    Capabilities, Fetched, Flushed, Instance, Key, Lock, LockToken, ObjectInfo, Page, Precondition, Store,
+    StoreError, Usage, Written,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -63,7 +63,13 @@ impl Store for Mirrored {
         self.run(request, attempt).await.result
     }
 
-    async fn write_at(&self, key: &Key, offset: u64, data: Bytes, durable: bool) -> Result<(), StoreError> {
+    async fn write_at(
+        &self,
+        key: &Key,
+        offset: u64,
+        data: Bytes,
+        durable: bool,
+    ) -> Result<Option<Instance>, StoreError> {
         let attempt = |store: std::sync::Arc<dyn Store>| {
             let data = data.clone();
             async move { store.write_at(key, offset, data, durable).await }
@@ -73,25 +79,22 @@ impl Store for Mirrored {
             .result
     }
 
-    async fn set_size(&self, key: &Key, size: u64) -> Result<(), StoreError> {
+    async fn set_size(&self, key: &Key, size: u64) -> Result<Option<Instance>, StoreError> {
         let request = Request::new("resize", key, Effect::Changes);
         self.run(request, |store| async move { store.set_size(key, size).await })
             .await
             .result
     }
 
-    async fn punch(&self, key: &Key, range: Extent) -> Result<(), StoreError> {
+    async fn punch(&self, key: &Key, range: Extent) -> Result<Option<Instance>, StoreError> {
         let request = Request::new("punch", key, Effect::Changes);
         self.run(request, |store| async move { store.punch(key, range).await })
             .await
             .result
     }
 
-    async fn flush(&self, key: &Key) -> Result<(), StoreError> {
-        let request = Request::new("flush", key, Effect::Flushes);
-        self.run(request, |store| async move { store.flush(key).await })
-            .await
-            .result
+    async fn flush(&self, key: &Key, took: &[Instance]) -> Result<Flushed, StoreError> {
+        self.flush_all(key, took).await
     }
 
     async fn delete(&self, key: &Key, when: Precondition) -> Result<(), StoreError> {
@@ -200,7 +203,8 @@ impl Mirrored {
             Ok(found) if found.payload.len() == body.len() => {
                 let (etag, bytes) = (found.etag, found.payload.into_bytes());
                 if bytes == *body {
-                    Ok(Written { etag })
+                    let instance = None;
+                    Ok(Written { etag, instance })
                 } else {
                     Err(conflict)
                 }

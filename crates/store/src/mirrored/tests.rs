@@ -2,7 +2,7 @@
 
 use super::{Mirrored, Outage, RetryPolicy, clean_up, within};
 use crate::faulty::{Fault, Faulty, Operation, Rate};
-use crate::{ETag, Key, MemoryStore, Precondition, Store};
+use crate::{ETag, Instance, Key, MemoryStore, Precondition, Store};
 use bytes::Bytes;
 use restblk_types::{ErrorKind, Extent};
 use std::sync::Arc;
@@ -17,8 +17,14 @@ struct Rig {
 
 fn rig(mirrors: usize, outage: Outage) -> Rig {
     let inner = Arc::new(MemoryStore::new());
-    let mirrors: Vec<_> = (0..mirrors)
-        .map(|_| Arc::new(Faulty::scripted(Arc::clone(&inner) as Arc<dyn Store>)))
+    rig_of(vec![inner; mirrors], outage)
+}
+
+fn rig_of(stores: Vec<Arc<MemoryStore>>, outage: Outage) -> Rig {
+    let inner = Arc::clone(&stores[0]);
+    let mirrors: Vec<_> = stores
+        .into_iter()
+        .map(|store| Arc::new(Faulty::scripted(store)))
         .collect();
     let list = mirrors
         .iter()
@@ -242,7 +248,7 @@ async fn a_corrupt_read_is_tried_elsewhere_and_a_corrupt_flush_is_not() {
         .iter()
         .for_each(|mirror| mirror.next(Some(Operation::Flush), Fault::Refuse(ErrorKind::Corrupt)));
     assert_eq!(
-        rig.store.flush(&key()).await.unwrap_err().kind(),
+        rig.store.flush(&key(), &[]).await.unwrap_err().kind(),
         ErrorKind::Corrupt
     );
     let faults: u64 = rig.mirrors.iter().map(|mirror| mirror.faults()).sum();
@@ -416,4 +422,77 @@ async fn no_fault_that_passes_loses_a_write() {
 async fn the_conformance_suite_notices_silent_corruption() {
     let flips = vec![Rate::on(Operation::Get, Fault::BitFlip, 0.2)];
     crate::conformance::run(|| Arc::new(Faulty::new(Arc::new(MemoryStore::new()), 1, flips.clone()))).await;
+}
+
+/// Two mirrors on two machines, each with a cache of its own that took a write; and these caches.
+async fn two_machines(outage: Outage) -> (Rig, Vec<Instance>) {
+    let stores: Vec<_> = (0..2).map(|_| Arc::new(MemoryStore::new())).collect();
+    for store in &stores {
+        store.put(&key(), bytes("a"), Precondition::Always).await.unwrap();
+    }
+    let rig = rig_of(stores, outage);
+    let mut took = Vec::new();
+    for down in [1, 0] {
+        rig.mirrors[down].set_down(true);
+        took.extend(rig.store.write_at(&key(), 0, bytes("b"), false).await.unwrap());
+        rig.mirrors[down].set_down(false);
+    }
+    assert_ne!(took[0], took[1]);
+    (rig, took)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_reaches_every_machine_that_took_writes() {
+    let (rig, took) = two_machines(Outage::Wait).await;
+    let one = rig.store.flush(&key(), &took[1..]).await.unwrap();
+    assert_eq!(one.instances, took[1..], "the others are not bothered");
+    let both = rig.store.flush(&key(), &took).await.unwrap();
+    assert_eq!(both.misses(&took), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_for_the_machine_that_alone_has_some_writes() {
+    let (rig, took) = two_machines(Outage::Wait).await;
+    rig.mirrors[0].set_down(true);
+    let mirror = Arc::clone(&rig.mirrors[0]);
+    tokio::spawn(async move {
+        tokio::time::sleep(SECOND * 600).await;
+        mirror.set_down(false);
+    });
+    let begun = Instant::now();
+    let flushed = rig.store.flush(&key(), &took).await.unwrap();
+    assert_eq!(flushed.misses(&took), None);
+    let waited = begun.elapsed();
+    assert!((SECOND * 600..SECOND * 610).contains(&waited), "{waited:?}");
+
+    let (rig, took) = two_machines(Outage::FailAfter(SECOND * 10)).await;
+    rig.mirrors[0].set_down(true);
+    let error = rig.store.flush(&key(), &took).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Unavailable,
+        "a later flush may reach it: {error}"
+    );
+    assert!(error.to_string().contains("took writes"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_lost_its_writes_or_was_removed_is_told_as_missing() {
+    let (rig, mut took) = two_machines(Outage::Wait).await;
+    took.insert(1, Instance::new(7));
+    let flushed = rig.store.flush(&key(), &took).await.unwrap();
+    assert_eq!(flushed.misses(&took), Some(Instance::new(7)));
+    took.remove(1);
+    rig.mirrors[0].set_down(true);
+    let (store, mirrors) = (Arc::new(rig.store), rig.mirrors);
+    let waiting = tokio::spawn({
+        let (store, took) = (Arc::clone(&store), took.clone());
+        async move { store.flush(&key(), &took).await }
+    });
+    tokio::time::sleep(SECOND * 60).await;
+    assert!(!waiting.is_finished());
+    store.remove("0").unwrap();
+    let flushed = waiting.await.unwrap().unwrap();
+    assert_eq!(flushed.misses(&took), Some(took[0]));
+    drop(mirrors);
 }

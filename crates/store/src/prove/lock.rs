@@ -39,7 +39,7 @@ impl Scratch<'_> {
             ),
         ] {
             match outcome {
-                Ok(()) => return not(format!("a locked object was changed {who}")),
+                Ok(_) => return not(format!("a locked object was changed {who}")),
                 Err(error) if error.kind() == kind => {}
                 Err(error) if error.kind().is_transient() => return Err(Fail::Passing(error)),
                 Err(error) => return Err(error.into()),

@@ -345,7 +345,7 @@ async fn a_flush_that_failed_is_final() {
         b"HTTP/1.1 507 Insufficient Storage\r\nContent-Length: 0\r\n\r\n",
     ] {
         let server = Malicious::saying(answer).await;
-        let error = server.store().flush(&key()).await.unwrap_err();
+        let error = server.store().flush(&key(), &[]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::server::TestServer;
 use bytes::Bytes;
-use restblk_store::{CdmiStore, Dialect, Key, Mirrored, Precondition, RetryPolicy, Store};
+use restblk_store::{CdmiStore, Dialect, Instance, Key, Mirrored, Precondition, RetryPolicy, Store};
 use restblk_types::{ErrorKind, Extent};
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,4 +191,31 @@ async fn a_new_mirror_ends_the_waiting() {
     assert!(!waiting.is_finished());
     store.add("b", second).unwrap();
     assert_eq!(waiting.await.unwrap().unwrap(), "x");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_lost_its_power_is_told_by_its_instance() {
+    for dialect in [Dialect::Cdmi2, Dialect::Cdmi1, Dialect::Scality] {
+        let server = TestServer::with(dialect, |config| config.instance = Some(1)).await;
+        let store = server.store(dialect).await;
+        let key = Key::new("v").unwrap();
+        store
+            .put(&key, Bytes::from_static(b"0123"), Precondition::Always)
+            .await
+            .unwrap();
+        let write = |store: CdmiStore| async move {
+            let data = Bytes::from_static(b"x");
+            let took = store.write_at(&Key::new("v").unwrap(), 0, data, false).await;
+            (store, took.unwrap().into_iter().collect::<Vec<_>>())
+        };
+        let (_, took) = write(store).await;
+        assert_eq!(took, [Instance::new(1)]);
+        let TestServer { server: old, dir } = server;
+        old.shutdown(Duration::from_secs(5)).await;
+        let server = TestServer::over(dir, dialect, |config| config.instance = Some(2)).await;
+        let (store, again) = write(server.store(dialect).await).await;
+        let flushed = store.flush(&key, &again).await.unwrap();
+        assert_eq!(flushed.misses(&again), None, "{dialect}");
+        assert_eq!(flushed.misses(&took), Some(Instance::new(1)), "{dialect}");
+    }
 }
