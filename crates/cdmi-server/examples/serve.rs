@@ -1,5 +1,5 @@
 //! Runs the server by hand: `serve ROOT [--listen ADDR] [--mode cdmi2|cdmi1|srb|scality] [--prefix URI] [--user NAME:PASSWORD]
-//! [--cert FILE --key FILE [--client-ca FILE]] [--read-only] [--recursive-delete] [--no-sync-put]`.
+//! [--cert FILE --key FILE [--client-ca FILE]] [--read-only] [--shared] [--recursive-delete] [--no-sync-put]`.
 //!
 //! Prints its root URI on one line once it listens, and ends on SIGINT or SIGTERM.
 
@@ -64,6 +64,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Config, Box<dyn Error
             "--key" => key = Some(value()?.into()),
             "--client-ca" => client_ca = Some(value()?.into()),
             "--read-only" => config.read_only = true,
+            "--shared" => config.shared = true,
             "--recursive-delete" => config.recursive_delete = true,
             "--no-sync-put" => config.sync_put = false,
             other => return Err(format!("no such option: {other}").into()),

@@ -156,6 +156,9 @@ pub struct Config {
     /// Refuses every change.
     #[serde(default)]
     pub read_only: bool,
+    /// Lets other servers of this host that say so too serve the directory at the same time.
+    #[serde(default)]
+    pub shared: bool,
     /// Whether `DELETE` of a container deletes what is in it, as the specification has it; else 409 unless it is empty.
     #[serde(default)]
     pub recursive_delete: bool,
@@ -193,6 +196,7 @@ impl Config {
             mode: Mode::default(),
             uri_prefix: None,
             read_only: false,
+            shared: false,
             recursive_delete: false,
             sync_put: true,
             enterprise_number: None,

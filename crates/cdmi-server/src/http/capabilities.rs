@@ -17,7 +17,10 @@ const SYSTEM: &[&str] = &[
     "cdmi_object_access_by_ID",
     "cdmi_object_copy_from_local",
 ];
-const SYSTEM_CHANGES: &[&str] = &["cdmi_object_move_from_local", "cdmi_snapshots"];
+const SYSTEM_CHANGES: &[&str] = &["cdmi_object_move_from_local"];
+/// What takes a whole tree for itself, and so is not there where several servers share one.
+const SYSTEM_ALONE: &[&str] = &["cdmi_snapshots"];
+const CONTAINER_ALONE: &[&str] = &["cdmi_copy_container", "cdmi_move_container", "cdmi_snapshot"];
 const CONTAINER: &[&str] = &[
     "cdmi_list_children",
     "cdmi_list_children_range",
@@ -31,11 +34,8 @@ const CONTAINER_CHANGES: &[&str] = &[
     "cdmi_create_value_range",
     "cdmi_modify_metadata",
     "cdmi_delete_container",
-    "cdmi_copy_container",
-    "cdmi_move_container",
     "cdmi_copy_dataobject",
     "cdmi_move_dataobject",
-    "cdmi_snapshot",
 ];
 const OBJECT: &[&str] = &[
     "cdmi_read_value",
@@ -56,6 +56,7 @@ const OBJECT_CHANGES: &[&str] = &[
 pub(super) fn capabilities(shared: &Shared, request: &Request, name: &str, query: &Query) -> Answer {
     readable(request)?;
     let changes = !shared.config.read_only;
+    let alone = changes && !shared.config.shared;
     let mut capabilities = Map::new();
     let mut add = |names: &[&str], works: bool| {
         for name in names.iter().filter(|_| works) {
@@ -66,12 +67,14 @@ pub(super) fn capabilities(shared: &Shared, request: &Request, name: &str, query
         "" => {
             add(SYSTEM, true);
             add(SYSTEM_CHANGES, changes);
+            add(SYSTEM_ALONE, alone);
             add(&["cdmi_security_https_transport"], shared.config.tls.is_some());
             (1, &["container/", "dataobject/", "domain/"])
         }
         "container" => {
             add(CONTAINER, true);
             add(CONTAINER_CHANGES, changes);
+            add(CONTAINER_ALONE, alone);
             (2, &[])
         }
         "dataobject" => {

@@ -142,9 +142,9 @@ impl Store {
             let entry = self.lookup(path)?;
             let (mut shared, mut whole) = (None, None);
             if alone || !conditions.is_empty() {
-                whole = Some(entry.gate_alone());
+                whole = Some(entry.gate_alone()?);
             } else {
-                shared = Some(entry.gate_shared());
+                shared = Some(entry.gate_shared()?);
             }
             if entry.is_dead() {
                 continue;

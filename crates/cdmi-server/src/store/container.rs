@@ -2,7 +2,7 @@
 
 use super::meta::{Meta, MetaChange, NewMeta};
 use super::root::{HIDDEN, SNAPSHOTS, read_dir, temp_name};
-use super::{Store, split};
+use super::{Store, sharing, split};
 use crate::error::{Doing, Error, Result};
 use rustix::fs::{self, AtFlags, FileType, Mode, RenameFlags};
 use rustix::io::Errno;
@@ -34,6 +34,9 @@ impl Store {
         }
         // Another program made the directory; whoever has its name gives it its fields.
         let _name = self.lock_name(path);
+        if self.sharing.is_some() {
+            sharing::lock_alone(&dir)?;
+        }
         let meta = match Meta::load(&dir)? {
             Some(meta) => meta,
             None => {
@@ -109,6 +112,9 @@ impl Store {
         let info = self.container(path)?;
         let _name = self.lock_name(path);
         let dir = self.root.open_dir(path)?;
+        if self.sharing.is_some() {
+            sharing::lock_alone(&dir)?;
+        }
         let meta = Meta::load(&dir)?.unwrap_or(info.meta);
         meta.changed(change).store(&dir)
     }
@@ -160,6 +166,7 @@ impl Store {
     /// Gives a container another name, which must be free.
     pub(crate) fn rename_container(&self, from: &str, to: &str) -> Result<()> {
         self.refuse_read_only()?;
+        self.refuse_shared("move containers")?;
         let (old_dir, new_dir) = (
             self.root.open_dir(split(from).0)?,
             self.root.open_dir(split(to).0)?,

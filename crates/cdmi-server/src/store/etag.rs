@@ -8,6 +8,8 @@
 //! tag, the size and the time of modification. Before the first change of an object the mark is removed and the removal
 //! flushed; it comes back, after a flush of the data, when the file is closed. A server that is killed therefore leaves no
 //! mark on what it changed, and the next one gives a new tag. Size and time betray a change made by another program.
+//!
+//! Servers that share a root keep tags in another attribute, which is always current (`sharing`).
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +25,29 @@ impl fmt::Display for Tag {
     /// As in the `ETag` header, with the quotes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{:016x}-{:x}\"", self.run, self.number)
+    }
+}
+
+impl Tag {
+    /// A tag that nobody was given.
+    pub(super) fn unknown() -> Self {
+        Tag {
+            run: rand::random(),
+            number: rand::random(),
+        }
+    }
+
+    /// 33 characters.
+    pub(super) fn digits(self) -> String {
+        format!("{:016x} {:016x}", self.run, self.number)
+    }
+
+    pub(super) fn from_digits(text: &str) -> Option<Self> {
+        let (run, number) = text.split_once(' ')?;
+        Some(Tag {
+            run: u64::from_str_radix(run, 16).ok()?,
+            number: u64::from_str_radix(number, 16).ok()?,
+        })
     }
 }
 

@@ -15,10 +15,14 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 const WALK_INTERVAL: Duration = Duration::from_secs(2);
+/// The same where other servers make objects too: an ID that is not known is then looked for at once, or so much later.
+const WALK_INTERVAL_SHARED: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
 pub(super) struct Ids {
     state: Mutex<State>,
+    /// One walk at a time, where others wait for its outcome.
+    walking: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -50,18 +54,40 @@ impl Ids {
         if let Some(path) = self.checked(store, &id) {
             return Ok(path);
         }
-        let due = lock(&self.state)
-            .walked
-            .is_none_or(|at| at.elapsed() >= WALK_INTERVAL);
-        if due {
-            let mut found = HashMap::new();
-            walk(store, "", &mut found)?;
-            let mut state = lock(&self.state);
-            state.paths.extend(found);
-            state.walked = Some(Instant::now());
+        if store.sharing.is_some() {
+            self.walk_in_turn(store, &id)?;
+        } else if self.age().is_none_or(|age| age >= WALK_INTERVAL) {
+            self.walk(store)?;
         }
         self.checked(store, &id)
             .ok_or(Error::NotFound(format!("cdmi_objectid/{id}")))
+    }
+
+    /// How long ago the last walk began.
+    fn age(&self) -> Option<Duration> {
+        Some(lock(&self.state).walked?.elapsed())
+    }
+
+    fn walk(&self, store: &Store) -> Result<()> {
+        let (begun, mut found) = (Instant::now(), HashMap::new());
+        walk(store, "", &mut found)?;
+        let mut state = lock(&self.state);
+        state.paths.extend(found);
+        state.walked = Some(begun);
+        Ok(())
+    }
+
+    /// Walks unless somebody did since this was called: what another server made before is found.
+    fn walk_in_turn(&self, store: &Store, id: &str) -> Result<()> {
+        let asked = Instant::now();
+        let _one = lock(&self.walking);
+        if self.checked(store, id).is_some() || lock(&self.state).walked.is_some_and(|begun| begun >= asked) {
+            return Ok(());
+        }
+        if let Some(early) = self.age().and_then(|age| WALK_INTERVAL_SHARED.checked_sub(age)) {
+            std::thread::sleep(early);
+        }
+        self.walk(store)
     }
 
     fn checked(&self, store: &Store, id: &str) -> Option<String> {

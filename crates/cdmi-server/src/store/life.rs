@@ -76,7 +76,8 @@ impl Life {
     /// Everything that was taken is on the disk, and nothing more will be taken.
     pub(super) fn end(&self) {
         let lost = lock(&self.lost);
-        if *lost {
+        // Another server that shares the root may have lost something: then there is no record, or another's.
+        if *lost || read(&self.dir).is_none_or(|kept| kept.instance != self.instance) {
             return;
         }
         let ended = fs::syncfs(&self.dir)

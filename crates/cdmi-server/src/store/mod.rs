@@ -6,9 +6,12 @@
 //! 3. an object's `gate`: shared by changes in place, alone by conditional changes, replacement, deletion and copying;
 //! 4. small mutexes that are never held over another lock.
 //!
+//! Where several servers share the root (`sharing`), a gate is a lock on the file as well.
+//!
 //! While a server runs, names under the root are its own: other programs may read the files, and write to them where no
 //! request does at the time, but not rename or delete what a request uses.
 
+mod admission;
 mod change;
 mod conditions;
 mod container;
@@ -21,6 +24,7 @@ mod meta;
 mod namespace;
 mod object_id;
 mod root;
+mod sharing;
 mod snapshot;
 mod table;
 mod tree;
@@ -45,7 +49,8 @@ const STRIPES: usize = 256;
 
 /// A directory served as a store.
 pub(crate) struct Store {
-    root: root::Root,
+    root: Arc<root::Root>,
+    sharing: Option<Arc<sharing::Sharing>>,
     table: table::Table,
     tags: etag::TagSource,
     ids: ids::Ids,
@@ -65,11 +70,24 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Store {
-    /// Opens the root, takes it for this process alone, and sweeps what a killed server left half-made.
+    /// Opens the root, takes it for this process alone or with others that share it, and sweeps what a killed server left
+    /// half-made.
     pub(crate) fn open(config: &Config) -> std::result::Result<Arc<Self>, ServeError> {
-        let root = root::Root::open(&config.root, config.read_only)?;
+        let wanted = match (config.read_only, config.shared) {
+            (true, true) => {
+                let reason = "a server that only reads cannot share its directory with others that write";
+                return Err(ServeError::Config(reason.to_owned()));
+            }
+            (true, false) => admission::Wanted::ReadOnly,
+            (false, true) => admission::Wanted::Shared,
+            (false, false) => admission::Wanted::Alone,
+        };
+        let root = Arc::new(root::Root::open(&config.root, wanted)?);
+        let life = root.hidden().and_then(life::Life::begin);
+        root.is_ready();
         Ok(Arc::new(Store {
-            life: root.hidden().and_then(life::Life::begin),
+            life,
+            sharing: sharing::Sharing::of(&root),
             root,
             table: table::Table::new(config.limits.open_files_max),
             tags: etag::TagSource::new(),
@@ -86,13 +104,15 @@ impl Store {
 
     /// The object, if its file is open already; does not block. The caller checks [`Stat::linked`].
     pub(crate) fn cached(&self, path: &str) -> Option<Arc<Entry>> {
-        self.table.get(path)
+        let entry = self.table.get(path)?;
+        let current = self.sharing.is_none() || entry.is_current(true).unwrap_or(false);
+        current.then_some(entry)
     }
 
     /// The object with this path.
     pub(crate) fn lookup(&self, path: &str) -> Result<Arc<Entry>> {
         if let Some(entry) = self.table.get(path)
-            && entry.stat()?.linked
+            && entry.is_current(false)?
         {
             return Ok(entry);
         }
@@ -108,7 +128,7 @@ impl Store {
     fn load_locked(&self, path: &str) -> Result<Arc<Entry>> {
         let generation = self.table.generation();
         if let Some(entry) = self.table.get(path) {
-            if entry.stat()?.linked {
+            if entry.is_current(false)? {
                 return Ok(entry);
             }
             self.table.remove(path);
@@ -120,6 +140,7 @@ impl Store {
             &self.tags,
             self.enterprise,
             self.read_only,
+            self.sharing.as_ref(),
         )?);
         self.table.insert(entry.clone(), generation);
         Ok(entry)
@@ -189,10 +210,20 @@ impl Store {
         self.life.as_ref().map(life::Life::instance)
     }
 
-    /// Puts everything on the disk. For a clean shutdown, after the last request has ended.
+    /// Puts everything on the disk, if no other server goes on. For a clean shutdown, after the last request has ended.
     pub(crate) fn end(&self) {
-        if let Some(life) = &self.life {
+        if let Some(life) = &self.life
+            && self.root.is_last()
+        {
             life.end();
+        }
+    }
+
+    /// Refuses what needs the whole tree to itself.
+    fn refuse_shared(&self, what: &str) -> Result<()> {
+        match self.sharing {
+            None => Ok(()),
+            Some(_) => Err(sharing::refused(what)),
         }
     }
 

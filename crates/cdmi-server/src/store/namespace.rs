@@ -13,17 +13,21 @@ impl Store {
     pub(crate) fn delete(&self, path: &str, conditions: &Conditions, flush: bool) -> Result<()> {
         self.refuse_read_only()?;
         let (parent, name) = split(path);
-        {
+        loop {
             let _pass = self.freezer.enter(&[path]);
             let _name = self.lock_name(path);
             let entry = self.load_locked(path)?;
-            let _gate = entry.gate_alone();
+            let _gate = entry.gate_alone()?;
+            if entry.is_dead() {
+                continue;
+            }
             conditions.check(Some(entry.tag()))?;
             let directory = self.root.open_dir(parent)?;
             fs::unlinkat(&directory, name, AtFlags::empty()).doing("delete the object")?;
             entry.kill();
             self.table.remove(path);
             self.ids.forget(&entry.meta().id);
+            break;
         }
         if flush { self.root.sync_dir(parent) } else { Ok(()) }
     }
@@ -41,7 +45,7 @@ impl Store {
         let mut upload = self.upload()?;
         let source = loop {
             let entry = self.lookup(from)?;
-            let _gate = entry.gate_alone();
+            let _gate = entry.gate_alone()?;
             if entry.is_dead() {
                 continue;
             }
@@ -69,7 +73,7 @@ impl Store {
         if from == to {
             return Err(Error::bad("an object cannot be moved onto itself"));
         }
-        let created = {
+        let created = loop {
             let _pass = self.freezer.enter(&[from, to]);
             let (a, b) = (
                 self.stripe(from).min(self.stripe(to)),
@@ -79,8 +83,14 @@ impl Store {
             let _second = (a != b).then(|| lock(&self.names[b]));
             let source = self.load_locked(from)?;
             let target = self.find_locked(to)?;
-            let _source_gate = source.gate_alone();
-            let _target_gate = target.as_ref().map(|target| target.gate_alone());
+            let (mut of_one, mut of_two) = (None, None);
+            match &target {
+                None => of_one = Some(source.gate_alone()?),
+                Some(target) => of_two = Some(source.gate_alone_with(target)?),
+            }
+            if source.is_dead() || target.as_ref().is_some_and(|target| target.is_dead()) {
+                continue;
+            }
             conditions.check(target.as_ref().map(|target| target.tag()))?;
             let (old_dir, new_dir) = (
                 self.root.open_dir(split(from).0)?,
@@ -91,8 +101,12 @@ impl Store {
             } else {
                 RenameFlags::NOREPLACE
             };
-            fs::renameat_with(&old_dir, split(from).1, &new_dir, split(to).1, flags)
-                .doing("move the object")?;
+            match fs::renameat_with(&old_dir, split(from).1, &new_dir, split(to).1, flags) {
+                // Another server, or program, made it.
+                Err(rustix::io::Errno::EXIST) if target.is_none() => continue,
+                other => other.doing("move the object")?,
+            }
+            drop((of_one.take(), of_two.take()));
             source.kill();
             self.table.remove(from);
             if let Some(target) = &target {
@@ -101,7 +115,7 @@ impl Store {
             }
             self.table.remove(to);
             self.ids.note(&source.meta().id, to);
-            target.is_none()
+            break target.is_none();
         };
         let entry = self.lookup(to)?;
         if flush {

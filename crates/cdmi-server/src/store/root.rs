@@ -2,10 +2,12 @@
 //!
 //! Invariants: every open goes through `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`, so no path leaves the root and
 //! no symbolic link is ever followed. Half-made things live in `ROOT/.cdmi-server/tmp`, are never listed, and are swept when a
-//! server starts; they come to be by one rename. One read-write server at a time has the root (flock).
+//! server starts; they come to be by one rename. One read-write server at a time has the root, or several that share it
+//! (`admission`).
 
+use super::admission::{self, Admission, Wanted};
 use crate::error::{Doing, Error, Result, ServeError};
-use rustix::fs::{self, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,11 +25,13 @@ pub(super) struct Root {
     /// None on a read-only server, as `hidden`.
     tmp: Option<OwnedFd>,
     hidden: Option<OwnedFd>,
-    _lock: Option<File>,
+    /// None where there is no directory of ours, on a read-only server.
+    admission: Option<Admission>,
 }
 
 impl Root {
-    pub(super) fn open(path: &Path, read_only: bool) -> std::result::Result<Self, ServeError> {
+    pub(super) fn open(path: &Path, wanted: Wanted) -> std::result::Result<Self, ServeError> {
+        let read_only = wanted == Wanted::ReadOnly;
         let failed = |errno: Errno| ServeError::Root {
             path: path.to_owned(),
             source: errno.into(),
@@ -42,7 +46,7 @@ impl Root {
             dir,
             tmp: None,
             hidden: None,
-            _lock: None,
+            admission: None,
         };
         let hidden_flags = OFlags::DIRECTORY | OFlags::RDONLY;
         if !read_only {
@@ -52,29 +56,14 @@ impl Root {
             Err(Errno::NOENT) if read_only => return Ok(root),
             other => other.map_err(failed)?,
         };
-        let (flags, lock) = if read_only {
-            (OFlags::RDONLY, FlockOperation::NonBlockingLockShared)
-        } else {
-            (
-                OFlags::RDWR | OFlags::CREATE,
-                FlockOperation::NonBlockingLockExclusive,
-            )
-        };
-        let file = fs::openat(
-            &hidden,
-            "lock",
-            flags | OFlags::CLOEXEC,
-            Mode::from_raw_mode(0o600),
-        )
-        .map_err(failed)?;
-        fs::flock(&file, lock).map_err(|errno| match errno {
+        let admission = admission::admit(&hidden, wanted).map_err(|errno| match errno {
             Errno::WOULDBLOCK => ServeError::InUse {
                 path: path.to_owned(),
             },
             errno => failed(errno),
         })?;
-        root._lock = Some(file.into());
         if read_only {
+            root.admission = Some(admission);
             return Ok(root);
         }
         fs::fsetxattr(&hidden, PROBE, b"1", fs::XattrFlags::empty()).map_err(|errno| match errno {
@@ -87,20 +76,58 @@ impl Root {
         let tmp = root
             .open_raw(&format!("{HIDDEN}/tmp"), hidden_flags)
             .map_err(failed)?;
-        for entry in read_dir(tmp.as_fd()).map_err(failed)? {
-            super::tree::remove(tmp.as_fd(), &entry.0).map_err(failed)?;
+        if admission.is_first() {
+            for entry in read_dir(tmp.as_fd()).map_err(failed)? {
+                super::tree::remove(tmp.as_fd(), &entry.0).map_err(failed)?;
+            }
         }
         root.tmp = Some(tmp);
         root.hidden = Some(hidden);
+        root.admission = Some(admission);
         Ok(root)
     }
 
+    /// Lets the next of the servers that share the root begin.
+    pub(super) fn is_ready(&self) {
+        if let Some(admission) = &self.admission {
+            admission.is_ready();
+        }
+    }
+
+    /// No other server of the root goes on, and none begins any more while this one lives.
+    pub(super) fn is_last(&self) -> bool {
+        self.admission.as_ref().is_none_or(Admission::is_last)
+    }
+
+    /// The generation of the servers that share the root, if they do.
+    pub(super) fn generation(&self) -> Option<u64> {
+        self.admission.as_ref()?.generation()
+    }
+
+    /// The inode that a path leads to now; `None` where it leads to none. With `cached` only as far as the kernel knows it
+    /// without reading a disk.
+    pub(super) fn inode(&self, path: &str, cached: bool) -> Option<(u64, u64)> {
+        let resolve = if cached {
+            ResolveFlags::CACHED
+        } else {
+            ResolveFlags::empty()
+        };
+        let found = self.open_how(path, OFlags::PATH, resolve).ok()?;
+        let stat = fs::fstat(found).ok()?;
+        Some((stat.st_dev, stat.st_ino))
+    }
+
     fn open_raw(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        self.open_how(path, flags, ResolveFlags::empty())
+    }
+
+    fn open_how(&self, path: &str, flags: OFlags, more: ResolveFlags) -> rustix::io::Result<OwnedFd> {
         let path = if path.is_empty() { "." } else { path };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | more;
         // The kernel answers EAGAIN when a rename elsewhere raced with a lookup; a few tries are always enough.
         for _ in 0..16 {
             match fs::openat2(&self.dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+                Err(Errno::AGAIN) if more.contains(ResolveFlags::CACHED) => return Err(Errno::AGAIN),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 other => return other,
             }
@@ -172,6 +199,24 @@ impl Root {
             RenameFlags::NOREPLACE
         };
         fs::renameat_with(tmp, temp, parent, name, flags)
+    }
+
+    /// A handle of its own of a file of ours, to be locked.
+    pub(super) fn open_own(&self, name: &str) -> rustix::io::Result<OwnedFd> {
+        self.open_raw(&format!("{HIDDEN}/{name}"), OFlags::RDONLY)
+    }
+
+    /// A handle of its own of an object's file, to be locked; `None` where the path leads elsewhere.
+    pub(super) fn open_again(&self, path: &str, inode: (u64, u64)) -> rustix::io::Result<Option<OwnedFd>> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        match self.open_raw(path, flags) {
+            Ok(fd) => {
+                let stat = fs::fstat(&fd)?;
+                Ok(((stat.st_dev, stat.st_ino) == inode).then_some(fd))
+            }
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Makes the names in a container durable.

@@ -16,6 +16,7 @@ impl Store {
     /// Takes a snapshot; one of the same name is replaced.
     pub(crate) fn snapshot(&self, path: &str, name: &str) -> Result<()> {
         self.refuse_read_only()?;
+        self.refuse_shared("take snapshots")?;
         let container = self.root.open_dir(path)?;
         let (temp, _) = {
             let _frozen = self.freezer.freeze(path);
@@ -78,6 +79,7 @@ impl Store {
     /// Copies a container, or a snapshot, to a name that must be free.
     pub(crate) fn copy_container(&self, from: &str, to: &str) -> Result<()> {
         self.refuse_read_only()?;
+        self.refuse_shared("copy containers")?;
         let source = self.root.open_dir(from)?;
         let parent = self.root.open_dir(split(to).0)?;
         if self.root.open_dir(to).is_ok() {

@@ -110,21 +110,26 @@ impl Upload {
             let stat = file.metadata().doing("look at the object")?;
             let mtime_ns = i128::from(std::os::unix::fs::MetadataExt::mtime(&stat)) * 1_000_000_000
                 + i128::from(std::os::unix::fs::MetadataExt::mtime_nsec(&stat));
-            set_mark(
-                &file,
-                Mark {
-                    tag,
-                    size: stat.len(),
-                    mtime_ns,
-                },
-            )?;
+            match &store.sharing {
+                None => {
+                    let size = stat.len();
+                    set_mark(&file, Mark { tag, size, mtime_ns })?;
+                }
+                Some(sharing) => sharing.set_tag(&file, tag)?,
+            }
             if flush || (store.sync_put && self.size > 0) {
                 fs::fsync(&file).doing("flush the object")?;
             }
 
             let _name = store.lock_name(path);
             let current = store.find_locked(path)?;
-            let gate = current.as_ref().map(|entry| entry.gate_alone());
+            let gate = match &current {
+                Some(entry) => Some(entry.gate_alone()?),
+                None => None,
+            };
+            if current.as_ref().is_some_and(|entry| entry.is_dead()) {
+                continue; // Another server was faster.
+            }
             conditions.check(current.as_ref().map(|entry| entry.tag()))?;
             let unchanged = match (&old, &current) {
                 (None, None) => true,
@@ -148,7 +153,16 @@ impl Upload {
             }
             drop(gate);
             let id = meta.id.clone();
-            let entry = Arc::new(Entry::new(path, file, meta, tag, true, false));
+            let sharing = store.sharing.as_ref();
+            let entry = Arc::new(Entry::new(
+                path,
+                file,
+                meta,
+                tag,
+                sharing.is_none(),
+                false,
+                sharing,
+            )?);
             store.table.remove(path);
             store.table.insert(entry.clone(), generation);
             drop(_name);

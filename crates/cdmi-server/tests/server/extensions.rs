@@ -241,7 +241,7 @@ fn changes_and_flushes_name_the_cache_that_holds_them() {
     assert_eq!(advertised["capabilities"]["restblk_instance"], "true");
     // Neither a kill nor a clean end loses what the machine's memory holds.
     process.kill();
-    let rig = Rig::on(dir, |_| {});
+    let rig = Rig::on(dir.into(), |_| {});
     assert_eq!(told(rig.client().patch("o", 0, b"x")), Some(instance.clone()));
     let mut rig = rig.restart();
     assert_eq!(told(rig.client().patch("o", 0, b"x")), Some(instance.clone()));

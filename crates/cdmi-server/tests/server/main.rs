@@ -12,4 +12,5 @@ mod objects;
 mod quirks;
 mod races;
 mod security;
+mod shared;
 mod snapshots;

@@ -1,12 +1,34 @@
 //! Many clients at a time: exclusive creates, conditional writes, whole replacement under readers, delete under writers.
+//! All of it holds through one server and through several that share a directory.
 
-use crate::rig::Rig;
+use crate::rig::{Client, Rig};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+/// One server alone, and three that share a directory.
+fn arrangements() -> [Servers; 2] {
+    [Servers(vec![Rig::new()]), Servers(Rig::sharing(3))]
+}
+
+struct Servers(Vec<Rig>);
+
+impl Servers {
+    /// A client of one of them.
+    fn client(&self, n: usize) -> Client {
+        self.0[n % self.0.len()].client()
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0[0].path(name)
+    }
+}
+
 #[test]
 fn exactly_one_of_sixteen_creates_wins_for_each_of_32_names() {
-    let rig = Rig::new();
+    arrangements().iter().for_each(one_create_wins);
+}
+
+fn one_create_wins(rig: &Servers) {
     const RACERS: usize = 16;
     const KEYS: usize = 32;
     let barrier = Barrier::new(RACERS);
@@ -14,9 +36,9 @@ fn exactly_one_of_sixteen_creates_wins_for_each_of_32_names() {
     let winner: Vec<AtomicUsize> = (0..KEYS).map(|_| AtomicUsize::new(usize::MAX)).collect();
     std::thread::scope(|scope| {
         for racer in 0..RACERS {
-            let (rig, barrier, wins, winner) = (&rig, &barrier, &wins, &winner);
+            let (barrier, wins, winner) = (&barrier, &wins, &winner);
             scope.spawn(move || {
-                let mut c = rig.client();
+                let mut c = rig.client(racer);
                 for key in 0..KEYS {
                     barrier.wait();
                     let body = format!("racer {racer}");
@@ -33,7 +55,7 @@ fn exactly_one_of_sixteen_creates_wins_for_each_of_32_names() {
             });
         }
     });
-    let mut c = rig.client();
+    let mut c = rig.client(1);
     for key in 0..KEYS {
         assert_eq!(wins[key].load(Ordering::SeqCst), 1, "k{key}");
         let body = format!("racer {}", winner[key].load(Ordering::SeqCst));
@@ -43,13 +65,15 @@ fn exactly_one_of_sixteen_creates_wins_for_each_of_32_names() {
 
 #[test]
 fn compare_and_set_loses_no_increment() {
-    let rig = Rig::new();
-    rig.client().put("n", b"0").is(201);
+    arrangements().iter().for_each(no_increment_is_lost);
+}
+
+fn no_increment_is_lost(rig: &Servers) {
+    rig.client(0).put("n", b"0").is(201);
     std::thread::scope(|scope| {
         for worker in 0..8 {
-            let rig = &rig;
             scope.spawn(move || {
-                let mut c = rig.client();
+                let mut c = rig.client(worker);
                 let mut done = 0;
                 while done < 20 {
                     let read = c.get("n").is(200);
@@ -83,21 +107,25 @@ fn compare_and_set_loses_no_increment() {
         }
     });
     assert_eq!(
-        String::from_utf8(rig.client().get("n").body).unwrap().trim(),
+        String::from_utf8(rig.client(1).get("n").body).unwrap().trim(),
         "160"
     );
 }
 
 #[test]
 fn readers_see_the_old_object_or_the_new_one() {
-    let rig = Rig::new();
-    rig.client().put("o", &[0; 100_000]).is(201);
+    arrangements().iter().for_each(the_old_object_or_the_new_one);
+}
+
+fn the_old_object_or_the_new_one(rig: &Servers) {
+    rig.client(0).put("o", &[0; 100_000]).is(201);
     let stop = AtomicBool::new(false);
     let reads = AtomicU64::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                let mut c = rig.client();
+        for reader in 0..3 {
+            let (stop, reads) = (&stop, &reads);
+            scope.spawn(move || {
+                let mut c = rig.client(reader);
                 while !stop.load(Ordering::Relaxed) {
                     let body = c.get("o").is(200).body;
                     assert!(
@@ -108,7 +136,7 @@ fn readers_see_the_old_object_or_the_new_one() {
                 }
             });
         }
-        let mut c = rig.client();
+        let mut c = rig.client(0);
         for n in 0..200u8 {
             c.put("o", &[n; 100_000]).is(204);
         }
@@ -119,18 +147,22 @@ fn readers_see_the_old_object_or_the_new_one() {
 
 #[test]
 fn a_tag_that_is_still_current_names_what_was_read() {
-    // A writer writes a counter into all of the object; a reader that sees one tag before and after must see one counter.
-    let rig = Rig::new();
-    rig.client().put("o", &[0; 8192]).is(201);
+    arrangements().iter().for_each(a_current_tag_names_what_was_read);
+}
+
+/// A writer writes a counter into all of the object; a reader that sees one tag before and after must see one counter.
+fn a_current_tag_names_what_was_read(rig: &Servers) {
+    rig.client(0).put("o", &[0; 8192]).is(201);
     let stop = AtomicBool::new(false);
     let checked = AtomicU64::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                let mut c = rig.client();
+        for reader in 0..2 {
+            let (stop, checked) = (&stop, &checked);
+            scope.spawn(move || {
+                let (mut c, mut other) = (rig.client(reader), rig.client(reader + 1));
                 while !stop.load(Ordering::Relaxed) {
                     let first = c.get("o").is(200);
-                    let again = c.send("HEAD", "o", &[], b"").is(200);
+                    let again = other.send("HEAD", "o", &[], b"").is(200);
                     if first.tag() == again.tag() {
                         assert!(
                             first.body.iter().all(|b| *b == first.body[0]),
@@ -141,7 +173,7 @@ fn a_tag_that_is_still_current_names_what_was_read() {
                 }
             });
         }
-        let mut c = rig.client();
+        let mut c = rig.client(0);
         for n in 0..600u32 {
             c.patch("o", 0, &[u8::try_from(n % 256).unwrap(); 8192]).is(204);
             if n % 4 == 0 {
@@ -155,12 +187,16 @@ fn a_tag_that_is_still_current_names_what_was_read() {
 
 #[test]
 fn writes_deletes_and_creates_of_one_name_never_confuse_the_server() {
-    let rig = Rig::with(|config| config.limits.open_files_max = 8);
+    let few = |config: &mut restblk_cdmi_server::Config| config.limits.open_files_max = 8;
+    nobody_is_confused(&Servers(vec![Rig::with(few)]));
+    nobody_is_confused(&Servers(Rig::sharing(3)));
+}
+
+fn nobody_is_confused(rig: &Servers) {
     std::thread::scope(|scope| {
         for worker in 0..6 {
-            let rig = &rig;
             scope.spawn(move || {
-                let mut c = rig.client();
+                let mut c = rig.client(worker);
                 for n in 0..150 {
                     let path = format!("o{}", n % 12);
                     let reply = match (worker + n) % 6 {
@@ -184,8 +220,8 @@ fn writes_deletes_and_creates_of_one_name_never_confuse_the_server() {
             });
         }
     });
-    // What the server says is what is on disk.
-    let mut c = rig.client();
+    // What the servers say is what is on disk.
+    let mut c = rig.client(2);
     let listed = c.cdmi("GET", "/cdmi/2.0.0/?children", "").json();
     for name in listed["children"].as_array().unwrap() {
         let name = name.as_str().unwrap();

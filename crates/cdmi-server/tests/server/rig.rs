@@ -6,12 +6,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 pub(crate) struct Rig {
-    pub(crate) dir: TempDir,
+    pub(crate) dir: Arc<TempDir>,
     pub(crate) addr: SocketAddr,
     pub(crate) prefix: String,
     pub(crate) runtime: Runtime,
@@ -24,10 +25,18 @@ impl Rig {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
-        Self::on(TempDir::new().unwrap(), change)
+        Self::on(TempDir::new().unwrap().into(), change)
     }
 
-    pub(crate) fn on(dir: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+    /// Servers that share one directory.
+    pub(crate) fn sharing(servers: usize) -> Vec<Self> {
+        let dir = Arc::new(TempDir::new().unwrap());
+        (0..servers)
+            .map(|_| Self::on(Arc::clone(&dir), |config| config.shared = true))
+            .collect()
+    }
+
+    pub(crate) fn on(dir: Arc<TempDir>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(dir.path());
         config.listen.push("127.0.0.1:0".parse().unwrap());
         change(&mut config);

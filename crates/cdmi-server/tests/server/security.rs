@@ -274,7 +274,7 @@ fn strangers_are_turned_away() {
 fn a_read_only_server_changes_nothing() {
     let dir = tempfile::TempDir::new().unwrap();
     std::fs::write(dir.path().join("o"), b"x").unwrap();
-    let rig = Rig::on(dir, |config| config.read_only = true);
+    let rig = Rig::on(dir.into(), |config| config.read_only = true);
     let mut c = rig.client();
     assert_eq!(c.get("o").is(200).body, b"x");
     c.cdmi("GET", "o", "").is(200);

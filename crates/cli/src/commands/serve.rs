@@ -66,6 +66,10 @@ pub(crate) struct Serve {
     /// Refuse every change
     #[arg(short, long)]
     read_only: bool,
+    /// Let other servers of this host that have this option too serve the directory at the same time, each a mirror of it;
+    /// none of them takes snapshots, or copies or moves containers
+    #[arg(long, conflicts_with = "read_only")]
+    shared: bool,
     /// Delete containers with all that is in them, as the specification has it, instead of only empty ones
     #[arg(long)]
     recursive_delete: bool,
@@ -120,6 +124,7 @@ impl Serve {
         config.uri_prefix = self.prefix.clone();
         config.auth = self.auth()?;
         config.read_only = self.read_only;
+        config.shared = self.shared;
         config.recursive_delete = self.recursive_delete;
         config.instance = self.instance;
         Ok(config)
