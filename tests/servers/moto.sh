@@ -1,6 +1,5 @@
 # shellcheck shell=bash
-# moto: AWS in memory, from PyPI. start_moto [OPTIONS of moto_server…] sets MOTO_URL; any credentials will do. Buckets are made with
-# `curl -X PUT $MOTO_URL/NAME`.
+# moto: AWS in memory, from PyPI. start_moto [CERTIFICATE KEY] sets MOTO_URL (https:// with a certificate); any credentials will do.
 
 install_moto() { installed moto-5.2.5 in_venv 'moto[s3,server,sts,iam]==5.2.5'; }
 
@@ -8,8 +7,14 @@ start_moto() {
   install_moto
   local port
   port=$(free_port)
-  start moto "$SERVERS/moto-5.2.5/bin/python" -m moto.server -H 127.0.0.1 -p "$port" "$@"
+  # One request at a time: moto's state knows no locks, and under races it loses and doubles what a real server would not.
+  start moto env MOTO_PORT="$port" "$SERVERS/moto-5.2.5/bin/python" -c '
+import os, sys
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+run_simple("127.0.0.1", int(os.environ["MOTO_PORT"]), DomainDispatcherApplication(create_backend_app), threaded=False,
+           ssl_context=tuple(sys.argv[1:]) or None)' "$@"
   # shellcheck disable=SC2034
-  MOTO_URL=http://127.0.0.1:$port
-  wait_for 60 "moto's answer" started_and_answers moto "$MOTO_URL/"
+  MOTO_URL=http$([ $# -eq 0 ] || echo s)://127.0.0.1:$port
+  wait_for 60 "moto's answer" started_and_answers moto "$MOTO_URL/" --insecure
 }

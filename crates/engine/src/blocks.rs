@@ -16,7 +16,7 @@ impl Repository {
     /// The smallest blocks that a volume here can have, and the default.
     #[must_use]
     pub fn block_size_min(&self) -> BlockSize {
-        // `open` has refused a store without one.
+        // `open` has refused a store without one, and one that does not write in place has no direct volumes.
         smallest(&self.capabilities).unwrap_or(BlockSize::B4096)
     }
 
@@ -40,8 +40,24 @@ impl Repository {
         ))
     }
 
+    /// `Unsupported` where the store was not seen to write in place at all: it would replace a volume by a part of it.
+    pub(crate) fn check_writes(&self, operation: &str) -> Result<(), EngineError> {
+        if self.capabilities.write_at {
+            return Ok(());
+        }
+        Err(EngineError::refused(
+            ErrorKind::Unsupported,
+            format!(
+                "{operation}: the store at {} was not seen to write in place, and would replace a direct volume by a part of it; \
+                 keep direct volumes on a store that writes in place, such as CDMI or a directory",
+                self.store.location()
+            ),
+        ))
+    }
+
     /// `Unsupported` for an object that the store does not change in place.
     pub(crate) fn check_in_place(&self, operation: &str, object: &ObjectInfo) -> Result<(), EngineError> {
+        self.check_writes(operation)?;
         if object.in_place {
             return Ok(());
         }

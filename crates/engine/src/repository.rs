@@ -45,8 +45,9 @@ pub(crate) struct Found<R> {
 impl Repository {
     /// Opens the repository behind `store`; marks it as one with `fresh` where it was never used.
     ///
-    /// `label` is what people here call it: the pool's name. `capabilities` are what the store was *proved* to do. Fails with `Unsupported` where direct volumes cannot
-    /// be kept on it, and why.
+    /// `label` is what people here call it: the pool's name. `capabilities` are what the store was *proved* to do. Fails with `Unsupported` where volumes cannot be told
+    /// apart from one host's to another's, and why. Whole objects are enough to open it: a store that does not write in place keeps no *direct* volumes, which is for
+    /// `create_volume` and its like to refuse.
     pub async fn open(
         label: &str,
         store: Arc<dyn Store>,
@@ -55,16 +56,7 @@ impl Repository {
         safety: Safety,
         fresh: PoolRecord,
     ) -> Result<Self, EngineError> {
-        if !capabilities.write_at {
-            return Err(EngineError::refused(
-                ErrorKind::Unsupported,
-                format!(
-                    "use {}: the store was not seen to write in place, and would replace a volume by a part of it",
-                    store.location()
-                ),
-            ));
-        }
-        if crate::blocks::smallest(&capabilities).is_none() {
+        if capabilities.write_at && crate::blocks::smallest(&capabilities).is_none() {
             return Err(EngineError::refused(
                 ErrorKind::Unsupported,
                 format!(

@@ -50,7 +50,9 @@ impl Repository {
     /// Makes a volume, or goes on with a create of the same size that did not finish. `Exists` where the name is taken.
     pub async fn create_volume(&self, new: NewVolume) -> Result<VolumeRecord, EngineError> {
         check_size(new.size, new.block_size)?;
-        self.check_block_size(&format!("create {}", self.full(&new.name)), new.block_size)?;
+        let operation = format!("create {}", self.full(&new.name));
+        self.check_writes(&operation)?;
+        self.check_block_size(&operation, new.block_size)?;
         let (key, data) = (names::volume(&new.name), names::data(&new.name));
         let mut record = VolumeRecord {
             id: new.id,

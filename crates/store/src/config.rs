@@ -19,6 +19,8 @@ use crate::StoreError;
 pub enum StoreKind {
     /// CDMI 1.x or 2.0 over HTTP or HTTPS.
     Cdmi,
+    /// S3 over HTTP or HTTPS.
+    S3,
     /// A directory of this host.
     File,
     /// Memory of this process: for tests.
@@ -27,8 +29,9 @@ pub enum StoreKind {
 
 impl StoreKind {
     /// Every kind, with its name in configurations.
-    pub const ALL: [(Self, &'static str); 3] = [
+    pub const ALL: [(Self, &'static str); 4] = [
         (Self::Cdmi, "cdmi"),
+        (Self::S3, "s3"),
         (Self::File, "file"),
         (Self::Memory, "memory"),
     ];
@@ -36,6 +39,7 @@ impl StoreKind {
     /// The names of the settings that this kind takes ([`StoreConfig::settings`]).
     fn settings(self) -> &'static [&'static str] {
         match self {
+            Self::S3 => crate::s3::SETTINGS,
             Self::Cdmi | Self::File | Self::Memory => &[],
         }
     }
@@ -81,7 +85,7 @@ pub struct StoreConfig {
     /// The CDMI dialect; absent or `"auto"`: found by probing.
     #[serde(default, serialize_with = "dialect_out", deserialize_with = "dialect_in")]
     pub dialect: Option<Dialect>,
-    /// User for Basic authentication.
+    /// User for Basic authentication; for `s3` the id of the access key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// File whose first line is the password.
@@ -217,10 +221,12 @@ impl StoreConfig {
                 self.kind
             ));
         }
-        if self.kind != StoreKind::Cdmi
-            && (self.dialect.is_some() || self.user.is_some() || self.ca_file.is_some())
-        {
-            return wrong("`dialect`, `user` and `ca_file` are for the kind `cdmi` alone");
+        if self.kind != StoreKind::Cdmi && self.dialect.is_some() {
+            return wrong("`dialect` is for the kind `cdmi` alone");
+        }
+        let is_local = matches!(self.kind, StoreKind::File | StoreKind::Memory);
+        if is_local && (self.user.is_some() || self.ca_file.is_some()) {
+            return wrong("`user` and `ca_file` are for servers, and this kind has none");
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Stores: one trait, a client for each protocol, and wrappers that do one thing each.
 //!
 //! ```text
-//! engine ── Store ── Mirrored ── CdmiStore ── http ── server
+//! engine ── Store ── Mirrored ── CdmiStore, S3Store ── http ── server
 //!                 │           └─ FileStore, MemoryStore
 //!                 └ Faulty (tests)
 //! ```
@@ -26,6 +26,7 @@ pub mod mirrored;
 mod open;
 mod payload;
 pub mod prove;
+pub mod s3;
 mod store;
 
 pub use capabilities::{Capabilities, Durability, Resize};
@@ -41,6 +42,7 @@ pub use mirrored::{MirrorState, MirrorStatus, Mirrored, Outage, RetryPolicy, cle
 pub use open::{Opened, OpenedMirror, open, open_mirror, open_mirror_pinned, open_pinned};
 pub use payload::Payload;
 pub use prove::{MirrorProof, Proof, prove};
+pub use s3::S3Store;
 pub use store::{
     ETag, Entry, Fetched, Lock, LockToken, ObjectInfo, Page, Precondition, Store, Usage, Written,
 };

@@ -9,6 +9,7 @@ use crate::http::HttpClient;
 use crate::memory::MemoryStore;
 use crate::mirrored::{Mirrored, Outage, RetryPolicy};
 use crate::prove::{self, Proof};
+use crate::s3::S3Store;
 use crate::{Store, StoreConfig, StoreError, StoreKind};
 use restblk_types::ErrorKind;
 use std::sync::Arc;
@@ -88,6 +89,13 @@ pub async fn open_mirror(config: &StoreConfig, url: &str) -> Result<OpenedMirror
                 proof,
             })
         }
+        StoreKind::S3 => {
+            let store = S3Store::connect(config, url).await?;
+            let proof = prove::prove(&store).await?;
+            // What was struck out is refused from now on.
+            let store = open_mirror_pinned(config, url, &proof)?;
+            Ok(OpenedMirror { store, proof })
+        }
         StoreKind::File | StoreKind::Memory => {
             let store = open_plain(config.kind, url)?;
             let proof = prove::prove(store.as_ref()).await?;
@@ -120,6 +128,11 @@ pub fn open_mirror_pinned(
                 proof.capabilities.clone(),
             )))
         }
+        StoreKind::S3 => Ok(Arc::new(S3Store::pinned(
+            config,
+            url,
+            proof.capabilities.clone(),
+        )?)),
         StoreKind::File | StoreKind::Memory => open_plain(config.kind, url),
     }
 }

@@ -28,6 +28,11 @@ impl Payload {
         self.len == 0
     }
 
+    /// The bytes, piece by piece.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Bytes> {
+        self.parts.iter()
+    }
+
     /// Fills `buf`, whose length must be [`Payload::len`]; false (and nothing done) where it is not.
     #[must_use]
     pub fn copy_to(&self, buf: &mut [u8]) -> bool {

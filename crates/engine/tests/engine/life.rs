@@ -293,11 +293,19 @@ async fn stores_that_cannot_keep_a_volume_are_refused_with_the_reason() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let mut can = store.capabilities();
     can.write_at = false;
-    let error = Repository::open("main", store.clone(), can, None, Safety::Proved, marker())
-        .await
-        .unwrap_err();
+    // Whole objects make a repository, and no direct volume.
+    let whole = Arc::new(
+        Repository::open("main", store.clone(), can, None, Safety::Proved, marker())
+            .await
+            .unwrap(),
+    );
+    let error = whole.create_volume(volume("v", 512)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().contains("write in place"));
+    assert!(
+        error.to_string().contains("main/v") && error.to_string().contains("write in place"),
+        "{error}"
+    );
+    assert!(whole.volume_names().await.unwrap().is_empty());
     let mut can = store.capabilities();
     can.exclusive_create = false;
     can.compare_and_set = false;

@@ -165,11 +165,11 @@ const CHECKS: &[(&str, Run)] = checks![
     model::random_operations_agree_with_a_model,
 ];
 
-/// Runs every check on stores that `make` makes; panics at the end with all that failed.
+/// Runs every check on stores that `make` makes, and returns how many there are; panics at the end with all that failed.
 ///
 /// # Panics
 /// Where a check failed: that is what it is for.
-pub async fn run(make: impl Fn() -> Arc<dyn Store>) {
+pub async fn run(make: impl Fn() -> Arc<dyn Store>) -> usize {
     let mut failures = Vec::new();
     for (name, check) in CHECKS {
         let store = make();
@@ -188,6 +188,7 @@ pub async fn run(make: impl Fn() -> Arc<dyn Store>) {
         CHECKS.len(),
         failures.join("\n")
     );
+    CHECKS.len()
 }
 
 /// Runs random operations and compares each with a model in memory. A failure names its seed.

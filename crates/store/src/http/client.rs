@@ -264,7 +264,7 @@ impl HttpClient {
 }
 
 /// The time that an answer tells, in seconds since 1970.
-fn server_time(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn server_time(headers: &HeaderMap) -> Option<u64> {
     let time = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
     Some(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs())
 }

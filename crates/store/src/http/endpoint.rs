@@ -145,8 +145,13 @@ impl Endpoint {
         &self.prefix
     }
 
-    pub(super) fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.tls
+    }
+
+    /// The host's name or address, in small letters, without the port.
+    pub(crate) fn host_name(&self) -> String {
+        self.host.to_string()
     }
 
     pub(super) fn host(&self) -> &Host {
@@ -158,7 +163,7 @@ impl Endpoint {
     }
 
     /// The value of `Host`: with the port unless it is the scheme's own.
-    pub(super) fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         let usual = if self.tls { 443 } else { 80 };
         let port = if self.port == usual {
             String::new()

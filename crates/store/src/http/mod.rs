@@ -24,7 +24,7 @@ pub(crate) mod status;
 mod tls;
 
 pub use client::HttpClient;
-pub(crate) use client::{Answer, Call};
+pub(crate) use client::{Answer, Call, password, server_time};
 pub(crate) use endpoint::quote;
 pub use endpoint::{Endpoint, EndpointError};
 pub use secret::Secret;

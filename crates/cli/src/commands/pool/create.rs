@@ -9,25 +9,25 @@ use std::path::{Path, PathBuf};
 
 /// Make a pool: a repository of volumes on a store, with its mirrors and credentials
 ///
-/// The store is proved first: one that cannot write in place is refused with the reason. Volumes that are in the
-/// repository already are seen at once.
+/// The store is proved first: one that cannot tell whose create of two came first is refused, with the reason. On one that cannot write in
+/// place no direct volume can be made. Volumes that are in the repository already are seen at once.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     /// Name of the pool on this host
     name: PoolName,
-    /// Protocol of the store: cdmi, file or memory
+    /// Protocol of the store: cdmi, s3, file or memory
     #[arg(short, long, default_value = "cdmi")]
     store: String,
-    /// URL of the container that holds the volumes, once for each mirror; for the store file a directory
+    /// URL of the container or bucket that holds the volumes, once for each mirror; for the store file a directory
     #[arg(short, long = "url", value_name = "URL")]
     urls: Vec<String>,
     /// CDMI dialect: cdmi2, cdmi1, scality or srb [default: found by probing]
     #[arg(long)]
     dialect: Option<String>,
-    /// User for Basic authentication
+    /// User for Basic authentication; for s3 the id of the access key
     #[arg(long, requires = "password_file")]
     user: Option<String>,
-    /// File with the user's password, readable by the daemon
+    /// File with the user's password or secret key, readable by the daemon
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
     /// PEM file of certificate authorities to trust instead of the system's
@@ -69,6 +69,9 @@ impl Create {
         if let Some(proven) = &pool.proven {
             if let Some(dialect) = &proven.dialect {
                 session.note(format!("the store speaks {dialect}"));
+            }
+            if !proven.write_in_place {
+                session.note("limit: it does not write in place: direct volumes cannot be made here");
             }
             for note in &proven.notes {
                 session.note(format!("limit: {note}"));
