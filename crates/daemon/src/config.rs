@@ -41,14 +41,14 @@ pub struct Config {
 }
 
 /// The control API's socket.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
     /// Default RUN_DIR/api.sock.
     pub socket: Option<PathBuf>,
-    /// Its mode, in octal as text. Default "0600"; whoever may connect is as good as root over all volumes.
-    pub mode: String,
-    /// The group that owns it. Default: root's.
+    /// Its mode, in octal as text. Default "0600", with a group "0660"; whoever may connect is as good as root over all volumes.
+    pub mode: Option<String>,
+    /// The group that owns it, of /etc/group or by number. Default: root's.
     pub group: Option<String>,
 }
 
@@ -116,16 +116,6 @@ impl Default for Config {
             metrics: Metrics::default(),
             lease_check_s: 10,
             pool: BTreeMap::new(),
-        }
-    }
-}
-
-impl Default for Api {
-    fn default() -> Self {
-        Self {
-            socket: None,
-            mode: "0600".into(),
-            group: None,
         }
     }
 }
@@ -198,16 +188,16 @@ impl Config {
 impl Api {
     /// The socket's mode.
     pub fn mode_bits(&self) -> Result<u32, ErrorBody> {
-        u32::from_str_radix(&self.mode, 8)
+        let Some(mode) = &self.mode else {
+            return Ok(if self.group.is_some() { 0o660 } else { 0o600 });
+        };
+        u32::from_str_radix(mode, 8)
             .ok()
             .filter(|mode| *mode <= 0o777)
             .ok_or_else(|| {
                 ErrorBody::new(
                     ErrorKind::Invalid,
-                    format!(
-                        "take api.mode = {:?}: write it in octal, such as \"0660\"",
-                        self.mode
-                    ),
+                    format!("take api.mode = {mode:?}: write it in octal, such as \"0660\""),
                 )
             })
     }
@@ -222,6 +212,13 @@ mod tests {
         let config: Config = toml::from_str("").unwrap();
         assert_eq!(config.socket(), Path::new("/run/restblk/api.sock"));
         assert_eq!(config.api.mode_bits().unwrap(), 0o600);
+    }
+
+    #[test]
+    fn a_group_may_use_the_socket_unless_the_mode_says_otherwise() {
+        let mode = |text: &str| toml::from_str::<Config>(text).unwrap().api.mode_bits().unwrap();
+        assert_eq!(mode("[api]\ngroup = \"staff\""), 0o660);
+        assert_eq!(mode("[api]\ngroup = \"staff\"\nmode = \"0600\""), 0o600);
     }
 
     #[test]

@@ -1,4 +1,8 @@
 //! The socket: only whom its mode and group let in. A socket that a dead daemon left is replaced; a living one's is not.
+//!
+//! The folder of the socket has to let them through, too. It is opened for passing through, not for listing, and keeps its
+//! owner and group: systemd changes a folder with others back recursively before each start, and would reach into the
+//! file systems of devices whose daemon is dead. All else in it has modes of its own.
 
 use crate::{config::Config, error::Result, service::Service, state::make_private};
 use axum::Router;
@@ -22,13 +26,12 @@ pub(crate) fn bind(config: &Config) -> Result<Listener> {
     let failed = |what: &str, e: &io::Error| {
         ErrorBody::new(ErrorKind::Unavailable, format!("{what} {}: {e}", path.display()))
     };
-    if let Some(folder) = path.parent()
-        && !folder.exists()
-    {
+    let mode = config.api.mode_bits()?;
+    if let Some(folder) = path.parent() {
         make_private(folder)?;
-        // Clients of another group must reach the socket; what else lies here has modes of its own.
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
-            .map_err(|e| failed("open the way to", &e))?;
+        if mode & 0o077 != 0 {
+            let_through(folder).map_err(|e| failed("open the way to", &e))?;
+        }
     }
     if path.exists() {
         if UnixStream::connect(&path).is_ok() {
@@ -47,9 +50,17 @@ pub(crate) fn bind(config: &Config) -> Result<Listener> {
         let gid = group_id(group)?;
         std::os::unix::fs::chown(&path, None, Some(gid)).map_err(|e| failed("give to its group", &e))?;
     }
-    fs::set_permissions(&path, fs::Permissions::from_mode(config.api.mode_bits()?))
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode))
         .map_err(|e| failed("set the mode of", &e))?;
     Ok(listener)
+}
+
+fn let_through(folder: &Path) -> io::Result<()> {
+    let mode = fs::metadata(folder)?.permissions().mode() & 0o7777;
+    if mode & 0o011 == 0o011 {
+        return Ok(());
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(mode | 0o011))
 }
 
 fn group_id(name: &str) -> Result<u32> {
