@@ -226,15 +226,13 @@ impl Service {
         {
             deleted = repository.delete_volume(name).await;
         }
-        deleted.map_err(|e| {
-            let busy = e.kind() == ErrorKind::Busy;
-            let body = error::engine(e);
-            if busy {
-                body.hint("detach it there first")
-            } else {
-                body
+        if let Err(e) = deleted {
+            if e.kind() != ErrorKind::Busy {
+                return Err(error::engine(e));
             }
-        })?;
+            let volume = VolumeRef::new(pool.clone(), name.clone());
+            return Err(self.attachments.held("delete", &volume, &repository, e).await);
+        }
         tracing::info!(%pool, volume = %name, "deleted");
         Ok(())
     }

@@ -18,6 +18,8 @@ wait_for 20 "the other daemon's answer" other list
 other pool create pool-of-b --store cdmi --url "$STORE_URL/cdmi/2.0.0/"
 refuses -c 5 -m "another host holds it: $(hostname) .* since 20" other attach pool-of-b/a --transport loop
 refuses -c 5 -m 'holds it since' other delete pool-of-b/a
+refuses -m "detach it on $(hostname)" other delete pool-of-b/a
+refuses -m 'dead for certain' other attach pool-of-b/a --transport loop
 refuses -c 5 -m 'holds it since' other extend pool-of-b/a 32M
 taken=$(other attach pool-of-b/a --transport loop --force)
 wait_for 10 "the fencing of the first host" bash -c "RESTBLK_SOCKET=$WORK/run/api.sock '$RESTBLK' -o json devices | jq -e '.[0].state == \"fenced\"'"
@@ -35,8 +37,8 @@ refuses -c 5 -m 'holds it' restblk delete main/a
 other attach pool-of-b/a --transport loop
 refuses -c 4 -m 'attached already' other attach pool-of-b/a --transport loop
 other pool create same-again --store cdmi --url "$STORE_URL/cdmi/2.0.0/"
-refuses -c 5 -m 'holds it' other attach same-again/a --transport loop
-refuses -c 5 -m 'holds it' other delete same-again/a
+refuses -c 5 -m 'attached to this host as pool-of-b/a at /dev/loop' other attach same-again/a --transport loop
+refuses -c 5 -m 'restblk detach pool-of-b/a, then' other delete same-again/a
 other detach pool-of-b/a
 cp "$WORK/left-over" "$record"
 other delete pool-of-b/a

@@ -21,7 +21,8 @@ for mode in cdmi2 cdmi1 scality srb; do
   cp -r "$RESTBLK_ROOT/docs" "$WORK/mnt/docs"
   sync -f "$WORK/mnt"
   refuses -c 5 -m 'mounted on' restblk detach main/a
-  refuses -c 5 -m 'holds it since' restblk delete main/a
+  refuses -c 5 -m 'attached to this host at /dev/loop' restblk delete main/a
+  refuses -c 5 -m 'restblk detach main/a, then' restblk delete main/a
   refuses -c 4 -m 'attached already' restblk attach main/a
   restblk extend main/a 192M
   equal "the device's size while mounted" $((192 << 20)) "$(blockdev --getsize64 "$device")"

@@ -48,15 +48,13 @@ impl Attachments {
         {
             taken = pool.repository.take(name, claim, takeover).await;
         }
-        let (lease, record, unknown) = taken.map_err(|e| {
-            let held = e.kind() == ErrorKind::Busy;
-            let body = error::engine(e);
-            if held {
-                body.hint("detach it there; if that host is dead for certain: attach --force. Two hosts writing at once destroy what is on the volume")
-            } else {
-                body
+        let (lease, record, unknown) = match taken {
+            Ok(taken) => taken,
+            Err(e) if e.kind() == ErrorKind::Busy => {
+                return Err(self.held("attach", &remembered.volume, &pool.repository, e).await);
             }
-        })?;
+            Err(e) => return Err(error::engine(e)),
+        };
         let rate_limits = record.rate_limits;
         let opened = async {
             if !unknown.is_empty() && !remembered.read_only {

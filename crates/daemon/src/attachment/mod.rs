@@ -11,6 +11,7 @@
 mod attach;
 mod bring_up;
 mod detach;
+mod held;
 mod keeper;
 mod names;
 mod recover;
