@@ -9,7 +9,7 @@ use crate::report::Outcome;
 use crate::tree::Tree;
 
 /// The crates nobody depends upon.
-const PROGRAMS: &[&str] = &["restblk-cli"];
+const PROGRAMS: &[&str] = &["restblk-cli", "restblk-model"];
 
 pub(super) fn check(tree: &Tree) -> Result<Outcome> {
     let rules = fs::read_to_string(tree.root.join("deny.toml")).context("cannot read deny.toml")?;
