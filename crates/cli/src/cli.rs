@@ -97,6 +97,14 @@ pub(crate) fn format_of(args: &[OsString]) -> OutputFormat {
         .unwrap_or_default()
 }
 
+/// What `--socket` says, or the environment, before the arguments are parsed: for completions.
+pub(crate) fn socket_of(args: &[OsString]) -> PathBuf {
+    let given = value_of(args, &["--socket"]).map(PathBuf::from);
+    given
+        .or_else(|| std::env::var_os("RESTBLK_SOCKET").map(PathBuf::from))
+        .unwrap_or_else(|| DEFAULT_SOCKET.into())
+}
+
 /// The value of an option: `--name value`, `--name=value`, `-nvalue`.
 fn value_of(args: &[OsString], names: &[&str]) -> Option<String> {
     let args: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();

@@ -10,6 +10,7 @@
 
 mod cli;
 mod commands;
+mod complete;
 mod exit;
 mod failure;
 mod output;
@@ -28,6 +29,9 @@ use failure::Failure;
 /// Runs the program with these arguments, the first of which is its name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    if complete::answered(&args) {
+        return ExitCode::SUCCESS;
+    }
     let matches = match cli::command()
         .color(cli::color_of(&args))
         .try_get_matches_from(&args)

@@ -1,5 +1,6 @@
 //! `restblk attach`: make a volume a device of this host.
 
+use crate::complete;
 use crate::failure::{Failure, Result};
 use crate::session::Session;
 use crate::values::{VolumeArg, transport, with_alternatives};
@@ -16,10 +17,10 @@ use restblk_types::{ErrorKind, VolumeRef};
 #[derive(Debug, Args)]
 pub(crate) struct Attach {
     /// Pool and name of the volume
-    #[arg(value_name = "POOL/NAME")]
+    #[arg(value_name = "POOL/NAME", add = complete::free_volumes())]
     volume: VolumeArg,
     /// How: auto (the best that this host has), ublk, nbd, loop or nbd-export
-    #[arg(short, long, value_parser = transport, default_value = "auto")]
+    #[arg(short, long, value_parser = transport, default_value = "auto", add = complete::transports())]
     transport: TransportChoice,
     /// Come back after a restart of the daemon or of the host
     #[arg(short, long)]

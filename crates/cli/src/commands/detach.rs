@@ -1,5 +1,6 @@
 //! `restblk detach`: take a device away; the volume stays.
 
+use crate::complete;
 use crate::failure::{Failure, Result};
 use crate::session::Session;
 use crate::values::VolumeArg;
@@ -14,7 +15,7 @@ use std::path::Path;
 #[derive(Debug, Args)]
 pub(crate) struct Detach {
     /// Pool and name of the volume, or the path of its device
-    #[arg(value_name = "POOL/NAME|DEVICE")]
+    #[arg(value_name = "POOL/NAME|DEVICE", add = complete::attached())]
     target: String,
     /// Detach although the device is in use: its users get I/O errors, and what they did not flush is lost
     #[arg(short, long)]

@@ -1,6 +1,7 @@
 //! `restblk export`: serve a volume to NBD clients instead of making it a device.
 
 use super::attach::{attach, path};
+use crate::complete;
 use crate::failure::Result;
 use crate::session::Session;
 use crate::values::VolumeArg;
@@ -13,7 +14,7 @@ use restblk_api::{AttachRequest, TransportChoice};
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     /// Pool and name of the volume
-    #[arg(value_name = "POOL/NAME")]
+    #[arg(value_name = "POOL/NAME", add = complete::free_volumes())]
     volume: VolumeArg,
     /// Come back after a restart of the daemon or of the host
     #[arg(short, long)]

@@ -1,5 +1,6 @@
 //! `restblk unexport`: end an export.
 
+use crate::complete;
 use crate::failure::{Failure, Result};
 use crate::session::Session;
 use crate::values::VolumeArg;
@@ -13,7 +14,7 @@ use restblk_types::ErrorKind;
 #[derive(Debug, Args)]
 pub(crate) struct Unexport {
     /// Pool and name of the volume
-    #[arg(value_name = "POOL/NAME")]
+    #[arg(value_name = "POOL/NAME", add = complete::exported())]
     volume: VolumeArg,
     /// End it although clients are connected: they get errors, and what they did not flush is lost
     #[arg(short, long)]

@@ -1,6 +1,7 @@
 //! `restblk mirror add`: one more server for a pool.
 
 use crate::commands::pool::advise;
+use crate::complete;
 use crate::failure::Result;
 use crate::session::Session;
 use clap::Args;
@@ -12,6 +13,7 @@ use restblk_types::PoolName;
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     /// Name of the pool
+    #[arg(add = complete::pools())]
     pool: PoolName,
     /// URL of the container that holds the volumes
     url: String,

@@ -1,6 +1,7 @@
 //! `restblk mirror list`: the mirrors of a pool and how they do.
 
 use crate::commands::pool::advise;
+use crate::complete;
 use crate::failure::Result;
 use crate::output::Table;
 use crate::session::Session;
@@ -12,6 +13,7 @@ use restblk_types::PoolName;
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Name of the pool
+    #[arg(add = complete::pools())]
     pool: PoolName,
 }
 

@@ -1,5 +1,6 @@
 //! `restblk mirror remove`: one server less for a pool.
 
+use crate::complete;
 use crate::failure::{Failure, Result};
 use crate::session::Session;
 use clap::Args;
@@ -11,6 +12,7 @@ use restblk_types::{ErrorKind, PoolName};
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
     /// Name of the pool
+    #[arg(add = complete::pools())]
     pool: PoolName,
     /// URL of the mirror, as `restblk mirror list` shows it
     url: String,

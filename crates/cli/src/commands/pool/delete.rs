@@ -1,6 +1,7 @@
 //! `restblk pool delete`: forget a pool on this host.
 
 use super::advise;
+use crate::complete;
 use crate::failure::Result;
 use crate::session::Session;
 use clap::Args;
@@ -12,6 +13,7 @@ use restblk_types::PoolName;
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
     /// Name of the pool
+    #[arg(add = complete::pools())]
     name: PoolName,
 }
 

@@ -2,6 +2,7 @@
 
 use super::advise;
 use crate::commands::limits::{self, Limits};
+use crate::complete;
 use crate::failure::Result;
 use crate::session::Session;
 use clap::Args;
@@ -11,6 +12,7 @@ use restblk_types::PoolName;
 #[derive(Debug, Args)]
 pub(crate) struct Limit {
     /// Name of the pool
+    #[arg(add = complete::pools())]
     name: PoolName,
     #[command(flatten)]
     limits: Limits,

@@ -2,6 +2,7 @@
 
 use super::{advise, state};
 use crate::commands::{limits, mirror};
+use crate::complete;
 use crate::failure::Result;
 use crate::output::pairs;
 use crate::session::Session;
@@ -13,6 +14,7 @@ use restblk_types::PoolName;
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// Name of the pool
+    #[arg(add = complete::pools())]
     name: PoolName,
 }
 

@@ -1,5 +1,6 @@
 //! `restblk volume adopt`: a raw file that another program left in the repository becomes a volume.
 
+use crate::complete;
 use crate::failure::Result;
 use crate::session::Session;
 use crate::values::{VolumeArg, with_alternatives};
@@ -11,7 +12,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub(crate) struct Adopt {
     /// Pool, and name of the file
-    #[arg(value_name = "POOL/NAME")]
+    #[arg(value_name = "POOL/NAME", add = complete::new_volumes())]
     volume: VolumeArg,
 }
 

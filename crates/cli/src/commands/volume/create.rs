@@ -1,5 +1,6 @@
 //! `restblk create`: make a volume.
 
+use crate::complete;
 use crate::failure::Result;
 use crate::session::Session;
 use crate::values::{VolumeArg, block_size, size, with_alternatives};
@@ -13,7 +14,7 @@ use restblk_types::{BlockSize, ByteCount};
 #[derive(Debug, Args)]
 pub(crate) struct Create {
     /// Pool and name of the new volume
-    #[arg(value_name = "POOL/NAME")]
+    #[arg(value_name = "POOL/NAME", add = complete::new_volumes())]
     volume: VolumeArg,
     /// Size with a unit: 512M, 10G, 1.5T (1024-based)
     #[arg(value_parser = size)]

@@ -1,5 +1,6 @@
 //! `restblk delete`: delete a volume and what is in it.
 
+use crate::complete;
 use crate::failure::{Failure, Result};
 use crate::session::Session;
 use crate::values::{VolumeArg, with_alternatives};
@@ -12,7 +13,7 @@ use restblk_types::ErrorKind;
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
     /// Pool and name of the volume
-    #[arg(value_name = "POOL/NAME")]
+    #[arg(value_name = "POOL/NAME", add = complete::free_volumes())]
     volume: VolumeArg,
     /// Do not ask
     #[arg(short, long)]

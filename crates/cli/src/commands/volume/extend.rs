@@ -1,5 +1,6 @@
 //! `restblk extend`: make a volume larger, attached or not.
 
+use crate::complete;
 use crate::failure::Result;
 use crate::session::Session;
 use crate::values::{NewSize, VolumeArg, with_alternatives};
@@ -13,7 +14,7 @@ use restblk_types::{ByteCount, VolumeRef};
 #[derive(Debug, Args)]
 pub(crate) struct Extend {
     /// Pool and name of the volume
-    #[arg(value_name = "POOL/NAME")]
+    #[arg(value_name = "POOL/NAME", add = complete::volumes())]
     volume: VolumeArg,
     /// New size with a unit, or with a + how much to add: 20G, +10G
     #[arg(value_name = "[+]SIZE")]

@@ -1,6 +1,7 @@
 //! `restblk volume limit`: how much I/O a volume may do.
 
 use crate::commands::limits::{self, Limits};
+use crate::complete;
 use crate::failure::Result;
 use crate::session::Session;
 use crate::values::{VolumeArg, with_alternatives};
@@ -12,7 +13,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub(crate) struct Limit {
     /// Pool and name of the volume
-    #[arg(value_name = "POOL/NAME")]
+    #[arg(value_name = "POOL/NAME", add = complete::volumes())]
     volume: VolumeArg,
     #[command(flatten)]
     limits: Limits,

@@ -1,5 +1,6 @@
 //! `restblk list`: the volumes.
 
+use crate::complete;
 use crate::failure::{Failure, Result};
 use crate::output::Table;
 use crate::session::Session;
@@ -11,6 +12,7 @@ use restblk_types::{NameError, PoolName};
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Only those of this pool
+    #[arg(add = complete::pools())]
     pool: Option<String>,
 }
 

@@ -2,6 +2,7 @@
 
 use super::list;
 use crate::commands::{devices, limits};
+use crate::complete;
 use crate::failure::Result;
 use crate::output::pairs;
 use crate::session::Session;
@@ -14,7 +15,7 @@ use serde::Serialize;
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// Pool and name of the volume
-    #[arg(value_name = "POOL/NAME")]
+    #[arg(value_name = "POOL/NAME", add = complete::volumes())]
     volume: VolumeArg,
 }
 
