@@ -23,12 +23,12 @@ pub struct PoolSpec {
     /// The pool's name on this host.
     #[schema(value_type = String)]
     pub name: PoolName,
-    /// The kind of store (docs/stores.md): `cdmi`, `s3`, `file`, `memory`.
+    /// The kind of store (docs/stores.md): `cdmi`, `s3`, `webdav`, `file`, `memory`.
     pub store: String,
     /// The mirrors: URLs of the container that holds the volumes (`file`: one path; `memory`: none).
     #[serde(default)]
     pub urls: Vec<String>,
-    /// The CDMI dialect (`cdmi2`, `cdmi1`, `scality`, `srb`); found by probing where it is not given.
+    /// The dialect of CDMI or WebDAV (docs/stores.md); found by probing where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<String>,
     /// User for Basic authentication.

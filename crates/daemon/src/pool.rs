@@ -242,7 +242,7 @@ impl Open {
     fn proven(&self) -> Proven {
         let can = &self.proof.capabilities;
         Proven {
-            dialect: self.proof.dialect.map(|d| d.to_string()),
+            dialect: self.proof.dialect.clone(),
             exclusive_create: can.exclusive_create,
             write_in_place: can.write_at,
             punch: can.punch,
@@ -268,13 +268,7 @@ pub(crate) fn store_config(spec: &PoolSpec) -> Result<StoreConfig> {
     if kind == StoreKind::Memory && config.urls.is_empty() {
         config.urls.push(spec.name.to_string());
     }
-    if let Some(dialect) = spec.dialect.as_deref().filter(|d| *d != "auto") {
-        config.dialect = Some(
-            dialect
-                .parse()
-                .map_err(|e| invalid(format!("take the dialect \"{dialect}\": {e}")))?,
-        );
-    }
+    config.dialect = spec.dialect.clone().filter(|dialect| dialect != "auto");
     check_limits(spec.rate_limits)?;
     config.settings.clone_from(&spec.settings);
     config.user.clone_from(&spec.user);
@@ -321,7 +315,7 @@ async fn open(spec: &PoolSpec, known: Option<Proof>) -> Result<Open> {
     } else {
         Safety::Proved
     };
-    let dialect = proof.dialect.map(|d| d.to_string());
+    let dialect = proof.dialect.clone();
     let store: Arc<dyn Store> = Arc::<Mirrored>::clone(&control);
     let repository = patience::bounded(Repository::open(
         spec.name.as_str(),

@@ -152,7 +152,7 @@ async fn bench(time: Duration) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let server = ServerProcess::new(dir.path())?;
     let mut config = StoreConfig::new(StoreKind::Cdmi, [server.url.as_str()]);
-    config.dialect = Some(Dialect::Cdmi2);
+    config.dialect = Some(Dialect::Cdmi2.to_string());
     let opened = open(&config).await?;
     let store: Arc<dyn Store> = opened.store;
     let key = Key::new("vol")?;

@@ -2,7 +2,7 @@
 //!
 //! A secret is never in here: only the name of the file or of the environment variable that holds it.
 
-use crate::cdmi::Dialect;
+use crate::{cdmi, webdav};
 use restblk_types::ErrorKind;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ pub enum StoreKind {
     Cdmi,
     /// S3 over HTTP or HTTPS.
     S3,
+    /// WebDAV or plain HTTP.
+    Webdav,
     /// A directory of this host.
     File,
     /// Memory of this process: for tests.
@@ -29,9 +31,10 @@ pub enum StoreKind {
 
 impl StoreKind {
     /// Every kind, with its name in configurations.
-    pub const ALL: [(Self, &'static str); 4] = [
+    pub const ALL: [(Self, &'static str); 5] = [
         (Self::Cdmi, "cdmi"),
         (Self::S3, "s3"),
+        (Self::Webdav, "webdav"),
         (Self::File, "file"),
         (Self::Memory, "memory"),
     ];
@@ -40,6 +43,7 @@ impl StoreKind {
     fn settings(self) -> &'static [&'static str] {
         match self {
             Self::S3 => crate::s3::SETTINGS,
+            Self::Webdav => webdav::SETTINGS,
             Self::Cdmi | Self::File | Self::Memory => &[],
         }
     }
@@ -82,10 +86,10 @@ pub struct StoreConfig {
     /// The mirrors, the preferred one first: `http://host:port/path` or `https://…`; for `file` a path (or
     /// `file:///path`); for `memory` a name (stores of one name in one process are the same).
     pub urls: Vec<String>,
-    /// The CDMI dialect; absent or `"auto"`: found by probing.
+    /// The protocol's dialect, for `cdmi` and `webdav`; absent or `"auto"`: found by probing.
     #[serde(default, serialize_with = "dialect_out", deserialize_with = "dialect_in")]
-    pub dialect: Option<Dialect>,
-    /// User for Basic authentication; for `s3` the id of the access key.
+    pub dialect: Option<String>,
+    /// User for Basic authentication, or for the protocol's own; for `s3` the id of the access key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// File whose first line is the password.
@@ -141,19 +145,13 @@ mod defaults {
 }
 
 #[expect(clippy::ref_option, reason = "serde's signature")]
-fn dialect_out<S: Serializer>(dialect: &Option<Dialect>, out: S) -> Result<S::Ok, S::Error> {
-    match dialect {
-        Some(dialect) => dialect.serialize(out),
-        None => out.serialize_str("auto"),
-    }
+fn dialect_out<S: Serializer>(dialect: &Option<String>, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(dialect.as_deref().unwrap_or("auto"))
 }
 
-fn dialect_in<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Dialect>, D::Error> {
+fn dialect_in<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let name = Option::<String>::deserialize(from)?;
-    match name.as_deref() {
-        None | Some("auto") => Ok(None),
-        Some(name) => name.parse().map(Some).map_err(serde::de::Error::custom),
-    }
+    Ok(name.filter(|name| name != "auto"))
 }
 
 impl StoreConfig {
@@ -221,8 +219,19 @@ impl StoreConfig {
                 self.kind
             ));
         }
-        if self.kind != StoreKind::Cdmi && self.dialect.is_some() {
-            return wrong("`dialect` is for the kind `cdmi` alone");
+        if let Some(dialect) = &self.dialect {
+            let known = match self.kind {
+                StoreKind::Cdmi => dialect
+                    .parse()
+                    .map(|_: cdmi::Dialect| ())
+                    .map_err(|e| e.to_string()),
+                StoreKind::Webdav => dialect
+                    .parse()
+                    .map(|_: webdav::Dialect| ())
+                    .map_err(|e| e.to_string()),
+                _ => Err(format!("the kind `{}` has no dialects", self.kind)),
+            };
+            known.or_else(|reason| wrong(&reason))?;
         }
         let is_local = matches!(self.kind, StoreKind::File | StoreKind::Memory);
         if is_local && (self.user.is_some() || self.ca_file.is_some()) {
@@ -260,14 +269,19 @@ mod tests {
             r#"{"kind":"cdmi","urls":["http://h/"],"dialect":"auto","user":"u","password_env":"P"}"#,
         )
         .unwrap();
-        assert_eq!((config.dialect, config.connections_max), (None, 64));
+        assert_eq!((&config.dialect, config.connections_max), (&None, 64));
         config.check().unwrap();
         let again: StoreConfig = serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
         assert_eq!(again, config);
         let pinned: StoreConfig =
             serde_json::from_str(r#"{"kind":"cdmi","urls":[],"dialect":"srb"}"#).unwrap();
-        assert_eq!(pinned.dialect, Some(Dialect::Srb));
+        assert_eq!(pinned.dialect.as_deref(), Some("srb"));
         assert!(pinned.check().is_err());
+        let mut wrong = StoreConfig::new(StoreKind::Cdmi, ["http://h/"]);
+        wrong.dialect = Some("cdmi3".to_owned());
+        assert!(wrong.check().unwrap_err().to_string().contains("cdmi2"));
+        wrong.kind = StoreKind::Memory;
+        assert!(wrong.check().unwrap_err().to_string().contains("no dialects"));
     }
 
     #[test]
@@ -275,7 +289,6 @@ mod tests {
         for text in [
             r#"{"kind":"s4","urls":[]}"#,
             r#"{"kind":"cdmi","urls":["http://h/"],"pasword_file":"x"}"#,
-            r#"{"kind":"cdmi","urls":["http://h/"],"dialect":"cdmi3"}"#,
         ] {
             assert!(serde_json::from_str::<StoreConfig>(text).is_err(), "{text}");
         }

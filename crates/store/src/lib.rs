@@ -1,7 +1,7 @@
 //! Stores: one trait, a client for each protocol, and wrappers that do one thing each.
 //!
 //! ```text
-//! engine ── Store ── Mirrored ── CdmiStore, S3Store ── http ── server
+//! engine ── Store ── Mirrored ── CdmiStore, S3Store, WebdavStore ── http ── server
 //!                 │           └─ FileStore, MemoryStore
 //!                 └ Faulty (tests)
 //! ```
@@ -28,6 +28,7 @@ mod payload;
 pub mod prove;
 pub mod s3;
 mod store;
+pub mod webdav;
 
 pub use capabilities::{Capabilities, Durability, Resize};
 pub use cdmi::{CdmiStore, Dialect, find_dialect};
@@ -46,3 +47,4 @@ pub use s3::S3Store;
 pub use store::{
     ETag, Entry, Fetched, Lock, LockToken, ObjectInfo, Page, Precondition, Store, Usage, Written,
 };
+pub use webdav::WebdavStore;

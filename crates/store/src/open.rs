@@ -10,8 +10,11 @@ use crate::memory::MemoryStore;
 use crate::mirrored::{Mirrored, Outage, RetryPolicy};
 use crate::prove::{self, Proof};
 use crate::s3::S3Store;
+use crate::webdav::{self, WebdavStore};
 use crate::{Store, StoreConfig, StoreError, StoreKind};
 use restblk_types::ErrorKind;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +86,12 @@ pub async fn open_mirror(config: &StoreConfig, url: &str) -> Result<OpenedMirror
     match config.kind {
         StoreKind::Cdmi => {
             let http = Arc::new(HttpClient::new(config, url)?);
-            let (store, proof) = cdmi::find_dialect(&http, config.dialect).await?;
+            let only = config
+                .dialect
+                .as_deref()
+                .map(|name| named(name, url))
+                .transpose()?;
+            let (store, proof) = cdmi::find_dialect(&http, only).await?;
             Ok(OpenedMirror {
                 store: Arc::new(store),
                 proof,
@@ -93,6 +101,11 @@ pub async fn open_mirror(config: &StoreConfig, url: &str) -> Result<OpenedMirror
             let store = S3Store::connect(config, url).await?;
             let proof = prove::prove(&store).await?;
             // What was struck out is refused from now on.
+            let store = open_mirror_pinned(config, url, &proof)?;
+            Ok(OpenedMirror { store, proof })
+        }
+        StoreKind::Webdav => {
+            let proof = webdav::find(config, url).await?;
             let store = open_mirror_pinned(config, url, &proof)?;
             Ok(OpenedMirror { store, proof })
         }
@@ -113,18 +126,10 @@ pub fn open_mirror_pinned(
     config.check()?;
     match config.kind {
         StoreKind::Cdmi => {
-            let dialect = proof.dialect.or(config.dialect).ok_or_else(|| {
-                StoreError::new(
-                    ErrorKind::Invalid,
-                    "open",
-                    url,
-                    "its dialect is not known: probe it first",
-                )
-            })?;
             let http = Arc::new(HttpClient::new(config, url)?);
             Ok(Arc::new(CdmiStore::pinned(
                 http,
-                dialect,
+                pinned_dialect(config, url, proof)?,
                 proof.capabilities.clone(),
             )))
         }
@@ -133,7 +138,33 @@ pub fn open_mirror_pinned(
             url,
             proof.capabilities.clone(),
         )?)),
+        StoreKind::Webdav => Ok(Arc::new(WebdavStore::pinned(
+            config,
+            url,
+            pinned_dialect(config, url, proof)?,
+            proof.capabilities.clone(),
+        )?)),
         StoreKind::File | StoreKind::Memory => open_plain(config.kind, url),
+    }
+}
+
+/// The dialect of this name, of the protocol whose dialects these are.
+fn named<D: FromStr<Err: fmt::Display>>(name: &str, url: &str) -> Result<D, StoreError> {
+    name.parse()
+        .map_err(|error: D::Err| StoreError::new(ErrorKind::Invalid, "open", url, error.to_string()))
+}
+
+fn pinned_dialect<D: FromStr<Err: fmt::Display>>(
+    config: &StoreConfig,
+    url: &str,
+    proof: &Proof,
+) -> Result<D, StoreError> {
+    match proof.dialect.as_deref().or(config.dialect.as_deref()) {
+        Some(name) => named(name, url),
+        None => {
+            let reason = "its dialect is not known: probe it first";
+            Err(StoreError::new(ErrorKind::Invalid, "open", url, reason))
+        }
     }
 }
 

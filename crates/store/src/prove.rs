@@ -5,13 +5,14 @@
 //! cannot be reached or refuses the credentials proves nothing either way: that is an error. Power losses cannot be
 //! tried, so durability is believed as declared once a flush was answered.
 
+pub(crate) mod choose;
 mod conditional;
 mod in_place;
 mod lock;
 pub mod mirrors;
 mod sizes;
+mod states;
 
-use crate::cdmi::Dialect;
 use crate::{Capabilities, Durability, Key, Precondition, Resize, Store, StoreError};
 use bytes::Bytes;
 use restblk_types::{ErrorKind, Extent};
@@ -29,9 +30,9 @@ const CLEAN_MAX: Duration = Duration::from_secs(2);
 /// What a store was proved to do, to be kept with the pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
-    /// The dialect it was proved in, for CDMI.
+    /// The dialect it was proved in, where the protocol has several: its name, which that protocol's client reads.
     #[serde(default)]
-    pub dialect: Option<Dialect>,
+    pub dialect: Option<String>,
     /// What worked.
     pub capabilities: Capabilities,
     /// What was declared and struck out, and why; what is believed unseen.
@@ -303,6 +304,13 @@ async fn prove_on(scratch: &Scratch<'_>) -> Result<Proof, StoreError> {
         &mut can.compare_and_set,
         "compare and set",
         seen(|| scratch.compare_and_set(writes)),
+        &mut notes,
+    )
+    .await?;
+    strike(
+        &mut can.compare_and_set,
+        "compare and set",
+        seen(|| scratch.states(writes)),
         &mut notes,
     )
     .await?;

@@ -177,8 +177,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     }
 
     /// Takes the store's own lock on an object ([`Capabilities::lock`]) for `owner`, text for people. While it is held, a change
-    /// of the object without its token fails with `Busy`, and one with a token of an earlier lock with `Fenced`. `Busy` where
-    /// somebody holds it; with `steal` that holder's lock is broken. `NotFound` where there is no object.
+    /// of the object without its token fails with `Busy`, and one with a token of an earlier lock with `Fenced`. While nobody holds
+    /// it, one with a token of an earlier lock fails with `Fenced`, or with `Unavailable` where it may just have run out: then
+    /// the lock must be taken again, by whoever may. `Busy` where somebody holds it; with `steal` that holder's lock is broken.
+    /// `NotFound` where there is no object.
     async fn lock(&self, key: &Key, owner: &str, steal: bool) -> Result<Lock, StoreError> {
         let _ = (owner, steal);
         Err(self.no_locks("lock", key))

@@ -82,7 +82,7 @@ pub async fn find_dialect(
 async fn try_dialect(http: &Arc<HttpClient>, dialect: Dialect) -> Result<(CdmiStore, Proof), StoreError> {
     let store = CdmiStore::connect(Arc::clone(http), dialect).await?;
     let mut proof = prove(&store).await?;
-    proof.dialect = Some(dialect);
+    proof.dialect = Some(dialect.to_string());
     let can = &mut proof.capabilities;
     // Gaps were seen to read as zeros where writing in place was seen to work.
     if can.resize == Resize::None && can.write_at {

@@ -145,6 +145,12 @@ impl Endpoint {
         &self.prefix
     }
 
+    /// Scheme and authority, without a slash at the end.
+    pub(crate) fn origin(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority())
+    }
+
     pub(crate) fn is_tls(&self) -> bool {
         self.tls
     }
@@ -186,13 +192,7 @@ impl fmt::Display for Host {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}://{}{}",
-            if self.tls { "https" } else { "http" },
-            self.authority(),
-            self.prefix
-        )
+        write!(f, "{}{}", self.origin(), self.prefix)
     }
 }
 

@@ -22,6 +22,7 @@ mod secret;
 mod stats;
 pub(crate) mod status;
 mod tls;
+pub(crate) mod xml;
 
 pub use client::HttpClient;
 pub(crate) use client::{Answer, Call, password, server_time};

@@ -77,7 +77,7 @@ impl Scratch<'_> {
         join_all(races).await.into_iter().collect()
     }
 
-    async fn tag(&self, key: &Key) -> Result<ETag, Fail> {
+    pub(super) async fn tag(&self, key: &Key) -> Result<ETag, Fail> {
         match self.store.head(key).await?.etag {
             Some(tag) => Ok(tag),
             None => not("the server tells no ETag"),

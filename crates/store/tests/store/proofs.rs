@@ -29,8 +29,8 @@ async fn each_dialect_is_found() {
         let only = (dialect == Dialect::Scality).then_some(dialect);
         let (store, proof) = find_dialect(&server.http(), only).await.unwrap();
         assert_eq!(
-            (store.dialect(), proof.dialect),
-            (dialect, Some(dialect)),
+            (store.dialect(), proof.dialect.clone()),
+            (dialect, Some(dialect.to_string())),
             "{proof:?}"
         );
         let can = proof.capabilities;
@@ -74,7 +74,7 @@ async fn a_pool_opens_with_one_call_and_again_without_its_server() {
     let mut config = StoreConfig::new(StoreKind::Cdmi, [dead.to_owned(), server.url() + "main"]);
     config.fail_after_ms = Some(2_000);
     let opened = open(&config).await.unwrap();
-    assert_eq!(opened.proof.dialect, Some(Dialect::Cdmi2));
+    assert_eq!(opened.proof.dialect, Some(Dialect::Cdmi2.to_string()));
     let key = restblk_store::Key::new("volumes/disk 1").unwrap();
     opened
         .store

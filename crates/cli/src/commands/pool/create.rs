@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Create {
     /// Name of the pool on this host
     name: PoolName,
-    /// Protocol of the store: cdmi, s3, file or memory
+    /// Protocol of the store: cdmi, s3, webdav, file or memory
     #[arg(short, long, default_value = "cdmi")]
     store: String,
     /// URL of the container or bucket that holds the volumes, once for each mirror; for the store file a directory
     #[arg(short, long = "url", value_name = "URL")]
     urls: Vec<String>,
-    /// CDMI dialect: cdmi2, cdmi1, scality or srb [default: found by probing]
+    /// Dialect of CDMI or WebDAV, such as cdmi2 or content-range (docs/stores.md) [default: found by probing]
     #[arg(long)]
     dialect: Option<String>,
     /// User for Basic authentication; for s3 the id of the access key
