@@ -1,7 +1,7 @@
 //! One pool: its store proved and open, or why not.
 //!
 //! The store is reached by two ways over the same mirrors: control operations, which give up in time and tell the person
-//! who waits (`patience`), and data, which waits as the pool's `on_outage` says.
+//! who waits (`patience`), and data, which waits as the pool's `on_outage` says. What one learns of a mirror the other knows.
 
 use crate::{clock, error, error::Result, patience};
 use restblk_api::{ErrorBody, MirrorState, MirrorStatus, OutagePolicy, Pool, PoolSpec, PoolState, Proven};
@@ -9,7 +9,8 @@ use restblk_block::Limiter;
 use restblk_engine::{Repository, Safety};
 use restblk_format::PoolRecord;
 use restblk_store::{
-    Durability, Mirrored, Proof, Store, StoreConfig, StoreKind, open_mirror_pinned, open_pinned,
+    Durability, MirrorOptions, Mirrored, Outage, Proof, Store, StoreConfig, StoreKind, open_mirror_pinned,
+    open_pinned,
 };
 use restblk_types::{ErrorKind, RateLimits};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,7 +20,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) struct Open {
     pub(crate) repository: Arc<Repository>,
     pub(crate) data: Arc<Mirrored>,
-    control: Arc<Mirrored>,
     /// What all attached volumes of the pool share.
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) proof: Proof,
@@ -111,8 +111,9 @@ impl PoolEntry {
     pub(crate) fn add_mirror(&self, url: &str, mirror: Arc<dyn Store>) -> Result<PoolSpec> {
         let open = self.open()?;
         let spec = self.spec_with(url)?;
-        open.data.add(url, Arc::clone(&mirror)).map_err(error::store)?;
-        open.control.add(url, mirror).map_err(error::store)?;
+        open.data
+            .add(url, mirror, MirrorOptions::default())
+            .map_err(error::store)?;
         *self.spec.write().unwrap_or_else(PoisonError::into_inner) = spec.clone();
         Ok(spec)
     }
@@ -139,7 +140,6 @@ impl PoolEntry {
         }
         if let Ok(open) = self.open() {
             open.data.remove(url).map_err(error::store)?;
-            open.control.remove(url).map_err(error::store)?;
         }
         spec.urls.remove(at);
         *self.spec.write().unwrap_or_else(PoisonError::into_inner) = spec.clone();
@@ -213,27 +213,22 @@ impl PoolEntry {
 }
 
 impl Open {
-    /// How each mirror does, as data and control see it together.
+    /// How each mirror does.
     pub(crate) fn mirrors(&self) -> Vec<MirrorStatus> {
-        let control = self.control.mirrors();
-        let one = |data: restblk_store::MirrorStatus| {
-            let other = control.iter().find(|c| c.name == data.name);
-            // The way that was used last tells the state; data's where both were.
-            let latest = if data.requests > 0 {
-                &data
-            } else {
-                other.unwrap_or(&data)
-            };
+        let one = |mirror: restblk_store::MirrorStatus| {
+            use restblk_store::MirrorState as Is;
             #[expect(clippy::cast_precision_loss, reason = "microseconds of a latency")]
-            let latency_ms = latest.latency_us.map(|us| us as f64 / 1000.0);
-            let down = latest.state == restblk_store::MirrorState::Down;
+            let latency_ms = mirror.latency_us.map(|us| us as f64 / 1000.0);
             MirrorStatus {
-                url: data.name.clone(),
-                state: if down { MirrorState::Down } else { MirrorState::Up },
-                requests: data.requests + other.map_or(0, |o| o.requests),
-                errors: data.errors + other.map_or(0, |o| o.errors),
+                state: match mirror.state {
+                    Is::Up | Is::Slow | Is::HalfOpen => MirrorState::Up,
+                    Is::Down | Is::Draining | Is::Foreign => MirrorState::Down,
+                },
+                url: mirror.name,
+                requests: mirror.requests,
+                errors: mirror.errors,
                 latency_ms,
-                last_error: latest.error_last.clone(),
+                last_error: mirror.error_last,
             }
         };
         self.data.mirrors().into_iter().map(one).collect()
@@ -300,9 +295,8 @@ async fn open(spec: &PoolSpec, known: Option<Proof>) -> Result<Open> {
         }
     };
     let data = open_pinned(&config, &proof).map_err(error::store)?;
-    let mut impatient = config.clone();
-    impatient.fail_after_ms = Some(u64::try_from(patience::WORK.as_millis()).unwrap_or(u64::MAX));
-    let control = open_pinned(&impatient, &proof).map_err(error::store)?;
+    data.set_name(spec.name.as_str());
+    let control: Arc<dyn Store> = Arc::new(data.with_outage(Outage::FailAfter(patience::WORK)));
     let fresh = PoolRecord {
         id: restblk_types::VolumeId::random().to_string(),
         created_at: clock::now(),
@@ -316,10 +310,9 @@ async fn open(spec: &PoolSpec, known: Option<Proof>) -> Result<Open> {
         Safety::Proved
     };
     let dialect = proof.dialect.clone();
-    let store: Arc<dyn Store> = Arc::<Mirrored>::clone(&control);
     let repository = patience::bounded(Repository::open(
         spec.name.as_str(),
-        store,
+        control,
         proof.capabilities.clone(),
         dialect,
         safety,
@@ -327,10 +320,10 @@ async fn open(spec: &PoolSpec, known: Option<Proof>) -> Result<Open> {
     ))
     .await
     .map_err(error::engine)?;
+    data.watch(repository.marker());
     Ok(Open {
         repository: Arc::new(repository),
         data,
-        control,
         limiter: Arc::new(Limiter::new(spec.rate_limits)),
         proof,
     })

@@ -9,7 +9,7 @@
 use crate::{EngineError, flush::flush, names};
 use bytes::Bytes;
 use restblk_format::{Decoded, PoolRecord, Record};
-use restblk_store::{Capabilities, ETag, Key, Precondition, Store, Written};
+use restblk_store::{Capabilities, ETag, Key, Marker, Precondition, Store, Written};
 use restblk_types::{ErrorKind, VolumeName};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -123,6 +123,18 @@ impl Repository {
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    /// How mirrors are told from other repositories.
+    #[must_use]
+    pub fn marker(&self) -> Marker {
+        let id = self.id.clone();
+        Marker {
+            key: names::pool(),
+            is_ours: Arc::new(move |bytes| {
+                PoolRecord::decode(bytes).is_ok_and(|decoded| decoded.record.id == id)
+            }),
+        }
     }
 
     /// The id in the marker behind another store, if there is one: to tell whether it is the same repository.

@@ -39,7 +39,10 @@ pub use http::HttpClient;
 pub use instance::{Flushed, Instance, NoInstance};
 pub use key::{Key, KeyError};
 pub use memory::MemoryStore;
-pub use mirrored::{MirrorState, MirrorStatus, Mirrored, Outage, RetryPolicy, clean_up, within};
+pub use mirrored::{
+    Marker, MirrorOptions, MirrorState, MirrorStatus, Mirrored, MirroredFigures, Outage, RetryPolicy,
+    clean_up, within,
+};
 pub use open::{Opened, OpenedMirror, open, open_mirror, open_mirror_pinned, open_pinned};
 pub use payload::Payload;
 pub use prove::{MirrorProof, Proof, prove};

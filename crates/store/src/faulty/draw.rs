@@ -22,6 +22,10 @@ pub enum Fault {
     Refuse(ErrorKind),
     /// It is neither done nor answered.
     Hang,
+    /// It is neither done nor answered, and given up after this long, as a client does.
+    Silence(Duration),
+    /// It is refused, and not done: the server wants to be left alone for so long.
+    Busy(Duration),
     /// One bit of the data is another, silently.
     BitFlip,
     /// It is done this much later, and answered then.
@@ -179,6 +183,10 @@ impl Draw {
 
     pub(super) fn next(&self, operation: Option<Operation>, fault: Fault) {
         self.state().script.push_back((operation, fault));
+    }
+
+    pub(super) fn forget(&self) {
+        self.state().script.clear();
     }
 
     pub(super) fn set_enabled(&self, enabled: bool) {

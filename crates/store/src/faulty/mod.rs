@@ -53,6 +53,11 @@ impl Faulty {
         self.draw.next(operation, fault);
     }
 
+    /// Forgets what of the script was not worked off.
+    pub fn forget_script(&self) {
+        self.draw.forget();
+    }
+
     /// Turns the faults by chance off and on.
     pub fn set_faults(&self, on: bool) {
         self.draw.set_enabled(on);
@@ -136,6 +141,24 @@ impl Faulty {
             }
             Some(Fault::Refuse(kind)) => Err(self.error(kind, operation, object, "injected: refused")),
             Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Silence(time)) => {
+                tokio::time::sleep(time).await;
+                let silent = self.error(
+                    ErrorKind::Unavailable,
+                    operation,
+                    object,
+                    "injected: no answer in time",
+                );
+                Err(if operation.changes() {
+                    silent.may_land_later()
+                } else {
+                    silent
+                })
+            }
+            Some(Fault::Busy(pause)) => {
+                let busy = self.error(ErrorKind::Unavailable, operation, object, "injected: busy");
+                Err(busy.with_retry_after(Some(pause)))
+            }
         }
     }
 

@@ -11,7 +11,8 @@
 //! Half-open, one request at a time is let through. The pause doubles with each opening until a success. A pause that the server
 //! asked for (`Retry-After`) is kept to the end, whatever succeeds meanwhile. Where *every* mirror is open
 //! ([`Breaker::admit`] with `desperate`) the pause is at most [`PAUSE_DESPERATE_MAX`], unless it was asked for: requests have
-//! nowhere else to go.
+//! nowhere else to go. Where another is closed, a change waits for an answered probe (`timid`): it cannot be hedged, and would
+//! hang for as long as a request may.
 //!
 //! Time comes in; nothing here waits.
 
@@ -104,7 +105,7 @@ impl Breaker {
     }
 
     /// Whether a request may go to the mirror now.
-    pub(super) fn admit(&mut self, desperate: bool, now: Instant) -> Admission {
+    pub(super) fn admit(&mut self, desperate: bool, timid: bool, now: Instant) -> Admission {
         match self.phase {
             Phase::Closed => return Admission::Free,
             Phase::Open { at, until, asked } => {
@@ -113,7 +114,7 @@ impl Breaker {
                 } else {
                     until
                 };
-                if now < until {
+                if now < until || (timid && !desperate) {
                     return Admission::Refused(until);
                 }
             }
@@ -126,23 +127,31 @@ impl Breaker {
         Admission::Trial
     }
 
-    /// A request succeeded, whenever it had begun: the mirror answers.
-    pub(super) fn succeeded(&mut self, now: Instant) {
+    /// A request that began at `began` succeeded. Those that were under way when it opened prove nothing.
+    pub(super) fn succeeded(&mut self, began: Instant, now: Instant) {
         self.in_a_row = 0;
         self.share -= self.share / SHARE_MEMORY;
         if self.share < SHARE_NONE {
             self.share = 0.0;
         }
-        if matches!(self.phase, Phase::Open { until, asked: true, .. } if now < until) {
-            return;
-        }
-        if !self.is_closed() {
+        let closes = match self.phase {
+            Phase::Closed => false,
+            Phase::Open { at, until, asked } => began >= at && !(asked && now < until),
+            Phase::HalfOpen { trial } => trial.is_some_and(|since| began >= since),
+        };
+        if closes {
             (self.phase, self.share, self.openings) = (Phase::Closed, 0.0, 0);
         }
     }
 
     /// A request that began at `began` failed, and the mirror asked to be left alone for so long.
-    pub(super) fn failed(&mut self, severity: Severity, began: Instant, asked: Option<Duration>, now: Instant) {
+    pub(super) fn failed(
+        &mut self,
+        severity: Severity,
+        began: Instant,
+        asked: Option<Duration>,
+        now: Instant,
+    ) {
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.share += (1.0 - self.share) / SHARE_MEMORY;
         let opens = match self.phase {
@@ -188,10 +197,20 @@ impl Breaker {
         }
     }
 
+    /// When it opened last, while it is open.
+    pub(super) fn open_since(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Open { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+
     /// The time that the server asked for, while it lasts: nothing at all is to be sent.
     pub(super) fn asked_until(&self, now: Instant) -> Option<Instant> {
         match self.phase {
-            Phase::Open { until, asked: true, .. } if now < until => Some(until),
+            Phase::Open {
+                until, asked: true, ..
+            } if now < until => Some(until),
             _ => None,
         }
     }
@@ -213,16 +232,21 @@ mod tests {
     fn a_certain_failure_opens_it_and_a_trial_closes_it() {
         let now = Instant::now();
         let mut breaker = opened(now);
-        assert_eq!(breaker.admit(false, now), Admission::Refused(now + PAUSE_MIN));
-        let later = now + PAUSE_MIN;
-        assert_eq!(breaker.admit(false, later), Admission::Trial);
         assert_eq!(
-            breaker.admit(true, later),
+            breaker.admit(false, false, now),
+            Admission::Refused(now + PAUSE_MIN)
+        );
+        let later = now + PAUSE_MIN;
+        assert_eq!(breaker.admit(false, false, later), Admission::Trial);
+        assert_eq!(
+            breaker.admit(true, false, later),
             Admission::Refused(later + TRIAL_MAX),
             "one at a time"
         );
-        breaker.succeeded(later);
-        assert_eq!(breaker.admit(false, later), Admission::Free);
+        breaker.succeeded(now, later);
+        assert!(breaker.is_half_open(), "an old success is not the trial's");
+        breaker.succeeded(later, later);
+        assert_eq!(breaker.admit(false, false, later), Admission::Free);
         assert!(breaker.is_clean());
     }
 
@@ -234,28 +258,28 @@ mod tests {
             breaker.failed(Severity::Certain, now - SECOND, None, now);
         }
         for doubled in [1, 2, 4, 8] {
-            let Admission::Refused(until) = breaker.admit(false, now) else {
+            let Admission::Refused(until) = breaker.admit(false, false, now) else {
                 panic!("admitted at once")
             };
             assert_eq!(until - now, PAUSE_MIN * doubled);
             now = until;
-            assert_eq!(breaker.admit(false, now), Admission::Trial);
+            assert_eq!(breaker.admit(false, false, now), Admission::Trial);
             breaker.failed(Severity::Certain, now - SECOND, None, now);
             assert!(breaker.is_half_open(), "an old failure does not end the trial");
             breaker.failed(Severity::Certain, now, None, now);
         }
         for _ in 0..20 {
-            let Admission::Refused(until) = breaker.admit(false, now) else {
+            let Admission::Refused(until) = breaker.admit(false, false, now) else {
                 panic!("admitted at once")
             };
             assert!(until - now <= PAUSE_MAX);
             now = until;
-            breaker.admit(false, now);
+            breaker.admit(false, false, now);
             breaker.failed(Severity::Sporadic, now, None, now);
         }
         let at = now;
         assert_eq!(
-            breaker.admit(true, now),
+            breaker.admit(true, false, now),
             Admission::Refused(at + PAUSE_DESPERATE_MAX)
         );
     }
@@ -269,9 +293,9 @@ mod tests {
             fail(&mut breaker);
             fail(&mut breaker);
             assert!(breaker.is_closed() && !breaker.is_clean());
-            (0..4).for_each(|_| breaker.succeeded(now));
+            (0..4).for_each(|_| breaker.succeeded(now - SECOND, now));
         }
-        (0..200).for_each(|_| breaker.succeeded(now));
+        (0..200).for_each(|_| breaker.succeeded(now - SECOND, now));
         assert!(breaker.is_clean());
         fail(&mut breaker);
         fail(&mut breaker);
@@ -282,7 +306,7 @@ mod tests {
         while breaker.is_closed() && rounds < 1000 {
             fail(&mut breaker);
             fail(&mut breaker);
-            breaker.succeeded(now);
+            breaker.succeeded(now - SECOND, now);
             rounds += 1;
         }
         assert!((5..100).contains(&rounds), "two of three, in {rounds} rounds");
@@ -293,14 +317,14 @@ mod tests {
         let now = Instant::now();
         let mut breaker = Breaker::new();
         breaker.failed(Severity::Certain, now, Some(10 * SECOND), now);
-        breaker.succeeded(now + SECOND);
+        breaker.succeeded(now + SECOND, now + SECOND);
         breaker.answered_probe(now + SECOND);
         for desperate in [false, true] {
-            let refused = breaker.admit(desperate, now + 9 * SECOND);
+            let refused = breaker.admit(desperate, false, now + 9 * SECOND);
             assert_eq!(refused, Admission::Refused(now + 10 * SECOND));
         }
         assert_eq!(breaker.asked_until(now), Some(now + 10 * SECOND));
-        assert_eq!(breaker.admit(false, now + 10 * SECOND), Admission::Trial);
+        assert_eq!(breaker.admit(false, false, now + 10 * SECOND), Admission::Trial);
         let mut breaker = Breaker::new();
         breaker.failed(Severity::Certain, now, Some(3600 * SECOND), now);
         assert_eq!(breaker.asked_until(now), Some(now + ASKED_MAX));
@@ -310,14 +334,19 @@ mod tests {
     fn an_answered_probe_lets_the_next_request_try() {
         let now = Instant::now();
         let mut breaker = opened(now);
-        breaker.answered_probe(now);
-        assert_eq!(breaker.admit(false, now), Admission::Trial);
-        breaker.abandoned(now - SECOND);
-        assert!(matches!(breaker.admit(false, now), Admission::Refused(_)));
-        breaker.abandoned(now);
-        assert_eq!(breaker.admit(false, now), Admission::Trial);
+        let later = now + 3600 * SECOND;
         assert_eq!(
-            breaker.admit(false, now + TRIAL_MAX),
+            breaker.admit(false, true, later),
+            Admission::Refused(now + PAUSE_MIN)
+        );
+        breaker.answered_probe(now);
+        assert_eq!(breaker.admit(false, true, now), Admission::Trial);
+        breaker.abandoned(now - SECOND);
+        assert!(matches!(breaker.admit(false, false, now), Admission::Refused(_)));
+        breaker.abandoned(now);
+        assert_eq!(breaker.admit(false, false, now), Admission::Trial);
+        assert_eq!(
+            breaker.admit(false, false, now + TRIAL_MAX),
             Admission::Trial,
             "one that does not end"
         );

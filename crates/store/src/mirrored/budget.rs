@@ -100,7 +100,11 @@ mod tests {
         (0..25).for_each(|_| budget.succeeded());
         assert_eq!(drain(), 2);
         let next = budget.next(Instant::now());
-        assert_eq!(next - Instant::now(), Duration::from_secs(1), "half a token is left, half a one a second comes");
+        assert_eq!(
+            next - Instant::now(),
+            Duration::from_secs(1),
+            "half a token is left, half a one a second comes"
+        );
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(drain(), 1);
         // Time in small pieces is worth as much, and a full bucket stays full.

@@ -174,6 +174,13 @@ impl Quantiles {
         self.windows[window][bucket(micros(took))].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many samples.
+    pub(super) fn count(&self, now: Instant) -> u64 {
+        self.turn(now);
+        let counts = self.windows.iter().flatten();
+        counts.map(|count| u64::from(count.load(Ordering::Relaxed))).sum()
+    }
+
     /// The quantiles (each 0 to 1, rising), to an eighth; `None` with fewer than `samples_min` samples.
     #[expect(
         clippy::cast_possible_truncation,
@@ -230,7 +237,10 @@ mod tests {
                 mean.take(100 * MS, Instant::now());
             }
             let after = mean.get().unwrap();
-            assert!((55 * MS..70 * MS).contains(&after), "{after:?} at {rate} a second");
+            assert!(
+                (55 * MS..70 * MS).contains(&after),
+                "{after:?} at {rate} a second"
+            );
         }
     }
 
@@ -250,7 +260,8 @@ mod tests {
     #[test]
     fn buckets_are_an_eighth_wide_and_in_order() {
         let mut last = 0;
-        for us in (0..4096).chain((12..40).flat_map(|shift| [(1 << shift) - 1, 1 << shift, (1 << shift) + 1])) {
+        for us in (0..4096).chain((12..40).flat_map(|shift| [(1 << shift) - 1, 1 << shift, (1 << shift) + 1]))
+        {
             let at = bucket(us);
             assert!(at >= last && at < BUCKETS, "{us}");
             last = at;
@@ -274,7 +285,10 @@ mod tests {
         assert!(near(p50, 50 * MS) && near(p95, 95 * MS), "{p50:?} {p95:?}");
         tokio::time::advance(WINDOW).await;
         quantiles.take(MS, Instant::now());
-        assert!(near(quantiles.at([0.5], 101, Instant::now()).unwrap()[0], 50 * MS));
+        assert!(near(
+            quantiles.at([0.5], 101, Instant::now()).unwrap()[0],
+            50 * MS
+        ));
         tokio::time::advance(WINDOW).await;
         assert!(near(quantiles.at([1.0], 1, Instant::now()).unwrap()[0], MS));
         tokio::time::advance(WINDOW * 5).await;

@@ -1,7 +1,26 @@
-//! One store over several mirrors of the same repository: tries again, and elsewhere.
+//! One store over several mirrors of the same repository: balances, tries again, and elsewhere.
 //!
-//! Owns retries with backoff and a deadline, failover within a request, and the choice of the mirror: the one that last
-//! worked, until it fails. Mirrors come and go while it is in use; the last one stays. It does not balance or hedge.
+//! ```text
+//! Mirrored (a view: patience) ── Set ── Mirror, Mirror, …      each with its breaker, latencies, counters
+//!    │ store     the operations     ├── balance   which mirror gets a request
+//!    │ retry     the way of one     ├── budget    how much more may be sent than was asked for
+//!    │ hedge     reads sent twice   ├── recent    read your writes, where mirrors lag
+//!    │ flush     what it reaches    ├── dirty     who took writes since the last flush
+//!    └ deadline  of operations      └── probe     is it alive, and is it the right one
+//! ```
+//! Mirrors come and go, and are drained, while it is in use; the last one stays. Limits on how much its users may do are not
+//! here but above it (`restblk_block::limit`).
+//!
+//! # The way of a request
+//! 1. A mirror is chosen among those of the highest priority whose breaker is closed: two are drawn, the less loaded has it.
+//!    One that is to be tried again gets one request at a time, a change only once a probe was answered.
+//! 2. A read that takes longer than 95 % of its like goes to a second mirror as well, within a budget.
+//! 3. What failed for a reason of the mirror's goes to another one at once, for a token from the pool's budget of second
+//!    tries; without one it waits, and is never failed by that.
+//! 4. Where no mirror is closed, it waits until a probe, or the one request that may try, finds one that works, or until its
+//!    time is over. Requests that wait send nothing.
+//!
+//! Views of one pool (for data, for commands) share all that is known of its mirrors, and differ in how long they wait.
 //!
 //! # Why each retry is safe
 //! - `get`, `head`, `list`, `flush` change nothing (a flush that was done twice was done).
@@ -27,23 +46,37 @@
 //! [`StoreError::is_late`](crate::StoreError::is_late) where it may land yet.
 //!
 //! # Flushes
-//! A flush goes to one mirror, and where servers name their caches ([`crate::Instance`]) to as many as took changes (see
-//! `flush`). So mirrors on one machine fail over freely; mirrors on several machines are flushed each, and a flush waits for
-//! one that took writes and does not answer. Where servers do not tell, mirrors must share what they have acknowledged, and
-//! a loss of power between a write and its flush is not noticed: plain CDMI has no verifier of a server's life.
+//! A flush reaches every mirror that took changes since its last good flush, or, where servers name their caches
+//! ([`crate::Instance`]), as many as it takes until every cache that took changes has answered; see `flush`. A change is told to its
+//! caller only after the mirror that acknowledged it is on the list of those to be flushed, so no failover moves a change past
+//! a flush that begins later. Where servers do not name their caches, a mirror that is dead is covered through a living one: all
+//! mirrors show one repository; that it lost its power with acknowledged writes in its memory is then not noticed.
+//!
+//! # Mirrors that lag
+//! A pool may state how long a change needs to be seen through its other mirrors; until then what touches it goes through the
+//! mirror that took it; see `recent`.
 
+mod balance;
+mod breaker;
+mod budget;
 mod deadline;
+mod dirty;
 mod flush;
-mod health;
-mod list;
+mod hedge;
+mod latency;
+mod mirror;
 mod outage;
+mod probe;
+mod recent;
 mod retry;
+mod set;
 mod store;
 
 pub use deadline::{clean_up, within};
-pub use health::{MirrorState, MirrorStatus};
-pub use list::Mirrored;
+pub use mirror::{MirrorOptions, MirrorState, MirrorStatus};
+pub use probe::{IsOurs, Marker};
 pub use retry::{Outage, RetryPolicy};
+pub use set::{Mirrored, MirroredFigures};
 
 #[cfg(test)]
 mod tests;

@@ -111,7 +111,10 @@ impl Recent {
         let mut last: Option<(MirrorId, Instant)> = None;
         let mut others_until: Option<Instant> = None;
         // The newest decides the mirror; those of other mirrors have to get old.
-        for young in list.rev().filter(|young| young.until > now && touch(young.touched, touched)) {
+        for young in list
+            .rev()
+            .filter(|young| young.until > now && touch(young.touched, touched))
+        {
             match last {
                 None => last = Some((young.mirror, young.until)),
                 Some((mirror, _)) if mirror == young.mirror => {}
@@ -204,7 +207,10 @@ mod tests {
         let (recent, now) = (Recent::new(100 * MS), Instant::now());
         recent.changed(&key(), range(0, 8), 1, now);
         recent.changed(&key(), range(0, 8), 2, now + MS);
-        assert_eq!(recent.route(&key(), range(0, 1), now + MS), Route::Wait(now + 100 * MS));
+        assert_eq!(
+            recent.route(&key(), range(0, 1), now + MS),
+            Route::Wait(now + 100 * MS)
+        );
         assert_eq!(
             recent.route(&key(), range(0, 1), now + 100 * MS),
             Route::Via(2, now + 101 * MS)

@@ -1,16 +1,16 @@
-//! The loop of one request: mirrors in order, pauses between rounds, the deadline, the grace after an ambiguous change.
+//! The loop of one request: the choice of a mirror, tries elsewhere, pauses, the deadline, the grace after an ambiguous change.
 
+use super::breaker::ASKED_MAX;
 use super::deadline;
-use super::health::Mirror;
-use super::list::{Mirrored, in_order};
-use crate::{Store, StoreError};
+use super::hedge::{self, Raced};
+use super::mirror::Mirror;
+use super::recent::{MirrorId, Route, Touched};
+use super::set::{Choice, Mirrored};
+use crate::{Key, Store, StoreError};
 use restblk_types::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
-
-/// Longest pause that a server gets by asking for it.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// A try has at least this long, while there is a deadline and another mirror to turn to.
 const TRY_MIN: Duration = Duration::from_secs(1);
@@ -37,6 +37,10 @@ pub struct RetryPolicy {
     pub landing_grace: Duration,
     /// The same where the connection broke.
     pub broken_grace: Duration,
+    /// How long after a change the other mirrors may show the state before it.
+    pub propagation: Duration,
+    /// What chance is drawn from; `None`: from the system.
+    pub seed: Option<u64>,
 }
 
 impl Default for RetryPolicy {
@@ -47,6 +51,8 @@ impl Default for RetryPolicy {
             backoff_max: Duration::from_secs(5),
             landing_grace: Duration::from_secs(2),
             broken_grace: Duration::from_millis(100),
+            propagation: Duration::ZERO,
+            seed: None,
         }
     }
 }
@@ -65,6 +71,10 @@ pub(super) struct Request<'a> {
     pub(super) operation: &'static str,
     pub(super) object: &'a (dyn std::fmt::Display + Sync),
     pub(super) effect: Effect,
+    /// The object and what of it is touched; `None` where that is of no interest.
+    pub(super) touches: Option<(&'a Key, Touched)>,
+    /// A read of about so many bytes, which may be sent twice.
+    pub(super) hedge: Option<u64>,
 }
 
 impl<'a> Request<'a> {
@@ -77,6 +87,16 @@ impl<'a> Request<'a> {
             operation,
             object,
             effect,
+            touches: None,
+            hedge: None,
+        }
+    }
+
+    /// One that touches this of an object.
+    pub(super) fn on(operation: &'static str, key: &'a Key, effect: Effect, touched: Touched) -> Self {
+        Self {
+            touches: Some((key, touched)),
+            ..Self::new(operation, key, effect)
         }
     }
 
@@ -87,12 +107,20 @@ impl<'a> Request<'a> {
             || kind == ErrorKind::Denied
             || (kind == ErrorKind::Corrupt && self.effect == Effect::Reads)
     }
+
+    fn is_last_word<T>(&self, result: &Result<T, StoreError>) -> bool {
+        !result
+            .as_ref()
+            .is_err_and(|error| self.is_of_mirror(error.kind()))
+    }
 }
 
 /// How a request ended, and whether a try before the last may have taken effect.
 pub(super) struct Outcome<T> {
     pub(super) result: Result<T, StoreError>,
     pub(super) ambiguous: bool,
+    /// Who answered; `None`: nobody did.
+    pub(super) by: Option<Arc<Mirror>>,
 }
 
 impl Mirrored {
@@ -106,78 +134,60 @@ impl Mirrored {
     }
 
     /// Runs the request on mirrors until one answers for good, or the deadline passes.
-    pub(super) async fn run<T, F, R>(&self, request: Request<'_>, mut attempt: F) -> Outcome<T>
+    pub(super) async fn run<T, F, R>(&self, request: Request<'_>, attempt: F) -> Outcome<T>
     where
-        F: FnMut(Arc<dyn Store>) -> R + Send,
+        F: Fn(Arc<dyn Store>) -> R + Send + Sync,
         R: Future<Output = Result<T, StoreError>> + Send,
         T: Send,
     {
-        let deadline = self.deadline();
-        // The usual case: the preferred mirror works; nothing is allocated.
-        let list = self.current();
-        let first = &list[0];
-        let error = match self.once(first, request, deadline, true, &mut attempt).await {
-            Err(error) if request.is_of_mirror(error.kind()) => error,
-            result => {
-                return Outcome {
-                    result,
-                    ambiguous: false,
-                };
-            }
-        };
-        let mut tries = Tries::new(self, request, deadline);
-        tries.note(&error);
-        // `Retry` says little of the server (a kept connection had died, say): once more there at once. Else elsewhere.
-        let mut order = in_order(&list);
-        order.retain(|mirror| !Arc::ptr_eq(mirror, first));
-        if error.kind() == ErrorKind::Retry {
-            order.insert(0, Arc::clone(first));
-        }
-        let mut worst = error;
+        let mut tries = Tries::new(self, request);
         loop {
-            for mirror in order {
-                let failed = match self.once(&mirror, request, deadline, false, &mut attempt).await {
-                    Err(failed) if request.is_of_mirror(failed.kind()) => failed,
-                    result => {
-                        self.prefer(&mirror);
-                        self.outage.over();
-                        return tries.end(result).await;
-                    }
-                };
-                tries.note(&failed);
-                // What passes by itself is told before what somebody must do something about.
-                if failed.kind().is_transient() || !worst.kind().is_transient() {
-                    worst = failed;
+            let (mirror, trial) = match tries.next().await {
+                Ok(next) => next,
+                Err(error) => return tries.end(Err(error), None).await,
+            };
+            let by = match request.hedge.filter(|_| tries.may_hedge) {
+                None => {
+                    let result = self.once(&mirror, trial, request, tries.deadline, &attempt).await;
+                    Answered::One(mirror, result)
+                }
+                Some(len) => {
+                    self.hedged(mirror, trial, len, request, tries.deadline, &attempt)
+                        .await
+                }
+            };
+            let (mirror, result) = match by {
+                Answered::One(mirror, result) => (mirror, result),
+                Answered::Neither(first, second) => {
+                    tries.note(&first.0, &first.1);
+                    (second.0, Err(second.1))
+                }
+            };
+            match result {
+                Err(error) if request.is_of_mirror(error.kind()) => tries.note(&mirror, &error),
+                result => {
+                    self.set.outage.over();
+                    self.set.retries.succeeded();
+                    return tries.end(result, Some(mirror)).await;
                 }
             }
-            if let Err(error) = tries.pause(&worst).await {
-                return tries.end(Err(error)).await;
-            }
-            order = in_order(&self.current());
-            // The next round is judged by itself: the last mirror that failed in passing may have been removed.
-            worst = StoreError::new(
-                ErrorKind::Denied,
-                request.operation,
-                request.object,
-                "no mirror was tried",
-            );
         }
     }
 
-    /// One try. `forgiven`: a `Retry` does not count against the mirror.
+    /// One try.
     pub(super) async fn once<T, F, R>(
         &self,
         mirror: &Arc<Mirror>,
+        trial: bool,
         request: Request<'_>,
         deadline: Option<Instant>,
-        forgiven: bool,
-        attempt: &mut F,
+        attempt: &F,
     ) -> Result<T, StoreError>
     where
-        F: FnMut(Arc<dyn Store>) -> R,
+        F: Fn(Arc<dyn Store>) -> R,
         R: Future<Output = Result<T, StoreError>>,
     {
-        let outstanding = mirror.begin();
+        let outstanding = mirror.begin(trial);
         let work = attempt(Arc::clone(&mirror.store));
         let result = match deadline {
             None => work.await,
@@ -190,53 +200,272 @@ impl Mirrored {
                     Err(error.at(mirror.store.location()).may_land_later())
                 }),
         };
-        let blamed = |error: &StoreError| {
-            request.is_of_mirror(error.kind()) && !(forgiven && error.kind() == ErrorKind::Retry)
-        };
-        let of_mirror = result.as_ref().is_err_and(blamed);
-        outstanding.end(&result, of_mirror);
+        let last_word = request.is_last_word(&result);
+        let (took, better) = outstanding.end(&result, !last_word);
+        if better {
+            self.set.better.notify_waiters();
+        }
+        if !last_word {
+            self.set.worse.notify_one();
+        } else if let Some(len) = request.hedge {
+            self.set.delays.took(len, took, Instant::now());
+        }
         result
+    }
+
+    /// One try of a read of about so many bytes, and another one elsewhere where it takes long.
+    async fn hedged<T, F, R>(
+        &self,
+        mirror: Arc<Mirror>,
+        trial: bool,
+        len: u64,
+        request: Request<'_>,
+        deadline: Option<Instant>,
+        attempt: &F,
+    ) -> Answered<T>
+    where
+        F: Fn(Arc<dyn Store>) -> R + Sync,
+        R: Future<Output = Result<T, StoreError>> + Send,
+    {
+        let (set, now) = (&self.set, Instant::now());
+        set.hedges.succeeded();
+        let first = self.once(&mirror, trial, request, deadline, attempt);
+        let mut other = None;
+        let second = || {
+            let second = set
+                .second(mirror.id)
+                .filter(|_| set.hedges.take(Instant::now()))?;
+            set.count(&set.figures.hedges);
+            let second: &Arc<Mirror> = other.insert(second);
+            let second = Arc::clone(second);
+            Some(async move { self.once(&second, false, request, deadline, attempt).await })
+        };
+        let is_answer = |result: &Result<T, StoreError>| request.is_last_word(result);
+        match hedge::race(first, set.delays.of(len, now), second, (is_answer, is_answer)).await {
+            Raced::First(result) => Answered::One(mirror, result),
+            Raced::Second(result) => {
+                set.count(&set.figures.hedges_won);
+                Answered::One(other.unwrap_or(mirror), result)
+            }
+            Raced::Neither(Err(first), Err(second)) => {
+                let other = other.unwrap_or_else(|| Arc::clone(&mirror));
+                Answered::Neither((mirror, first), (other, second))
+            }
+            // Whatever is good is an answer.
+            Raced::Neither(result @ Ok(_), _) | Raced::Neither(_, result @ Ok(_)) => {
+                Answered::One(mirror, result)
+            }
+        }
     }
 
     /// When a try is given up. One mirror that is silent leaves half of the time to the others.
     fn end_of_try(&self, deadline: Instant) -> Instant {
         let left = deadline.saturating_duration_since(Instant::now());
-        match self.current().len() {
+        match self.set.current().len() {
             0 | 1 => deadline,
             _ => deadline.min(Instant::now() + (left / 2).max(TRY_MIN)),
         }
     }
 }
 
-/// The failed tries of one request.
+type Failed = (Arc<Mirror>, StoreError);
+
+/// What came of one or two tries.
+enum Answered<T> {
+    One(Arc<Mirror>, Result<T, StoreError>),
+    Neither(Failed, Failed),
+}
+
+/// The tries of one request.
 struct Tries<'a> {
     mirrored: &'a Mirrored,
     request: Request<'a>,
     deadline: Option<Instant>,
     count: u32,
+    /// The mirrors that failed in this round.
+    tried: Vec<MirrorId>,
+    /// What is told if this round is the last one.
+    worst: Option<StoreError>,
+    /// That of the round before.
+    earlier: Option<StoreError>,
+    /// Once, what failed for a reason that says little of its mirror is tried there again at once.
+    again: bool,
+    may_hedge: bool,
     backoff: Duration,
     /// A change may have taken effect, and success is to be told not before this.
     grace: Option<Instant>,
     /// A change may take effect yet.
     late: bool,
+    /// The mirrors on which a change may have taken effect without an answer.
+    unanswered: Vec<MirrorId>,
 }
 
 impl<'a> Tries<'a> {
-    fn new(mirrored: &'a Mirrored, request: Request<'a>, deadline: Option<Instant>) -> Self {
+    fn new(mirrored: &'a Mirrored, request: Request<'a>) -> Self {
         Self {
             mirrored,
             request,
-            deadline,
+            deadline: mirrored.deadline(),
             count: 0,
+            tried: Vec::new(),
+            worst: None,
+            earlier: None,
+            again: true,
+            may_hedge: true,
             backoff: mirrored.policy.backoff_min,
             grace: None,
             late: false,
+            unanswered: Vec::new(),
         }
     }
 
-    fn note(&mut self, error: &StoreError) {
+    /// The mirror of the next try, and whether that tries if it works again; waits for it. The error where there is none.
+    async fn next(&mut self) -> Result<(Arc<Mirror>, bool), StoreError> {
+        let set = &self.mirrored.set;
+        if self.count > 0 {
+            set.count(&set.figures.retries);
+            // Slowed, and never failed by it.
+            while !set.retries.take(Instant::now()) {
+                self.sleep(set.retries.next(Instant::now())).await?;
+            }
+        }
+        loop {
+            let better = set.better.notified();
+            let now = Instant::now();
+            let until = match self.choose(now) {
+                Choice::Go(mirror, trial) => return Ok((mirror, trial)),
+                Choice::Settle(until) => {
+                    self.sleep(until).await?;
+                    continue;
+                }
+                Choice::Wait(until) => until,
+                Choice::Tried => match self.round_is_over(now)? {
+                    Some(until) => until,
+                    None => continue,
+                },
+            };
+            let reason = self.reason();
+            if !reason.kind().is_transient() {
+                return Err(reason);
+            }
+            set.outage.failed(&reason);
+            tokio::select! {
+                slept = self.sleep(until) => slept?,
+                () = better => {}
+            }
+        }
+    }
+
+    fn choose(&mut self, now: Instant) -> Choice {
+        let set = &self.mirrored.set;
+        let changes = self.request.effect == Effect::Changes;
+        let Some((key, touched)) = self.request.touches.filter(|_| set.recent.is_on()) else {
+            return set.choose(&self.tried, changes, None, now);
+        };
+        let route = set.recent.route(key, touched, now);
+        self.may_hedge = route == Route::Free;
+        match route {
+            Route::Free => {
+                let preferred = if changes {
+                    set.recent.preferred(key, now)
+                } else {
+                    None
+                };
+                set.choose(&self.tried, changes, preferred, now)
+            }
+            Route::Wait(until) => Choice::Settle(until),
+            Route::Via(mirror, until) => match set.by_id(mirror) {
+                Some(mirror) if mirror.is_used() && mirror.is_closed() => {
+                    if self.tried.contains(&mirror.id) && !self.may_try_again() {
+                        return Choice::Settle(until);
+                    }
+                    Choice::Go(mirror, false)
+                }
+                _ => Choice::Settle(until),
+            },
+        }
+    }
+
+    /// `Retry` says little of the server (a kept connection had died, say). True once.
+    fn may_try_again(&mut self) -> bool {
+        let says_little = self
+            .worst
+            .as_ref()
+            .is_some_and(|worst| worst.kind() == ErrorKind::Retry);
+        says_little && std::mem::take(&mut self.again)
+    }
+
+    /// Every mirror has failed: when the next round begins; `None`: at once. The error where it is the last word.
+    fn round_is_over(&mut self, now: Instant) -> Result<Option<Instant>, StoreError> {
+        let at_once = self.may_try_again();
+        self.tried.clear();
+        let worst = self.worst.take();
+        if let Some(last_word) = worst.as_ref().filter(|worst| !worst.kind().is_transient()) {
+            return Err(last_word.clone());
+        }
+        let asked = worst.as_ref().and_then(StoreError::retry_after);
+        self.earlier = worst.or(self.earlier.take());
+        if at_once {
+            return Ok(None);
+        }
+        let pause = self.backoff.mul_f64(0.5 + self.mirrored.set.dice.share() / 2.0);
+        self.backoff = (self.backoff * 2).min(self.mirrored.policy.backoff_max);
+        Ok(Some(now + asked.map_or(pause, |asked| asked.min(ASKED_MAX))))
+    }
+
+    /// Why the request waits.
+    fn reason(&self) -> StoreError {
+        let request = &self.request;
+        if let Some(own) = self.worst.as_ref().or(self.earlier.as_ref()) {
+            return own.clone();
+        }
+        let list = self.mirrored.set.current();
+        let used = list.iter().filter(|mirror| mirror.is_used());
+        let failures: Vec<_> = used.filter_map(|mirror| mirror.error_last()).collect();
+        // What somebody must do something about is told only where nothing else is wrong: else waiting may help.
+        let told = failures
+            .iter()
+            .find(|error| error.kind().is_transient())
+            .or(failures.first());
+        let (kind, reason) = match told {
+            Some(error) => (
+                error.kind(),
+                format!("no mirror works; the last failure was: {error}"),
+            ),
+            None => {
+                let reason = "no mirror takes requests: each is drained, or shows another repository";
+                (ErrorKind::Unavailable, reason.to_owned())
+            }
+        };
+        StoreError::new(kind, request.operation, request.object, reason)
+    }
+
+    /// Sleeps, at most until the deadline; then the error.
+    async fn sleep(&self, until: Instant) -> Result<(), StoreError> {
+        let Some(deadline) = self.deadline.filter(|deadline| *deadline <= until) else {
+            sleep_until(until).await;
+            return Ok(());
+        };
+        sleep_until(deadline).await;
+        Err(self
+            .reason()
+            .because(format!("given up after {} tries", self.count)))
+    }
+
+    fn note(&mut self, mirror: &Mirror, error: &StoreError) {
         self.count = self.count.saturating_add(1);
+        self.tried.push(mirror.id);
+        // What passes by itself is told before what somebody must do something about.
+        if error.kind().is_transient()
+            || self
+                .worst
+                .as_ref()
+                .is_none_or(|worst| !worst.kind().is_transient())
+        {
+            self.worst = Some(error.clone());
+        }
         if self.request.effect == Effect::Changes && error.is_ambiguous() {
+            self.unanswered.push(mirror.id);
             self.late |= error.is_late();
             let policy = &self.mirrored.policy;
             let wait = if error.is_late() {
@@ -248,53 +477,30 @@ impl<'a> Tries<'a> {
         }
     }
 
-    /// After a round in which every mirror failed: the error where it is the last word, else waits for the next round.
-    async fn pause(&mut self, worst: &StoreError) -> Result<(), StoreError> {
-        let backoff = self.backoff / 2 + jitter(self.backoff / 2);
-        let until = Instant::now()
-            + worst
-                .retry_after()
-                .map_or(backoff, |asked| asked.min(RETRY_AFTER_MAX));
-        if !worst.kind().is_transient() {
-            return Err(worst.clone());
-        }
-        if self.deadline.is_some_and(|deadline| until >= deadline) {
-            return Err(worst
-                .clone()
-                .because(format!("given up after {} tries", self.count)));
-        }
-        self.mirrored.outage.failed(worst);
-        sleep_until(until).await;
-        self.backoff = (self.backoff * 2).min(self.mirrored.policy.backoff_max);
-        Ok(())
-    }
-
-    async fn end<T>(self, result: Result<T, StoreError>) -> Outcome<T> {
+    async fn end<T>(self, result: Result<T, StoreError>, by: Option<Arc<Mirror>>) -> Outcome<T> {
         let ambiguous = self.grace.is_some();
-        match (result, self.grace) {
+        let result = match (result, self.grace) {
             (Ok(done), Some(until)) => {
                 sleep_until(until).await;
-                Outcome {
-                    result: Ok(done),
-                    ambiguous,
-                }
+                Ok(done)
             }
-            (Err(error), Some(_)) => {
-                let error = if self.late {
-                    error.may_land_later()
-                } else {
-                    error.ambiguous()
-                };
-                Outcome {
-                    result: Err(error),
-                    ambiguous,
-                }
+            (Err(error), Some(_)) if self.late => Err(error.may_land_later()),
+            (Err(error), Some(_)) => Err(error.ambiguous()),
+            (result, None) => result,
+        };
+        if let (Effect::Changes, Some((key, touched))) = (self.request.effect, self.request.touches) {
+            let took = by.as_ref().filter(|_| result.is_ok()).map(|mirror| mirror.id);
+            for mirror in self.unanswered.into_iter().chain(took) {
+                self.mirrored
+                    .set
+                    .recent
+                    .changed(key, touched, mirror, Instant::now());
             }
-            (result, None) => Outcome { result, ambiguous },
+        }
+        Outcome {
+            result,
+            ambiguous,
+            by,
         }
     }
-}
-
-pub(super) fn jitter(most: Duration) -> Duration {
-    most.mul_f64(rand::random())
 }

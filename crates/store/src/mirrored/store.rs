@@ -1,19 +1,22 @@
 //! The operations of [`Mirrored`]: each says how it is tried again.
 
-use super::list::Mirrored;
+use super::mirror::Mirror;
 use super::retry::{Effect, Outcome, Request};
+use super::set::Mirrored;
 use crate::{
-    Capabilities, Fetched, Flushed, Instance, Key, Lock, LockToken, ObjectInfo, Page, Precondition, Store,
-    StoreError, Usage, Written,
+    Capabilities, Durability, Fetched, Flushed, Instance, Key, Lock, LockToken, ObjectInfo, Page,
+    Precondition, Store, StoreError, Usage, Written,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use restblk_types::{ErrorKind, Extent};
+use std::sync::Arc;
 
 #[async_trait]
 impl Store for Mirrored {
     fn location(&self) -> String {
-        self.current()
+        self.set
+            .current()
             .iter()
             .map(|mirror| mirror.store.location())
             .collect::<Vec<_>>()
@@ -21,26 +24,34 @@ impl Store for Mirrored {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.common_capabilities()
+        self.set.capabilities.clone()
     }
 
     async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Fetched, StoreError> {
-        let request = Request::new("read", key, Effect::Reads);
+        // What a whole object has is not known; those that are read whole are small.
+        let hedge = Some(range.map_or(0, Extent::len));
+        let request = Request {
+            hedge,
+            ..Request::on("read", key, Effect::Reads, range)
+        };
         self.run(request, |store| async move { store.get(key, range).await })
             .await
             .result
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectInfo, StoreError> {
-        let request = Request::new("inspect", key, Effect::Reads);
+        let request = Request {
+            hedge: Some(0),
+            ..Request::on("inspect", key, Effect::Reads, None)
+        };
         self.run(request, |store| async move { store.head(key).await })
             .await
             .result
     }
 
     async fn put(&self, key: &Key, body: Bytes, when: Precondition) -> Result<Written, StoreError> {
-        let request = Request::new("put", key, Effect::Changes);
-        let attempt = |store: std::sync::Arc<dyn Store>| {
+        let request = Request::on("put", key, Effect::Changes, None);
+        let attempt = |store: Arc<dyn Store>| {
             let (body, when) = (body.clone(), when.clone());
             async move { store.put(key, body, when).await }
         };
@@ -48,19 +59,27 @@ impl Store for Mirrored {
             Outcome {
                 result: Err(error),
                 ambiguous: true,
+                ..
             } if error.kind() == ErrorKind::Conflict => self.was_it_mine(key, &body, error).await,
-            outcome => outcome.result,
+            outcome => {
+                let written = outcome.result?;
+                self.took(key, outcome.by, written.instance);
+                Ok(written)
+            }
         }
     }
 
     /// After a lost answer a conflict stays one: empty objects cannot be told apart.
     async fn create(&self, key: &Key, when: Precondition) -> Result<Written, StoreError> {
-        let request = Request::new("create", key, Effect::Changes);
-        let attempt = |store: std::sync::Arc<dyn Store>| {
+        let request = Request::on("create", key, Effect::Changes, None);
+        let attempt = |store: Arc<dyn Store>| {
             let when = when.clone();
             async move { store.create(key, when).await }
         };
-        self.run(request, attempt).await.result
+        let outcome = self.run(request, attempt).await;
+        let written = outcome.result?;
+        self.took(key, outcome.by, written.instance);
+        Ok(written)
     }
 
     async fn write_at(
@@ -70,27 +89,38 @@ impl Store for Mirrored {
         data: Bytes,
         durable: bool,
     ) -> Result<Option<Instance>, StoreError> {
-        let attempt = |store: std::sync::Arc<dyn Store>| {
+        let attempt = |store: Arc<dyn Store>| {
             let data = data.clone();
             async move { store.write_at(key, offset, data, durable).await }
         };
-        self.run(Request::new("write", key, Effect::Changes), attempt)
-            .await
-            .result
+        let touched = Extent::new(offset, data.len() as u64);
+        let request = Request::on("write", key, Effect::Changes, touched);
+        let outcome = self.run(request, attempt).await;
+        let instance = outcome.result?;
+        if !durable {
+            self.took(key, outcome.by, instance);
+        }
+        Ok(instance)
     }
 
     async fn set_size(&self, key: &Key, size: u64) -> Result<Option<Instance>, StoreError> {
-        let request = Request::new("resize", key, Effect::Changes);
-        self.run(request, |store| async move { store.set_size(key, size).await })
-            .await
-            .result
+        let request = Request::on("resize", key, Effect::Changes, None);
+        let outcome = self
+            .run(request, |store| async move { store.set_size(key, size).await })
+            .await;
+        let instance = outcome.result?;
+        self.took(key, outcome.by, instance);
+        Ok(instance)
     }
 
     async fn punch(&self, key: &Key, range: Extent) -> Result<Option<Instance>, StoreError> {
-        let request = Request::new("punch", key, Effect::Changes);
-        self.run(request, |store| async move { store.punch(key, range).await })
-            .await
-            .result
+        let request = Request::on("punch", key, Effect::Changes, Some(range));
+        let outcome = self
+            .run(request, |store| async move { store.punch(key, range).await })
+            .await;
+        let instance = outcome.result?;
+        self.took(key, outcome.by, instance);
+        Ok(instance)
     }
 
     async fn flush(&self, key: &Key, took: &[Instance]) -> Result<Flushed, StoreError> {
@@ -98,21 +128,24 @@ impl Store for Mirrored {
     }
 
     async fn delete(&self, key: &Key, when: Precondition) -> Result<(), StoreError> {
-        let attempt = |store: std::sync::Arc<dyn Store>| {
+        let attempt = |store: Arc<dyn Store>| {
             let when = when.clone();
             async move { store.delete(key, when).await }
         };
-        match self
-            .run(Request::new("delete", key, Effect::Changes), attempt)
-            .await
-        {
+        let request = Request::on("delete", key, Effect::Changes, None);
+        let deleted = match self.run(request, attempt).await {
             // The try whose answer was lost did it.
             Outcome {
                 result: Err(error),
                 ambiguous: true,
+                ..
             } if error.kind() == ErrorKind::NotFound => Ok(()),
             outcome => outcome.result,
+        };
+        if deleted.is_ok() {
+            self.set.dirty.forget(key);
         }
+        deleted
     }
 
     async fn list(
@@ -144,7 +177,7 @@ impl Store for Mirrored {
     /// A lock whose answer was lost is held by nobody who knows its token: it is then broken and taken again.
     async fn lock(&self, key: &Key, owner: &str, steal: bool) -> Result<Lock, StoreError> {
         let lost = std::sync::atomic::AtomicBool::new(false);
-        let attempt = |store: std::sync::Arc<dyn Store>| {
+        let attempt = |store: Arc<dyn Store>| {
             let lost = &lost;
             async move {
                 let steal = steal || lost.load(std::sync::atomic::Ordering::Relaxed);
@@ -155,13 +188,13 @@ impl Store for Mirrored {
                 taken
             }
         };
-        self.run(Request::new("lock", key, Effect::Changes), attempt)
+        self.run(Request::on("lock", key, Effect::Changes, None), attempt)
             .await
             .result
     }
 
     async fn refresh_lock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
-        let request = Request::new("refresh the lock of", key, Effect::Flushes);
+        let request = Request::on("refresh the lock of", key, Effect::Flushes, None);
         self.run(
             request,
             |store| async move { store.refresh_lock(key, token).await },
@@ -171,18 +204,25 @@ impl Store for Mirrored {
     }
 
     async fn unlock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
-        let request = Request::new("unlock", key, Effect::Changes);
+        let request = Request::on("unlock", key, Effect::Changes, None);
         self.run(request, |store| async move { store.unlock(key, token).await })
             .await
             .result
     }
 
     fn present_lock(&self, key: &Key, token: Option<LockToken>) {
-        self.present(key, token);
+        self.set.present(key, token);
     }
 }
 
 impl Mirrored {
+    /// A mirror has acknowledged a change that is not durable yet, perhaps with the name of the cache that has it.
+    fn took(&self, key: &Key, by: Option<Arc<Mirror>>, cache: Option<Instance>) {
+        if let Some(mirror) = by.filter(|_| self.set.capabilities.durability == Durability::OnFlush) {
+            self.set.dirty.changed(key, mirror.id, cache.is_some());
+        }
+    }
+
     /// After a conditional put whose answer was lost and a conflict: equal bytes are this put's own.
     async fn was_it_mine(
         &self,

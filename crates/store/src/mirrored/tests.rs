@@ -1,6 +1,6 @@
 //! Retries, failover, ambiguity and grace, on stores that fail by script. Time is virtual.
 
-use super::{Mirrored, Outage, RetryPolicy, clean_up, within};
+use super::{MirrorOptions, MirrorState, Mirrored, Outage, RetryPolicy, clean_up, within};
 use crate::faulty::{Fault, Faulty, Operation, Rate};
 use crate::{ETag, Instance, Key, MemoryStore, Precondition, Store};
 use bytes::Bytes;
@@ -8,6 +8,12 @@ use restblk_types::{ErrorKind, Extent};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+mod change;
+mod flush;
+mod health;
+mod load;
+mod recent;
 
 struct Rig {
     mirrors: Vec<Arc<Faulty>>,
@@ -38,6 +44,14 @@ fn rig_of(stores: Vec<Arc<MemoryStore>>, outage: Outage) -> Rig {
         },
     )
     .unwrap();
+    // The first has all requests while it works, then the second: so that scripts know where they go.
+    for (n, priority) in (0..mirrors.len()).zip((-100..0).rev()) {
+        let options = MirrorOptions {
+            priority,
+            ..MirrorOptions::default()
+        };
+        store.set(&n.to_string(), options).unwrap();
+    }
     Rig {
         mirrors,
         store,
@@ -76,8 +90,8 @@ async fn an_outage_is_waited_out() {
     assert_eq!(content(&rig.store).await, "a");
     let took = begun.elapsed();
     assert!((SECOND * 3600..SECOND * 3610).contains(&took), "{took:?}");
-    let seen = rig.store.mirrors();
-    assert!(seen[0].preferred && seen[0].name == "1", "{seen:?}");
+    let states: Vec<_> = rig.store.mirrors().iter().map(|mirror| mirror.state).collect();
+    assert_eq!(states, [MirrorState::Down, MirrorState::Up]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,6 +140,7 @@ async fn the_requests_of_an_operation_share_one_deadline() {
             assert!(begun.elapsed() <= SECOND * 15, "{:?}", begun.elapsed());
             // What is left to a clean-up: long enough for a store that is back, and no longer for one that is not.
             rig.mirrors[0].set_down(false);
+            rig.mirrors[0].forget_script();
             if hang {
                 rig.mirrors[0].next(None, Fault::Hang);
                 clean_up(rig.store.put(&key(), bytes("a"), Precondition::Always))
@@ -137,7 +152,8 @@ async fn the_requests_of_an_operation_share_one_deadline() {
                 .unwrap();
         });
         operation.await;
-        assert!(begun.elapsed() <= SECOND * 17, "{:?}", begun.elapsed());
+        // Two for the clean-up that hung, and a pause before the mirror was tried again.
+        assert!(begun.elapsed() <= SECOND * 18, "{:?}", begun.elapsed());
         // Outside of the operation the policy alone holds, and within another the earlier end does.
         content(&rig.store).await;
         rig.mirrors[0].set_down(true);
@@ -163,7 +179,7 @@ async fn a_silent_mirror_leaves_time_to_the_others() {
     .await
     .unwrap();
     assert!(begun.elapsed() < SECOND * 14, "{:?}", begun.elapsed());
-    assert_eq!(rig.store.mirrors()[0].name, "2");
+    assert!(rig.mirrors[2].calls() > 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -361,7 +377,7 @@ async fn reads_and_clean_failures_have_no_grace() {
     let begun = Instant::now();
     content(&rig.store).await;
     rig.store.write_at(&key(), 0, bytes("a"), false).await.unwrap();
-    assert!(begun.elapsed() < SECOND / 10, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
 }
 
 /// Any mixture of faults that passes by itself: every write that is answered is there, in order.

@@ -2,7 +2,9 @@
 
 use crate::server::TestServer;
 use bytes::Bytes;
-use restblk_store::{CdmiStore, Dialect, Instance, Key, Mirrored, Precondition, RetryPolicy, Store};
+use restblk_store::{
+    CdmiStore, Dialect, Instance, Key, MirrorOptions, Mirrored, Precondition, RetryPolicy, Store,
+};
 use restblk_types::{ErrorKind, Extent};
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,15 +145,23 @@ async fn mirrors_come_and_go_in_use() {
         .unwrap();
     assert_eq!(store.remove("a").unwrap_err().kind(), ErrorKind::Busy);
     assert_eq!(
-        store.add("a", first.store(&server).await).unwrap_err().kind(),
+        store
+            .add("a", first.store(&server).await, MirrorOptions::default())
+            .unwrap_err()
+            .kind(),
         ErrorKind::Exists
     );
     let dull: Arc<dyn Store> = Arc::new(restblk_store::FileStore::open(server.dir.path()).unwrap());
     assert_eq!(
-        store.add("dull", dull).unwrap_err().kind(),
+        store
+            .add("dull", dull, MirrorOptions::default())
+            .unwrap_err()
+            .kind(),
         ErrorKind::Unsupported
     );
-    store.add("b", second.store(&server).await).unwrap();
+    store
+        .add("b", second.store(&server).await, MirrorOptions::default())
+        .unwrap();
     store.remove("a").unwrap();
     assert_eq!(store.remove("a").unwrap_err().kind(), ErrorKind::NotFound);
     first.kill().await;
@@ -189,7 +199,7 @@ async fn a_new_mirror_ends_the_waiting() {
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!waiting.is_finished());
-    store.add("b", second).unwrap();
+    store.add("b", second, MirrorOptions::default()).unwrap();
     assert_eq!(waiting.await.unwrap().unwrap(), "x");
 }
 
