@@ -40,6 +40,10 @@ need_loop() {
   losetup -f > /dev/null 2>&1 || skip "this host has no free loop device"
 }
 
+# share_mounts: as on a host with systemd, what is mounted under $WORK and unmounted again is so in every mount namespace. Where
+# mounts are not shared, any other daemon that starts meanwhile keeps a copy, and the device stays in use.
+share_mounts() { mount --bind "$WORK" "$WORK" && mount --make-shared "$WORK"; }
+
 # --- checking
 
 # equal WHAT WANTED FOUND
@@ -155,16 +159,28 @@ in_guest() {
 # --- the end
 
 unmount_all() {
+  # (all that is bounded here is so that the 20 s suffice that a script has after its time is up)
   # the newest first; a plain unmount, so that what is dirty is written, and a lazy one where that fails or hangs
   local folder
   awk -v work="$WORK/" 'index($5, work) == 1 { print $5 }' /proc/self/mountinfo | tac | while read -r folder; do
     folder=$(printf '%b' "$folder")
-    timeout 30 umount "$folder" 2>/dev/null || umount -l "$folder" 2>/dev/null || true
+    timeout 6 umount "$folder" 2>/dev/null || umount -l "$folder" 2>/dev/null || true
   done
 }
 detach_loops() {
+  local _
   losetup -n -O NAME,BACK-FILE 2>/dev/null | awk -v work="$WORK/" 'index($2, work) == 1 { print $1 }' | while read -r device; do
-    losetup -d "$device" 2>/dev/null || true
+    # bounded also where its data cannot be written, and so neither detached nor killed
+    losetup -d "$device" 2>/dev/null 7>&- &
+    for _ in $(seq 40); do kill -0 $! 2>/dev/null || break; sleep 0.1; done
+  done
+}
+# What keeps a loop device while no daemon lives: ended, so that what still waits for a daemon or a store fails.
+end_holders() {
+  local socket
+  find "$WORK" -name holder.sock 2>/dev/null | while read -r socket; do
+    python3 -c 'import socket, sys
+it = socket.socket(socket.AF_UNIX); it.settimeout(5); it.connect(sys.argv[1]); it.send(b"q"); it.recv(1)' "$socket" 2>/dev/null || true
   done
 }
 end_all() {
@@ -172,7 +188,7 @@ end_all() {
   for name in "${!started[@]}"; do kill -TERM "${started[$name]}" 2>/dev/null || true; done
   for name in "${!started[@]}"; do
     pid=${started[$name]}
-    for _ in $(seq 100); do is_running "$name" || break; sleep 0.1; done
+    for _ in $(seq 60); do is_running "$name" || break; sleep 0.1; done
     kill -KILL "$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || true
   done
@@ -188,8 +204,10 @@ at_end() {
   unmount_all
   detach_loops
   end_all
+  end_holders
   unmount_all
   detach_loops
+  if mountpoint -q "$WORK"; then umount -l "$WORK"; fi
   exit "$status"
 }
 trap at_end EXIT

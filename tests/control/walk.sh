@@ -15,7 +15,7 @@ export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 [ $# -ge 2 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2; }
 control=$1 url=$2 url2=${3:-}
 by_name=${BY_NAME:-/dev/restblk/by-name}
-folder=$(mktemp -d) checks=0
+folder=$(mktemp -d) checks=0 down=''
 cd "$control"
 
 fail() { printf 'FAILED: %s\n' "$*" >&2; [ ! -s last_error ] || sed 's/^/last_error: /' last_error >&2; exit 1; }
@@ -58,6 +58,7 @@ shows() {
 clean_up() {
   local status=$?
   set +e
+  if [ -n "$down" ]; then eval "$STORE_UP"; fi
   exec 8<&-
   mountpoint -q "$folder" && umount "$folder"
   for device in walkdev $long31; do echo "$device" > detach; done 2> /dev/null
@@ -89,6 +90,9 @@ gives ENOENT remove_urls "$url"
 
 say "add_urls"
 for bad in nonsense ftp://host/path http://host http://host:99999/path '' ','; do gives EINVAL add_urls "$bad"; done
+# nobody listens there
+gives EINVAL add_urls http://127.0.0.1:1/path/
+shows urls ''
 gives EINVAL add_urls "nonsense,$url"
 shows urls "$url"
 gives OK add_urls "$url"
@@ -97,7 +101,7 @@ if [ -n "$url2" ]; then
   gives OK add_urls "$url,$url2"
   shows urls "$url,$url2"
 fi
-gives EINVAL remove_urls nonsense
+for bad in nonsense '' ','; do gives EINVAL remove_urls "$bad"; done
 gives ENOENT remove_urls http://nowhere.invalid/path
 
 say "create"
@@ -127,6 +131,7 @@ shows devices/walkdev/srb_urls "$(cat urls)"
 gives OK devices/walkdev/srb_debug 7
 shows devices/walkdev/srb_debug 7
 for bad in 8 -1 x; do gives EINVAL devices/walkdev/srb_debug "$bad"; done
+for file in urls volumes last_error devices/walkdev/srb_name devices/walkdev/srb_size devices/walkdev/srb_urls; do gives EACCES $file x; done
 
 say "a file system on it, mounted, written"
 mkfs.ext4 -q -E nodiscard "$device"
@@ -177,12 +182,19 @@ fi
 
 if [ -n "${STORE_DOWN:-}" ]; then
   say "with a store that does not answer"
+  gives OK attach 'walk2 walkdev'
+  # past the page cache and not flushed: a detach has something to flush
+  dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct status=none
+  down=yes
   eval "$STORE_DOWN"
   gives EIO create 'walk3 64M'
-  gives EIO attach 'walk1 walkdev'
+  gives EIO attach 'walk1 another'
   gives EIO destroy walk1
   gives EIO extend 'walk1 128M'
+  gives EIO detach walkdev
   eval "${STORE_UP:?STORE_DOWN needs it}"
+  down=''
+  gives OK detach walkdev
 fi
 
 say "destroy"

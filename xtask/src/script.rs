@@ -6,7 +6,7 @@
 //! # timeout: 300
 //! ```
 //! A script is given a fresh folder WORK, which is removed unless it failed; RESTBLK (the program), RESTBLK_ROOT (the
-//! tree), RESTBLK_PROGRAMS (the folder of release builds). It ends with 0, with 77 (skipped; a line `skipped: …` says why), or it failed.
+//! tree), RESTBLK_PROGRAMS (the folder of release builds), and on this host the tools that it asked for (`tools: NAME`) first in PATH. It ends with 0, with 77 (skipped; a line `skipped: …` says why), or it failed.
 //! It is ended by TERM, and 20 s later by KILL, when its time is up or xtask itself dies.
 
 use std::collections::BTreeMap;
@@ -89,6 +89,11 @@ impl Script {
         self.head.get(key).map(String::as_str)
     }
 
+    /// The tools of `setup::tool` that it needs.
+    pub(crate) fn tools(&self) -> impl Iterator<Item = &str> {
+        self.says("tools").unwrap_or_default().split_whitespace()
+    }
+
     /// The time limit: `timeout:` in seconds, or `otherwise`.
     pub(crate) fn limit(&self, otherwise: Duration) -> Result<Duration> {
         match self.says("timeout") {
@@ -122,6 +127,14 @@ impl Script {
     ) -> Result<Finished> {
         let mut command = limited(limit);
         command.arg(self.interpreter()).arg(&self.path).args(arguments);
+        if self.tools().next().is_some() {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let own = std::iter::once(Tree::tools().join("bin"));
+            command.env(
+                "PATH",
+                std::env::join_paths(own.chain(std::env::split_paths(&path)))?,
+            );
+        }
         run(tree, command, &self.name, limit, in_sight)
     }
 }

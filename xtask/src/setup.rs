@@ -22,7 +22,9 @@ pub(crate) const TEST: &str = "test";
 
 pub(crate) fn main(tree: &Tree, arguments: &Arguments) -> Result<ExitCode> {
     packages(tree, &[BUILD, RUN, TEST])?;
-    cargo_deny()?;
+    for (name, _) in TOOLS {
+        tool(name)?;
+    }
     if !arguments.no_guest {
         guest(tree)?;
     }
@@ -88,19 +90,30 @@ pub(crate) fn packages(tree: &Tree, uses: &[&str]) -> Result<()> {
     )
 }
 
-/// Builds cargo-deny where there is none: 140 s on two cores, once a machine.
-pub(crate) fn cargo_deny() -> Result<()> {
+/// Programs from crates.io that checks and claims run, built once a machine into the cache of tools.
+///
+/// A script asks for one with `# tools: NAME`. `fsx` is held to a version, because its operations follow from the seed only
+/// within one.
+const TOOLS: [(&str, &str); 2] = [("cargo-deny", "cargo-deny"), ("fsx", "fsx@0.3.2")];
+
+/// Builds one of the tools where there is none: cargo-deny takes 140 s on two cores, fsx 30 s.
+pub(crate) fn tool(name: &str) -> Result<()> {
+    let Some((_, package)) = TOOLS.iter().find(|(tool, _)| *tool == name) else {
+        bail!("there is no tool {name}; xtask/src/setup.rs lists them");
+    };
     let tools = Tree::tools();
-    if process::is_installed("cargo-deny") || tools.join("bin/cargo-deny").is_file() {
+    // a cargo-deny is as good as another
+    let anywhere = name.starts_with("cargo-") && process::is_installed(name);
+    if anywhere || tools.join("bin").join(name).is_file() {
         return Ok(());
     }
     println!(
-        "xtask: building cargo-deny into {} (some minutes, once)",
+        "xtask: building {name} into {} (some minutes, once)",
         tools.display()
     );
     let build = tools.join("build");
     run(process::cargo()
-        .args(["install", "--quiet", "--locked", "cargo-deny", "--root"])
+        .args(["install", "--quiet", "--locked", package, "--root"])
         .arg(&tools)
         .env("CARGO_TARGET_DIR", &build)
         // cargo runs us with the tree's own settings

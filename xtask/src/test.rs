@@ -75,7 +75,7 @@ pub(crate) fn main(tree: &Tree, arguments: &Arguments) -> Result<ExitCode> {
     let mut report = Report::new();
     report.step("setup", || {
         setup::packages(tree, &[setup::BUILD, setup::RUN, setup::TEST])?;
-        setup::cargo_deny()?;
+        setup::tool("cargo-deny")?;
         if !guests.is_empty() {
             setup::guest(tree)?;
         }

@@ -103,6 +103,26 @@ impl LoopAttached {
         })
     }
 
+    /// Has the volume take all that was written to the device. The volume itself is asked first: a thread that waits for
+    /// the store in the kernel could not be called back.
+    async fn settle(&self, index: u32) -> Result<(), DeviceError> {
+        let late = |_| {
+            let message = format!(
+                "detach {}: the store has not taken what was written to it after {} s; detach again when it answers",
+                self.path.display(),
+                SYNC_MAX.as_secs()
+            );
+            DeviceError::new(ErrorKind::Unavailable, message)
+        };
+        let flushed = timeout(SYNC_MAX, self.session.device.flush()).await;
+        flushed.map_err(late)?.map_err(|error| {
+            let message = format!("detach {}: flush the volume: {error}", self.path.display());
+            DeviceError::new(error.kind(), message)
+        })?;
+        let synced = timeout(SYNC_MAX, blocking(move || loopback::sync(index))).await;
+        synced.map_err(late)?
+    }
+
     /// Makes the session's threads end, whether or not the device has requests.
     async fn stop_threads(&self) -> Result<(), DeviceError> {
         self.session.stop();
@@ -187,15 +207,7 @@ impl Attached for LoopAttached {
         let _turn = self.turn.lock().await;
         let (index, mount) = (self.index, self.mount.clone());
         if loopback::is_ours(index, &mount) {
-            let synced = timeout(SYNC_MAX, blocking(move || loopback::sync(index))).await;
-            synced.unwrap_or_else(|_| {
-                let message = format!(
-                    "{}: the store has not taken what was written to it after {} s",
-                    self.path.display(),
-                    SYNC_MAX.as_secs()
-                );
-                Err(DeviceError::new(ErrorKind::Unavailable, message))
-            })?;
+            self.settle(index).await?;
             self.ending.store(true, Ordering::Release);
             let cleared = timeout(KERNEL_MAX, blocking(move || loopback::clear(index, &mount))).await;
             let cleared = cleared.unwrap_or_else(|_| {
@@ -209,6 +221,10 @@ impl Attached for LoopAttached {
     }
 
     async fn hand_over(&self) -> Result<Recovery, DeviceError> {
+        if !loopback::is_ours(self.index, &self.mount) {
+            // Somebody took it away; there is nothing to leave to the next daemon.
+            return self.detach().await.map(|()| self.recovery());
+        }
         let holder = self.holder.clone();
         let kept = blocking(move || Ok(lock(&holder).as_ref().is_some_and(Holder::is_alive))).await?;
         if !kept {

@@ -36,3 +36,13 @@ grep -q 'err= 0' "$WORK/writer.log" || fail "fio saw an error: $(tail -n 5 "$WOR
 umount "$WORK/mnt"
 e2fsck -fn "$device" > "$WORK/fsck.log" 2>&1 || fail "the file system is not clean: $(tail -n 5 "$WORK/fsck.log")"
 restblk detach main/a
+
+say "a device that somebody takes away leaves no process behind"
+device=$(restblk attach main/a --transport loop)
+[ -n "$(find "$WORK/run" -name holder.sock)" ] || skip "this kernel has no FUSE resend: nothing keeps the device"
+losetup -d "$(readlink -f "$device")"
+wait_for 20 "the end of what kept the device" eval '[ -z "$(find "$WORK/run" -name holder.sock)" ]'
+restblk detach main/a
+device=$(restblk attach main/a --transport loop)
+dd if="$device" of="$WORK/block" bs=4k count=1 iflag=direct status=none
+restblk detach main/a

@@ -15,6 +15,7 @@ say "$tree: $files files, $((bytes / 1000000)) MB, $copies time(s)"
 wanted=$(tree_hash "$tree")
 size=$((bytes * copies * 3 / 2 / 1048576 + files * copies * 8 / 1024 + 768))M
 
+share_mounts
 start_store
 start_daemon "[control]" "enabled = false"
 restblk pool create main --url "$STORE_URL/cdmi/2.0.0/"

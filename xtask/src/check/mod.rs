@@ -71,7 +71,7 @@ fn fmt(tree: &Tree) -> Result<Outcome> {
 
 /// Licences, bans, sources and the direction of the crates. Advisories are not part of it: they change without us.
 fn deny(tree: &Tree) -> Result<Outcome> {
-    setup::cargo_deny()?;
+    setup::tool("cargo-deny")?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     let tools = std::iter::once(Tree::tools().join("bin"));
     run(cargo()

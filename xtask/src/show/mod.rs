@@ -110,6 +110,11 @@ pub(crate) fn main(tree: &Tree, arguments: &Arguments) -> Result<ExitCode> {
 
     setup::packages(tree, &[setup::BUILD, setup::RUN, setup::TEST])?;
     setup::guest(tree)?;
+    for claim in &wanted {
+        if let Proof::Script(script) = &claim.proof {
+            script.tools().try_for_each(setup::tool)?;
+        }
+    }
     if wanted.iter().any(|claim| claim.uses_programs()) {
         setup::build(tree)?;
     }

@@ -62,6 +62,11 @@ impl Attachments {
             tracing::error!(volume = %slot.volume(), error = e.message, "what is remembered of the attachment is out of date");
         }
         let live = slot.deactivate(&problem);
+        if let Some(Served::Device(device)) = live.as_ref().map(|live| &live.served)
+            && let Err(error) = device.detach().await
+        {
+            tracing::warn!(volume = %slot.volume(), %error, "not all that the device was made of could be removed");
+        }
         if remembered.persist {
             drop(live);
             tokio::spawn(Arc::clone(self).keep_recovering(Arc::clone(slot)));

@@ -1,11 +1,33 @@
-//! Servers that lie: refused with the reason, or an error; never wrong data, never a foreign object touched.
+//! Servers that lie, in each dialect: refused with the reason, or an error; never wrong data, never a foreign object touched.
+//!
+//! Each prints a line `liar: DIALECT: what it does: what came of it`, which `foundation/lying-stores` shows.
 
 use crate::proofs::files;
 use crate::server::TestServer;
 use bytes::Bytes;
 use restblk_cdmi_server::{Landing, Late, Quirks};
-use restblk_store::{CdmiStore, Dialect, Key, Precondition, Store, StoreError, find_dialect};
+use restblk_store::{
+    CdmiStore, Dialect, HttpClient, Key, Mirrored, Precondition, RetryPolicy, Store, StoreError, find_dialect,
+};
 use restblk_types::{ErrorKind, Extent};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn tell(dialect: Dialect, lie: &str, outcome: impl std::fmt::Display) {
+    println!("liar: {dialect}: {lie}: {outcome}");
+}
+
+/// Why this dialect was refused; the error tells it of every dialect that was tried.
+fn refused(dialect: Dialect, error: &StoreError) -> String {
+    let own = |reason: &&str| reason.starts_with(dialect.as_str());
+    let text = error.to_string();
+    format!("refused: {}", text.split("; ").find(own).unwrap_or(&text))
+}
+
+/// This server takes CDMI 1's form in the mode `scality` too, and the specification's form is preferred.
+fn only(dialect: Dialect) -> Option<Dialect> {
+    (dialect == Dialect::Scality).then_some(dialect)
+}
 
 /// A server with objects of others in it; what the search says; the objects are as they were.
 async fn search(dialect: Dialect, quirks: Quirks) -> Result<(CdmiStore, restblk_store::Proof), StoreError> {
@@ -29,7 +51,7 @@ async fn search(dialect: Dialect, quirks: Quirks) -> Result<(CdmiStore, restblk_
     };
     let before = theirs(files(server.dir.path()));
     assert_eq!(before.len(), 4);
-    let found = find_dialect(&server.http(), None).await;
+    let found = find_dialect(&server.http(), only(dialect)).await;
     assert_eq!(
         theirs(files(server.dir.path())),
         before,
@@ -57,6 +79,11 @@ async fn a_store_that_replaces_on_partial_writes_is_refused() {
             text.contains(&own) && text.contains("replaced the whole object (4 bytes left of 8)"),
             "{text}"
         );
+        tell(
+            dialect,
+            "replaces the object on a partial write",
+            refused(dialect, &error),
+        );
     }
 }
 
@@ -74,12 +101,13 @@ async fn a_store_that_writes_at_offset_zero_is_refused() {
         .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains("landed at offset 0"), "{error}");
+        tell(dialect, "writes a part at offset 0", refused(dialect, &error));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_without_true_exclusive_create_loses_the_capability() {
-    for dialect in [Dialect::Cdmi2, Dialect::Cdmi1, Dialect::Srb] {
+    for dialect in Dialect::ALL {
         let (store, proof) = search(
             dialect,
             Quirks {
@@ -103,6 +131,14 @@ async fn a_store_without_true_exclusive_create_loses_the_capability() {
             .await
             .unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Unsupported);
+        assert_eq!(proof.dialect.as_deref(), Some(dialect.as_str()));
+        let notes = proof.notes.iter();
+        let why: Vec<_> = notes.filter(|note| note.contains("exclusive create")).collect();
+        tell(
+            dialect,
+            "ignores If-None-Match",
+            format!("no exclusive create is asked of it: {why:?}; {refused}"),
+        );
     }
 }
 
@@ -119,6 +155,7 @@ async fn a_store_that_ignores_ranges_is_refused() {
         .await
         .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        tell(dialect, "ignores Range", refused(dialect, &error));
     }
 }
 
@@ -137,6 +174,11 @@ async fn a_store_that_shortens_bodies_is_refused() {
         for dialect in Dialect::ALL {
             let error = search(dialect, quirks.clone()).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            let lie = match quirks.truncate_reads_bytes {
+                Some(_) => "truncates what is read",
+                None => "shortens what is read and says so",
+            };
+            tell(dialect, lie, refused(dialect, &error));
         }
     }
 }
@@ -184,6 +226,11 @@ async fn no_read_is_ever_wrong() {
             cut.len() == 3 && cut.iter().all(|error| error.kind() == ErrorKind::Retry),
             "{cut:?}"
         );
+        tell(
+            dialect,
+            "truncates what is read, once in use",
+            format!("an error, tried again: {}", cut[0]),
+        );
         let short = right_or_error(
             Quirks {
                 shorten_reads_bytes: Some(1),
@@ -195,6 +242,11 @@ async fn no_read_is_ever_wrong() {
         assert!(
             short.len() == 4 && short.iter().all(|error| !error.kind().is_transient()),
             "{short:?}"
+        );
+        tell(
+            dialect,
+            "shortens what is read, once in use",
+            format!("an I/O error: {}", short[0]),
         );
         let whole = right_or_error(
             Quirks {
@@ -212,6 +264,20 @@ async fn no_read_is_ever_wrong() {
     }
 }
 
+/// A server with one object that answers some requests late, and a client that does not wait so long.
+async fn hasty(dialect: Dialect, late: Late, body: &[u8]) -> (TestServer, CdmiStore) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("pool")).unwrap();
+    std::fs::write(dir.path().join("pool/known"), body).unwrap();
+    let server = TestServer::over(dir, dialect, |config| config.quirks.late = Some(late)).await;
+    let mut config = server.config();
+    config.request_timeout_ms = 150;
+    let http = Arc::new(HttpClient::new(&config, &server.url()).unwrap());
+    let all = server.store(dialect).await.capabilities();
+    let store = CdmiStore::pinned(http, dialect, all);
+    (server, store)
+}
+
 /// Answers that come after the time-out: an error, and no later request ever sees them.
 #[tokio::test(flavor = "multi_thread")]
 async fn late_answers_are_never_taken_for_others() {
@@ -220,34 +286,79 @@ async fn late_answers_are_never_taken_for_others() {
         delay_ms: 400,
         landing: Landing::AtOnce,
     };
-    let dir = tempfile::tempdir().unwrap();
     let body: Vec<u8> = (0..100_u8).flat_map(|n| [n; 64]).collect();
-    std::fs::create_dir(dir.path().join("pool")).unwrap();
-    std::fs::write(dir.path().join("pool/known"), &body).unwrap();
-    let server = TestServer::over(dir, Dialect::Cdmi2, |config| config.quirks.late = Some(late)).await;
-    let mut config = server.config();
-    config.request_timeout_ms = 150;
-    let http = std::sync::Arc::new(restblk_store::HttpClient::new(&config, &server.url()).unwrap());
-    let all = server.store(Dialect::Cdmi2).await.capabilities();
-    let store = CdmiStore::pinned(http, Dialect::Cdmi2, all);
     let key = Key::new("known").unwrap();
-    let (mut right, mut late) = (0, 0);
-    for n in 0..100_u8 {
-        match store.get(&key, Extent::new(u64::from(n) * 64, 64)).await {
-            Ok(found) => {
-                assert_eq!(
-                    found.payload.into_bytes(),
-                    [n; 64][..],
-                    "the answer of another request"
-                );
-                right += 1;
-            }
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-                late += 1;
+    for dialect in Dialect::ALL {
+        let (_server, store) = hasty(dialect, late, &body).await;
+        let (mut right, mut late) = (0, Vec::new());
+        for n in 0..100_u8 {
+            match store.get(&key, Extent::new(u64::from(n) * 64, 64)).await {
+                Ok(found) => {
+                    assert_eq!(
+                        found.payload.into_bytes(),
+                        [n; 64][..],
+                        "the answer of another request"
+                    );
+                    right += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                    late.push(error);
+                }
             }
         }
+        let count = late.len();
+        assert!(right > 50 && count > 20, "{right} right, {count} late");
+        assert!(
+            store.http().stats().snapshot().timeouts >= count as u64,
+            "each closes its connection"
+        );
+        tell(
+            dialect,
+            "answers reads after the time-out",
+            format!("{right} right, {count} tried again: {}", late[0]),
+        );
     }
-    assert!(right > 50 && late > 20, "{right} right, {late} late");
-    assert_eq!(store.http().stats().snapshot().timeouts, late);
+}
+
+/// Writes that are carried out after the time-out, and after their connection was closed: what is acknowledged later is
+/// not undone by them.
+#[tokio::test(flavor = "multi_thread")]
+async fn late_writes_undo_nothing() {
+    let late = Late {
+        fraction: 0.25,
+        delay_ms: 400,
+        landing: Landing::AfterDelay,
+    };
+    let key = Key::new("known").unwrap();
+    let each = Dialect::ALL.into_iter().map(|dialect| {
+        let key = key.clone();
+        async move {
+            let (server, store) = hasty(dialect, late, &[0; 64]).await;
+            let policy = RetryPolicy {
+                landing_grace: Duration::from_millis(800),
+                ..RetryPolicy::default()
+            };
+            let store: Arc<dyn Store> = Arc::new(store);
+            let mirrored = Mirrored::new([("only".to_owned(), Arc::clone(&store))], policy).unwrap();
+            let written = || std::fs::read(server.pool().join("known")).unwrap();
+            for n in 1..=20_u8 {
+                mirrored
+                    .write_at(&key, 16, Bytes::from(vec![n; 32]), false)
+                    .await
+                    .unwrap();
+                assert_eq!(written()[16..48], [n; 32], "{dialect}: write {n}");
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(written()[16..48], [20; 32], "{dialect}: afterwards");
+            let errors = mirrored.mirrors()[0].errors;
+            assert!(errors > 0, "{dialect}: none was late");
+            tell(
+                dialect,
+                "carries out writes after the time-out",
+                format!("20 writes in order, {errors} of their tries given up, none lands over a newer one"),
+            );
+        }
+    });
+    futures_util::future::join_all(each).await;
 }
