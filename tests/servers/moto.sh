@@ -18,3 +18,20 @@ run_simple("127.0.0.1", int(os.environ["MOTO_PORT"]), DomainDispatcherApplicatio
   MOTO_URL=http$([ $# -eq 0 ] || echo s)://127.0.0.1:$port
   wait_for 60 "moto's answer" started_and_answers moto "$MOTO_URL/" --insecure
 }
+
+# moto_user NAME ACTION…: a user who may do these (`s3:*`) and nothing else; sets MOTO_KEY and MOTO_SECRET. Before moto_guard.
+moto_user() {
+  local policy
+  policy=$(jq -nc '{ Version: "2012-10-17", Statement: [{ Effect: "Allow", Action: $ARGS.positional, Resource: "*" }] }' --args "${@:2}")
+  moto_iam CreateUser --data-urlencode "UserName=$1" > /dev/null
+  moto_iam PutUserPolicy --data-urlencode "UserName=$1" --data-urlencode PolicyName=p --data-urlencode "PolicyDocument=$policy" > /dev/null
+  moto_iam CreateAccessKey --data-urlencode "UserName=$1" > "$WORK/moto.key"
+  # shellcheck disable=SC2034
+  MOTO_KEY=$(grep -Eo '<AccessKeyId>[^<]+' "$WORK/moto.key" | cut -d'>' -f2) MOTO_SECRET=$(grep -Eo '<SecretAccessKey>[^<]+' "$WORK/moto.key" | cut -d'>' -f2)
+}
+moto_iam() {
+  curl -sS --fail-with-body --max-time 60 --user AKTEST:SKTEST --aws-sigv4 aws:amz:us-east-1:iam --insecure \
+    --data "Action=$1&Version=2010-05-08" "${@:2}" "$MOTO_URL/"
+}
+# From now on moto checks signatures and rights.
+moto_guard() { curl -sS --fail-with-body --insecure -o /dev/null --data 0 "$MOTO_URL/moto-api/reset-auth"; }

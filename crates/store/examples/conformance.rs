@@ -1,15 +1,17 @@
 //! Proves a real store, as `pool create` does, and runs the conformance suite on it.
 //!
-//! `conformance CONFIG [--races N] [--model STEPS] [--prove]`: CONFIG is a file with a `StoreConfig` in JSON (`-`: standard input). Prints
+//! `conformance CONFIG [--races N] [--model STEPS] [--prove | --once]`: CONFIG is a file with a `StoreConfig` in JSON (`-`: standard input). Prints
 //! the proof as `proof: JSON`; what was not proved is not used, and must be refused as such. Then every check of the suite
-//! (not with `--prove`), random operations beside a model, and, where exclusive create was proved, N more rounds of eight
+//! (not with `--prove`; `--once` proves nothing and makes, reads, lists and removes one object), random operations beside a model, and, where exclusive create was proved, N more rounds of eight
 //! racing creates (default 40). Ends with 0 only if all holds, and with `failed to …` where the store cannot be used.
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use restblk_store::conformance::{run, run_model};
-use restblk_store::{Key, Precondition, Store, StoreConfig, open_mirror, open_mirror_pinned};
-use restblk_types::ErrorKind;
+use restblk_store::{
+    Key, MemoryStore, Precondition, Proof, Store, StoreConfig, StoreError, open_mirror, open_mirror_pinned,
+};
+use restblk_types::{ErrorKind, Extent};
 use std::io::Read;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ struct Arguments {
     races: usize,
     model: usize,
     prove_only: bool,
+    once: bool,
 }
 
 fn arguments() -> Result<Arguments, String> {
@@ -41,6 +44,7 @@ fn arguments() -> Result<Arguments, String> {
         races: 40,
         model: 300,
         prove_only: false,
+        once: false,
     };
     while let Some(option) = given.next() {
         let mut number = || {
@@ -53,6 +57,7 @@ fn arguments() -> Result<Arguments, String> {
             "--races" => arguments.races = number()?,
             "--model" => arguments.model = number()?,
             "--prove" => arguments.prove_only = true,
+            "--once" => arguments.once = true,
             _ => return Err(format!("{option} is no option")),
         }
     }
@@ -86,14 +91,47 @@ async fn race(store: &dyn Store, rounds: usize) -> Result<usize, String> {
     Ok(wrong)
 }
 
+/// Makes, reads, lists and removes one object, believing nothing but that.
+async fn use_once(config: &StoreConfig, url: &str) -> Result<(), StoreError> {
+    let proof = Proof {
+        dialect: None,
+        capabilities: MemoryStore::new().capabilities(),
+        notes: Vec::new(),
+        proved_at_s: 0,
+    };
+    let store = open_mirror_pinned(config, url, &proof)?;
+    let name = format!("once/{:016x}", rand::random::<u64>());
+    let wrong = |error: String| StoreError::new(ErrorKind::Corrupt, "use", &name, error);
+    let key = Key::new(name.clone()).map_err(|error| wrong(error.to_string()))?;
+    let body = Bytes::from_static(b"once upon a time");
+    store.put(&key, body.clone(), Precondition::Always).await?;
+    let range = Extent::new(5, 4).ok_or_else(|| wrong("no range".to_owned()))?;
+    let part = store.get(&key, Some(range)).await?.payload.into_bytes();
+    let whole = store.get(&key, None).await?.payload.into_bytes();
+    let folder = Key::new("once").map_err(|error| wrong(error.to_string()))?;
+    let listed = store.list(Some(&folder), None, 1000).await?;
+    if whole != body || part != "upon" || !listed.entries.iter().any(|entry| entry.key == key) {
+        return Err(wrong("other bytes or names came back".to_owned()));
+    }
+    store.delete(&key, Precondition::Always).await?;
+    println!("used once");
+    Ok(())
+}
+
 async fn show(arguments: Arguments) -> Result<(), String> {
     let Arguments {
         config,
         races,
         model,
         prove_only,
+        once,
     } = arguments;
     let url = config.urls.first().ok_or("the configuration has no URL")?;
+    if once {
+        return use_once(&config, url)
+            .await
+            .map_err(|error| format!("failed to {error}"));
+    }
     let opened = open_mirror(&config, url)
         .await
         .map_err(|error| format!("failed to {error}"))?;

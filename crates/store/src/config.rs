@@ -23,6 +23,8 @@ pub enum StoreKind {
     S3,
     /// WebDAV or plain HTTP.
     Webdav,
+    /// Google Cloud Storage.
+    Gcs,
     /// A directory of this host.
     File,
     /// Memory of this process: for tests.
@@ -31,10 +33,11 @@ pub enum StoreKind {
 
 impl StoreKind {
     /// Every kind, with its name in configurations.
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 6] = [
         (Self::Cdmi, "cdmi"),
         (Self::S3, "s3"),
         (Self::Webdav, "webdav"),
+        (Self::Gcs, "gcs"),
         (Self::File, "file"),
         (Self::Memory, "memory"),
     ];
@@ -44,6 +47,7 @@ impl StoreKind {
         match self {
             Self::S3 => crate::s3::SETTINGS,
             Self::Webdav => webdav::SETTINGS,
+            Self::Gcs => crate::gcs::SETTINGS,
             Self::Cdmi | Self::File | Self::Memory => &[],
         }
     }

@@ -1,7 +1,7 @@
 //! Stores: one trait, a client for each protocol, and wrappers that do one thing each.
 //!
 //! ```text
-//! engine ── Store ── Mirrored ── CdmiStore, S3Store, WebdavStore ── http ── server
+//! engine ── Store ── Mirrored ── CdmiStore, S3Store, GcsStore, WebdavStore ── http ── server
 //!                 │           └─ FileStore, MemoryStore
 //!                 └ Faulty (tests)
 //! ```
@@ -11,6 +11,7 @@
 
 mod capabilities;
 pub mod cdmi;
+mod checksum;
 mod config;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
@@ -18,6 +19,7 @@ mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
 pub mod file;
+pub mod gcs;
 pub mod http;
 mod instance;
 mod key;
@@ -26,6 +28,7 @@ pub mod mirrored;
 mod open;
 mod payload;
 pub mod prove;
+mod renewed;
 pub mod s3;
 mod store;
 pub mod webdav;
@@ -35,6 +38,7 @@ pub use cdmi::{CdmiStore, Dialect, find_dialect};
 pub use config::{StoreConfig, StoreKind, UnknownKind};
 pub use error::StoreError;
 pub use file::FileStore;
+pub use gcs::GcsStore;
 pub use http::HttpClient;
 pub use instance::{Flushed, Instance, NoInstance};
 pub use key::{Key, KeyError};

@@ -5,6 +5,7 @@
 
 use crate::cdmi::{self, CdmiStore};
 use crate::file::FileStore;
+use crate::gcs::GcsStore;
 use crate::http::HttpClient;
 use crate::memory::MemoryStore;
 use crate::mirrored::{Mirrored, Outage, RetryPolicy};
@@ -109,6 +110,12 @@ pub async fn open_mirror(config: &StoreConfig, url: &str) -> Result<OpenedMirror
             let store = open_mirror_pinned(config, url, &proof)?;
             Ok(OpenedMirror { store, proof })
         }
+        StoreKind::Gcs => {
+            let store = GcsStore::connect(config, url).await?;
+            let proof = prove::prove(&store).await?;
+            let store = open_mirror_pinned(config, url, &proof)?;
+            Ok(OpenedMirror { store, proof })
+        }
         StoreKind::File | StoreKind::Memory => {
             let store = open_plain(config.kind, url)?;
             let proof = prove::prove(store.as_ref()).await?;
@@ -142,6 +149,11 @@ pub fn open_mirror_pinned(
             config,
             url,
             pinned_dialect(config, url, proof)?,
+            proof.capabilities.clone(),
+        )?)),
+        StoreKind::Gcs => Ok(Arc::new(GcsStore::pinned(
+            config,
+            url,
             proof.capabilities.clone(),
         )?)),
         StoreKind::File | StoreKind::Memory => open_plain(config.kind, url),

@@ -5,6 +5,7 @@
 //! cannot be reached or refuses the credentials proves nothing either way: that is an error. Power losses cannot be
 //! tried, so durability is believed as declared once a flush was answered.
 
+mod atomic;
 pub(crate) mod choose;
 mod conditional;
 mod in_place;
@@ -273,6 +274,13 @@ async fn prove_on(scratch: &Scratch<'_>) -> Result<Proof, StoreError> {
         return Err(StoreError::new(ErrorKind::Unsupported, "use", "the store", reason).at(store.location()));
     }
     sizes::measure(scratch, &mut can, &mut notes).await?;
+    strike(
+        &mut can.atomic_put,
+        "atomic put",
+        seen(|| scratch.atomic_put()),
+        &mut notes,
+    )
+    .await?;
     strike(
         &mut can.write_at,
         "write in place",

@@ -8,8 +8,8 @@ use restblk_types::ErrorKind;
 
 /// A bucket and the prefix of a pool in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Bucket {
-    pub(super) name: String,
+pub(crate) struct Bucket {
+    pub(crate) name: String,
     /// `/bucket`, quoted, or nothing where the host names the bucket.
     path: String,
     /// What all keys begin with, quoted: nothing, or it ends with a slash.
@@ -20,14 +20,14 @@ pub(super) struct Bucket {
 
 /// What the name of one of Amazon's hosts says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AmazonHost {
+pub(crate) struct AmazonHost {
     /// `bucket.` before the rest.
-    pub(super) bucket: Option<String>,
-    pub(super) region: Option<String>,
+    pub(crate) bucket: Option<String>,
+    pub(crate) region: Option<String>,
 }
 
 /// Reads `[bucket.]s3[.dualstack][.region].amazonaws.com[.cn]` and the older `s3-region`; `None` for other hosts.
-pub(super) fn amazon_host(host: &str) -> Option<AmazonHost> {
+pub(crate) fn amazon_host(host: &str) -> Option<AmazonHost> {
     let rest = host
         .strip_suffix(".amazonaws.com")
         .or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
@@ -48,7 +48,7 @@ pub(super) fn amazon_host(host: &str) -> Option<AmazonHost> {
 
 impl Bucket {
     /// The bucket that the endpoint's URL names.
-    pub(super) fn of(endpoint: &Endpoint, addressing: Option<Addressing>) -> Result<Self, StoreError> {
+    pub(crate) fn of(endpoint: &Endpoint, addressing: Option<Addressing>) -> Result<Self, StoreError> {
         let wrong = |reason: &str| StoreError::new(ErrorKind::Invalid, "open", endpoint, reason);
         let host = endpoint.host_name();
         let amazon = amazon_host(&host);
@@ -96,7 +96,7 @@ impl Bucket {
     }
 
     /// The target of the bucket itself, with room for a query that begins with `?`.
-    pub(super) fn target(&self) -> String {
+    pub(crate) fn target(&self) -> String {
         if self.path.is_empty() {
             "/".to_owned()
         } else {
@@ -105,7 +105,7 @@ impl Bucket {
     }
 
     /// The target of an object.
-    pub(super) fn object(&self, key: &Key) -> String {
+    pub(crate) fn object(&self, key: &Key) -> String {
         let mut target =
             String::with_capacity(self.path.len() + self.quoted_prefix.len() + key.as_str().len() + 48);
         target.push_str(&self.path);
@@ -121,7 +121,7 @@ impl Bucket {
     }
 
     /// What the names of a folder's objects begin with.
-    pub(super) fn folder(&self, folder: Option<&Key>) -> String {
+    pub(crate) fn folder(&self, folder: Option<&Key>) -> String {
         match folder {
             None => self.prefix.clone(),
             Some(folder) => format!("{}{folder}/", self.prefix),
@@ -129,7 +129,7 @@ impl Bucket {
     }
 
     /// The key of an object's full name, where it is one of this pool.
-    pub(super) fn key(&self, name: &str) -> Option<Key> {
+    pub(crate) fn key(&self, name: &str) -> Option<Key> {
         Key::new(name.strip_prefix(&self.prefix)?).ok()
     }
 }

@@ -158,7 +158,7 @@ impl Server {
                 .map_err(|none| self.error(none.kind, ask.operation, ask.object, none.reason))?;
             let region = self.region.get();
             if let Some(credential) = &credential {
-                sign(&mut call, self.http.endpoint(), &region, credential)
+                sign(&mut call, self.http.endpoint(), &region, &credential.0)
                     .await
                     .map_err(|reason| {
                         let reason = format!("it cannot be signed: {reason}");
@@ -187,10 +187,11 @@ impl Server {
             }
             if let Some(used) = &credential
                 && failure::is_stale(failure.as_ref())
-                && self.credentials.refused(used)
-                && signed == 1
             {
-                continue;
+                self.credentials.refused(used);
+                if signed == 1 {
+                    continue;
+                }
             }
             return Ok(answer);
         }

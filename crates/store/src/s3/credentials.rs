@@ -1,11 +1,11 @@
-//! The credentials in use: loaded when they are first needed, renewed before they end.
+//! The credentials in use, from wherever the settings say.
 //!
-//! One request loads, the others wait for it; while the old ones still hold, nobody waits: a service of credentials that is down does not
-//! stop the store before it must. What the server calls expired or unknown is loaded anew, so that a rotated file needs no restart.
+//! What the server calls expired or unknown is loaded anew, so that a rotated file needs no restart.
 
 use super::settings::{Settings, Source};
 use super::transport;
 use crate::http::{Endpoint, password};
+use crate::renewed::{Ends, Renewed};
 use crate::{StoreConfig, StoreError};
 use reqsign_aws_v4::{
     AssumeRoleWithWebIdentityCredentialProvider as WebIdentity, Credential, DefaultCredentialProvider,
@@ -16,17 +16,8 @@ use reqsign_core::time::Timestamp;
 use reqsign_core::{Context, ProvideCredential};
 use restblk_types::ErrorKind;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
-
-/// Credentials are renewed this long before their end: Amazon's own tools take five minutes too.
-const RENEW_BEFORE: Duration = Duration::from_secs(300);
-/// And are used up to this long before it, so that a request is not overtaken by it.
-const USE_UNTIL: Duration = Duration::from_secs(15);
-/// After a renewal, well or not, the next one waits this long while the old credentials hold.
-const RENEW_PAUSE: Duration = Duration::from_secs(15);
+use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Why there are no credentials.
 #[derive(Clone, Debug)]
@@ -40,9 +31,7 @@ pub(super) struct Credentials {
     config: StoreConfig,
     settings: Settings,
     context: Context,
-    now: RwLock<Option<Arc<Credential>>>,
-    /// Held while loading: when that was begun last.
-    loading: Mutex<Option<Instant>>,
+    now: Renewed<Held>,
 }
 
 impl fmt::Debug for Credentials {
@@ -53,10 +42,19 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn holds(credential: &Credential, for_: Duration) -> bool {
-    credential
-        .expires_in
-        .is_none_or(|end| end > Timestamp::now() + for_)
+/// Credentials, with their end.
+pub(super) struct Held(pub(super) Credential);
+
+impl Ends for Held {
+    fn ends(&self) -> Option<SystemTime> {
+        self.0.expires_in.map(Timestamp::as_system_time)
+    }
+}
+
+impl fmt::Display for NoCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
 }
 
 impl Credentials {
@@ -77,77 +75,30 @@ impl Credentials {
             config: config.clone(),
             settings: settings.clone(),
             context: transport::context(config, sts),
-            now: RwLock::default(),
-            loading: Mutex::default(),
+            now: Renewed::default(),
         })
     }
 
-    fn cached(&self) -> Option<Arc<Credential>> {
-        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// The credentials to sign with now; `None` where requests are anonymous.
-    pub(super) async fn get(&self) -> Result<Option<Arc<Credential>>, NoCredentials> {
+    pub(super) async fn get(&self) -> Result<Option<Arc<Held>>, NoCredentials> {
         if self.settings.source == Source::Anonymous {
             return Ok(None);
         }
-        let old = self.cached().filter(|old| holds(old, USE_UNTIL));
-        if let Some(old) = &old
-            && holds(old, RENEW_BEFORE)
-        {
-            return Ok(Some(Arc::clone(old)));
-        }
-        let mut begun = match &old {
-            None => self.loading.lock().await,
-            Some(old) => match self.loading.try_lock() {
-                Ok(begun) if begun.is_none_or(|at| at.elapsed() >= RENEW_PAUSE) => begun,
-                _ => return Ok(Some(Arc::clone(old))),
-            },
-        };
-        // Somebody else may have been here first.
-        if old.is_none()
-            && let Some(new) = self.cached().filter(|new| holds(new, USE_UNTIL))
-        {
-            return Ok(Some(new));
-        }
-        *begun = Some(Instant::now());
-        match (self.load().await, old) {
-            (Ok(new), _) => {
-                let new = Arc::new(new);
-                *self.now.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&new));
-                Ok(Some(new))
-            }
-            (Err(error), Some(old)) => {
-                tracing::warn!(
-                    reason = error.reason,
-                    "credentials are not renewed yet; the old ones hold for now"
-                );
-                Ok(Some(old))
-            }
-            (Err(error), None) => Err(error),
-        }
+        self.now.get(self.load()).await.map(Some)
     }
 
-    /// The server takes these for expired or unknown: the next request loads them anew. True where that may give others.
-    pub(super) fn refused(&self, used: &Arc<Credential>) -> bool {
-        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
-        match &*now {
-            Some(current) if Arc::ptr_eq(current, used) => {
-                *now = None;
-                true
-            }
-            // Others have been loaded since.
-            _ => true,
-        }
+    /// The server takes these for expired or unknown: the next request loads them anew.
+    pub(super) fn refused(&self, used: &Arc<Held>) {
+        self.now.forget(used);
     }
 
-    async fn load(&self) -> Result<Credential, NoCredentials> {
+    async fn load(&self) -> Result<Held, NoCredentials> {
         let settings = &self.settings;
         let loaded = match &settings.source {
             Source::Keys {
                 user,
                 session_token_file,
-            } => return self.keys(user, session_token_file.as_deref()),
+            } => return self.keys(user, session_token_file.as_deref()).map(Held),
             Source::Auto => self.auto().provide_credential(&self.context).await,
             Source::Environment => Environment::new().provide_credential(&self.context).await,
             Source::Profile => self.profile().provide_credential(&self.context).await,
@@ -156,8 +107,8 @@ impl Credentials {
             Source::Instance => self.instance().provide_credential(&self.context).await,
             Source::Anonymous => Ok(None),
         };
-        match loaded {
-            Ok(Some(credential)) if holds(&credential, USE_UNTIL) => Ok(credential),
+        match loaded.map(|loaded| loaded.map(Held)) {
+            Ok(Some(credential)) if credential.holds() => Ok(credential),
             Ok(Some(_)) => Err(NoCredentials {
                 kind: ErrorKind::Denied,
                 reason: format!(

@@ -21,7 +21,6 @@
 //! out credentials through our HTTP client.
 
 mod bucket;
-mod checksum;
 mod client;
 mod credentials;
 mod failure;
@@ -31,9 +30,12 @@ mod object;
 mod region;
 mod settings;
 mod sign;
+mod sums;
 mod transport;
 mod write;
 mod xml;
 
+pub(crate) use bucket::Bucket;
 pub use client::S3Store;
+pub(crate) use settings::Addressing;
 pub(crate) use settings::NAMES as SETTINGS;

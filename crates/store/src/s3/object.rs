@@ -1,8 +1,8 @@
 //! Reading objects: bytes, sizes, states.
 
-use super::checksum;
 use super::client::{Ask, Server};
 use super::settings::Encryption;
+use super::sums;
 use crate::http::range;
 use crate::{Fetched, Key, ObjectInfo, StoreError};
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, RANGE};
@@ -61,14 +61,14 @@ impl Server {
     pub(super) async fn get_whole(&self, key: &Key) -> Result<Fetched, StoreError> {
         let mut ask = self.read(Method::GET, key, "read");
         if self.settings.checksum {
-            ask.headers.push(checksum::ask());
+            ask.headers.push(sums::ask());
         }
         ask.answer_len_max = self.can.put_len_max;
         let answer = self.ask(&ask).await?;
         if answer.status != StatusCode::OK {
             return Err(self.refused(answer, &ask));
         }
-        checksum::holds(&answer.headers, &answer.body)
+        sums::hold(&answer.headers, &answer.body)
             .map_err(|reason| self.error(ErrorKind::Corrupt, "read", key, reason))?;
         let etag = range::etag(&answer.headers);
         Ok(Fetched {

@@ -36,7 +36,7 @@ const PART_LEN: u64 = 8 << 20;
 
 /// How a bucket stands in a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Addressing {
+pub(crate) enum Addressing {
     /// `https://host/bucket/…`.
     Path,
     /// `https://bucket.host/…`.

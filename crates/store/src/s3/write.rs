@@ -1,9 +1,9 @@
 //! Changing objects: putting them whole, under a condition or without, and removing them.
 
-use super::checksum;
 use super::client::{Ask, Server};
 use super::failure;
 use super::settings::Encryption;
+use super::sums;
 use crate::http::range;
 use crate::{Key, Precondition, StoreError, Written};
 use bytes::Bytes;
@@ -80,7 +80,7 @@ impl Server {
         ask.headers = self.object_headers();
         ask.headers.extend(self.condition("put", key, when)?);
         if self.settings.checksum {
-            ask.headers.extend(checksum::of(&body));
+            ask.headers.extend(sums::of(&body));
         }
         ask.body = body;
         ask.changes = true;

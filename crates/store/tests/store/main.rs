@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod conformance;
+mod gcs;
 mod liars;
 mod malice;
 mod mirrors;
 mod proofs;
+mod s3;
 mod server;
 mod tls;

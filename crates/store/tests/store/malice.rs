@@ -14,12 +14,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A server that answers the n-th request of each connection as the script says.
-struct Malicious {
-    address: SocketAddr,
+pub(crate) struct Malicious {
+    pub(crate) address: SocketAddr,
     connections: Arc<AtomicUsize>,
 }
 
 async fn read_request(stream: &mut TcpStream) -> Option<String> {
+    read_request_and_body(stream).await.map(|(head, _)| head)
+}
+
+/// The head of a request, and its body as far as it is text.
+pub(crate) async fn read_request_and_body(stream: &mut TcpStream) -> Option<(String, String)> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
@@ -29,12 +34,13 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
         .lines()
         .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
         .unwrap_or(0);
-    stream.read_exact(&mut vec![0; len]).await.ok()?;
-    Some(head)
+    let mut body = vec![0; len];
+    stream.read_exact(&mut body).await.ok()?;
+    Some((head, String::from_utf8(body).unwrap_or_default()))
 }
 
 impl Malicious {
-    async fn new<F, R>(answer: F) -> Self
+    pub(crate) async fn new<F, R>(answer: F) -> Self
     where
         F: Fn(TcpStream, usize) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send,

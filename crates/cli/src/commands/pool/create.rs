@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Create {
     /// Name of the pool on this host
     name: PoolName,
-    /// Protocol of the store: cdmi, s3, webdav, file or memory
+    /// Protocol of the store: cdmi, s3, webdav, gcs, file or memory
     #[arg(short, long, default_value = "cdmi")]
     store: String,
     /// URL of the container or bucket that holds the volumes, once for each mirror; for the store file a directory
@@ -77,7 +77,9 @@ impl Create {
                 session.note(format!("limit: {note}"));
             }
         }
-        session.note(format!("next: restblk create {}/disk1 10G", self.name));
+        if pool.proven.is_none_or(|proven| proven.write_in_place) {
+            session.note(format!("next: restblk create {}/disk1 10G", self.name));
+        }
         Ok(())
     }
 
