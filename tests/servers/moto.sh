@@ -34,4 +34,4 @@ moto_iam() {
     --data "Action=$1&Version=2010-05-08" "${@:2}" "$MOTO_URL/"
 }
 # From now on moto checks signatures and rights.
-moto_guard() { curl -sS --fail-with-body --insecure -o /dev/null --data 0 "$MOTO_URL/moto-api/reset-auth"; }
+moto_guard() { curl -sS --fail-with-body --insecure -o /dev/null -H 'Content-Type: text/plain' --data 0 "$MOTO_URL/moto-api/reset-auth"; }
