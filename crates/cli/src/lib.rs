@@ -19,6 +19,7 @@ mod session;
 mod values;
 
 use clap::FromArgMatches;
+use clap::error::ContextKind;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -37,11 +38,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         .try_get_matches_from(&args)
     {
         Ok(matches) => matches,
-        Err(error) => return refuse(&args, &error),
+        Err(error) => return refuse(&args, error),
     };
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
-        Err(error) => return refuse(&args, &error),
+        Err(error) => return refuse(&args, error),
     };
     let style = output::Style::new(cli.global.color);
     let format = cli.global.output;
@@ -55,10 +56,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Help and version asked for, or arguments that cannot be understood.
-fn refuse(args: &[OsString], error: &clap::Error) -> ExitCode {
+fn refuse(args: &[OsString], mut error: clap::Error) -> ExitCode {
+    // A list with the hidden ones among them; --help has them in order.
+    error.remove(ContextKind::ValidSubcommand);
     let exit = Exit::from_usage(error.kind());
     if exit != Exit::Ok && cli::format_of(args) == OutputFormat::Json {
-        Failure::usage(exit, error).report(OutputFormat::Json, output::Style::plain());
+        Failure::usage(exit, &error).report(OutputFormat::Json, output::Style::plain());
     } else {
         // A closed pipe is nothing to complain about.
         let _ = error.print();

@@ -20,6 +20,9 @@ use std::{
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
+const SUITS: &str = "check the URL's path, such as http://HOST/cdmi/2.0.0/CONTAINER/ of a CDMI 2.0 server; docs/stores.md \
+                     tells what a store must do";
+
 /// The pools.
 #[derive(Debug)]
 pub(crate) struct Pools {
@@ -135,7 +138,19 @@ impl Pools {
         let entry = Arc::new(PoolEntry::new(spec.clone(), false));
         let open = entry.try_open(None).await.map_err(|e| {
             let message = format!("create pool {}: {}", spec.name, e.message);
-            ErrorBody { message, ..e }
+            let hint = match e.kind {
+                // There is no pool yet whose mirrors could be looked at.
+                kind if kind.is_transient() => {
+                    Some("check the URL, that the store runs there, and the network between".to_owned())
+                }
+                ErrorKind::Unsupported => e.hint.or_else(|| Some(SUITS.to_owned())),
+                _ => e.hint,
+            };
+            ErrorBody {
+                kind: e.kind,
+                message,
+                hint,
+            }
         })?;
         // Not held while the store is proved: one that is silent holds up nobody else.
         let _one = self.changing.lock().await;
@@ -154,7 +169,9 @@ impl Pools {
             return Ok(());
         }
         let message = format!("create pool {name}: the name is taken");
-        Err(ErrorBody::new(ErrorKind::Exists, message))
+        Err(ErrorBody::new(ErrorKind::Exists, message).hint(format!(
+            "restblk pool show {name} tells what it is; choose another name"
+        )))
     }
 
     /// Forgets a pool on this host; its store keeps everything.

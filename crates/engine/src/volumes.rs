@@ -268,9 +268,10 @@ impl Repository {
             return Err(EngineError::refused(
                 ErrorKind::Invalid,
                 format!(
-                    "extend {} to {size} bytes: it has {} already; a direct volume cannot shrink",
+                    "extend {} to {}: it has {} already; a direct volume cannot shrink",
                     self.full(name),
-                    record.size
+                    ByteCount(size),
+                    ByteCount(record.size)
                 ),
             ));
         }

@@ -109,6 +109,13 @@ impl StoreError {
         &self.reason
     }
 
+    /// The error without where and on what, for a proof, whose objects are scratch.
+    pub(crate) fn of_scratch(mut self) -> String {
+        "a scratch object".clone_into(&mut self.object);
+        self.server.clear();
+        self.to_string()
+    }
+
     /// How long the server asked to be left alone.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

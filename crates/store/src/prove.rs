@@ -73,7 +73,7 @@ impl From<StoreError> for Fail {
         match error.kind() {
             ErrorKind::Retry => Self::Passing(error),
             ErrorKind::Unavailable | ErrorKind::Denied => Self::Abort(error),
-            _ => Self::Not(error.to_string()),
+            _ => Self::Not(error.of_scratch()),
         }
     }
 }
@@ -250,7 +250,7 @@ async fn seen<R: Future<Output = Step> + Send>(step: impl Fn() -> R) -> Result<O
             Ok(()) => return Ok(None),
             Err(Fail::Not(reason)) => return Ok(Some(reason)),
             Err(Fail::Abort(error)) => return Err(error),
-            Err(Fail::Passing(error)) if tries == TRIES => return Ok(Some(error.to_string())),
+            Err(Fail::Passing(error)) if tries == TRIES => return Ok(Some(error.of_scratch())),
             Err(Fail::Passing(_)) => tokio::time::sleep(PAUSE * tries).await,
         }
     }

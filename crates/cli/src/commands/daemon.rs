@@ -6,6 +6,7 @@
 use crate::failure::{Failure, Result};
 use clap::Args;
 use restblk_api::ErrorBody;
+use restblk_types::ErrorKind;
 use std::path::PathBuf;
 
 /// Run the daemon of this host in the foreground
@@ -23,10 +24,17 @@ impl Daemon {
         restblk_daemon::start_logging("info");
         // Its messages complete "failed to …".
         restblk_daemon::run(self.config.as_deref()).map_err(|error| {
-            Failure::body(ErrorBody {
+            let failure = Failure::body(ErrorBody {
                 message: format!("failed to {}", error.message),
                 ..error
-            })
+            });
+            if failure.wants_hint(ErrorKind::Denied) {
+                return failure.hint(
+                    "run it as root; another user can have a daemon that exports by NBD, with folders of its own: \
+                     set run_dir, state_dir and dev_dir in a file for --config",
+                );
+            }
+            failure
         })
     }
 }

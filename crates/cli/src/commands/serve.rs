@@ -172,13 +172,24 @@ fn address(text: &str) -> Result<SocketAddr> {
 
 fn refuse(error: &ServeError) -> Failure {
     let (kind, hint) = match error {
-        ServeError::Root { source, path } if source.kind() == io::ErrorKind::NotFound => {
+        ServeError::Root { source, path } if source.kind() == io::ErrorKind::NotFound && !path.exists() => {
             (ErrorKind::NotFound, Some(format!("mkdir {}", path.display())))
         }
+        ServeError::Root { source, path } if source.kind() == io::ErrorKind::PermissionDenied => (
+            ErrorKind::Denied,
+            Some(format!(
+                "the user who serves must own {}: choose another directory, or another user",
+                path.display()
+            )),
+        ),
         ServeError::Root { source, .. } => (kind_of(source), None),
         ServeError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => (
             ErrorKind::Busy,
             Some("choose another address with --listen; port 0 takes a free one".to_owned()),
+        ),
+        ServeError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => (
+            ErrorKind::Invalid,
+            Some("choose an address of this host with --listen: `ip address` lists them".to_owned()),
         ),
         ServeError::Listen { source, .. } => (kind_of(source), None),
         ServeError::InUse { .. } => (ErrorKind::Busy, None),

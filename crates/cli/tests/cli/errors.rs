@@ -54,6 +54,58 @@ fn a_command_line_that_cannot_be_understood_is_2() {
 }
 
 #[test]
+fn a_missing_command_tells_no_hidden_ones() {
+    for words in ["", "volume", "pool"] {
+        let mut command = restblk(words);
+        command.env("RESTBLK_SOCKET", "/run/x.sock");
+        let run = finish(command);
+        assert_eq!(run.code, 2, "{words}");
+        assert!(
+            run.err.contains("--help") && !run.err.contains("__"),
+            "{}",
+            run.err
+        );
+    }
+}
+
+#[test]
+fn what_stands_in_the_way_of_the_long_lived_commands_is_told_with_what_to_do() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let missing = dir.path().join("missing");
+    let run = finish(restblk(&format!("serve {}", missing.display())));
+    assert_eq!(run.code, 3);
+    assert!(
+        run.err.contains(&format!("hint: mkdir {}", missing.display())),
+        "{}",
+        run.err
+    );
+    // A directory in which nothing can be made.
+    let run = finish(restblk("serve /proc --listen 127.0.0.1:0"));
+    assert_ne!(run.code, 0);
+    assert!(!run.err.contains("mkdir"), "{}", run.err);
+    let here = dir.path().display();
+    // A documentation address (RFC 5737), which no host has.
+    let run = finish(restblk(&format!("serve {here} --listen 192.0.2.1:80")));
+    assert!(
+        run.err.contains("hint: choose an address of this host"),
+        "{}",
+        run.err
+    );
+}
+
+#[test]
+fn a_taken_name_is_told_with_what_to_do() {
+    let host = Host::always(409, error("exists", "create main/a: the name is taken"));
+    let run = host.run("create main/a 1G");
+    assert_eq!(run.code, 4);
+    assert!(
+        run.err.contains("hint: restblk show main/a tells what it is"),
+        "{}",
+        run.err
+    );
+}
+
+#[test]
 fn a_value_that_is_not_possible_is_6_wherever_it_is_found() {
     let host = Host::new(|asked| match asked.path.as_str() {
         "/v1/pools" => (200, json!([pool("main"), pool("backup")])),

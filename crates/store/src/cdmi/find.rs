@@ -9,6 +9,7 @@ use crate::http::HttpClient;
 use crate::prove::{Proof, prove};
 use crate::{Capabilities, Durability, Resize, StoreError};
 use restblk_types::ErrorKind;
+use std::fmt;
 use std::sync::Arc;
 
 /// How much a volume gains from what was proved.
@@ -35,7 +36,7 @@ pub async fn find_dialect(
     only: Option<Dialect>,
 ) -> Result<(CdmiStore, Proof), StoreError> {
     let mut best: Option<(CdmiStore, Proof)> = None;
-    let mut failures: Vec<String> = Vec::new();
+    let mut refusals = Refusals::default();
     for dialect in Dialect::ALL
         .into_iter()
         .filter(|&dialect| only.is_none_or(|only| only == dialect))
@@ -43,7 +44,7 @@ pub async fn find_dialect(
         let (store, proof) = match try_dialect(http, dialect).await {
             Ok(proved) => proved,
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                failures.push(format!("{dialect}: {}", error.reason()));
+                refusals.add(dialect.to_string(), error.reason());
                 continue;
             }
             Err(error) => return Err(error),
@@ -54,7 +55,8 @@ pub async fn find_dialect(
                 .iter()
                 .find_map(|note| note.strip_prefix("write in place: "));
             let reason = reason.unwrap_or("it does not write in place");
-            failures.push(format!("{dialect} ({}): {reason}", dialect.ranged_write()));
+            refusals.keeps_objects = true;
+            refusals.add(format!("{dialect} ({})", dialect.ranged_write()), reason);
             continue;
         }
         let can = &proof.capabilities;
@@ -71,12 +73,40 @@ pub async fn find_dialect(
         }
     }
     best.ok_or_else(|| {
-        let reason = format!(
-            "no way to write in place was seen to work, so a volume would lose data; {}",
-            failures.join("; ")
-        );
-        StoreError::new(ErrorKind::Unsupported, "use", "the store", reason).at(http.endpoint())
+        StoreError::new(ErrorKind::Unsupported, "use", "the store", refusals.to_string()).at(http.endpoint())
     })
+}
+
+/// Why each dialect was not taken; each reason once.
+#[derive(Debug, Default)]
+struct Refusals {
+    /// In some dialect it worked but for writing in place.
+    keeps_objects: bool,
+    /// Dialects, and their reason.
+    list: Vec<(String, String)>,
+}
+
+impl Refusals {
+    fn add(&mut self, dialect: String, reason: &str) {
+        match self.list.iter_mut().find(|(_, known)| known == reason) {
+            Some((dialects, _)) => *dialects = format!("{dialects}, {dialect}"),
+            None => self.list.push((dialect, reason.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.keeps_objects {
+            "no way to write in place was seen to work, so a volume would lose data"
+        } else {
+            "it does not answer there as a CDMI server does"
+        })?;
+        for (dialects, reason) in &self.list {
+            write!(f, "; {dialects}: {reason}")?;
+        }
+        Ok(())
+    }
 }
 
 async fn try_dialect(http: &Arc<HttpClient>, dialect: Dialect) -> Result<(CdmiStore, Proof), StoreError> {

@@ -162,3 +162,15 @@ async fn a_pool_may_be_at_the_servers_root_and_at_an_ipv6_address() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_path_is_told_once_and_not_for_each_dialect() {
+    let server = TestServer::new(Dialect::Cdmi2).await;
+    let url = format!("http://{}/elsewhere/", server.server.local_addrs()[0]);
+    let error = open(&StoreConfig::new(StoreKind::Cdmi, [url])).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let text = error.to_string();
+    assert_eq!(text.matches("(status 404").count(), 1, "{text}");
+    assert!(text.contains("cdmi2, cdmi1, scality, srb: "), "{text}");
+    assert!(!text.contains(".restblk/probe"), "{text}");
+}

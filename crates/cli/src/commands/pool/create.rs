@@ -74,7 +74,10 @@ impl Create {
                 session.note("limit: it does not write in place: direct volumes cannot be made here");
             }
             for note in &proven.notes {
-                session.note(format!("limit: {note}"));
+                session.note(format!("note: {note}"));
+            }
+            if !proven.write_in_place {
+                return Ok(());
             }
         }
         if pool.proven.is_none_or(|proven| proven.write_in_place) {

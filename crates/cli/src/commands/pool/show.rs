@@ -66,7 +66,7 @@ fn words(pool: &Pool) -> String {
             ("Writes in place", able(proven.write_in_place)),
             ("Gives space back", able(proven.punch)),
             ("Durable flush", able(proven.flush)),
-            ("Limits", proven.notes.join("; ")),
+            ("Notes", proven.notes.join("; ")),
         ]);
     }
     format!("{}\n{}", pairs(&lines), mirror::table(&pool.mirrors))

@@ -6,7 +6,7 @@ use crate::session::Session;
 use crate::values::{VolumeArg, block_size, size, with_alternatives};
 use clap::Args;
 use restblk_api::{CreateVolume, Layout};
-use restblk_types::{BlockSize, ByteCount};
+use restblk_types::{BlockSize, ByteCount, ErrorKind};
 
 /// Create a volume
 ///
@@ -41,6 +41,11 @@ impl Create {
             .await;
         let created = match created {
             Ok(created) => created,
+            Err(failure) if failure.wants_hint(ErrorKind::Exists) => {
+                return Err(failure.hint(format!(
+                    "restblk show {volume} tells what it is; choose another name"
+                )));
+            }
             Err(failure) => return Err(with_alternatives(session, failure, &volume).await),
         };
         session.result(&created, |created| format!("{}\n", created.volume))?;
