@@ -4,6 +4,7 @@
 //! object shrinks meanwhile, the body ends in an error and the connection with it; it is never padded.
 
 use super::Shared;
+use super::pieces::{PIECE_BYTES, Pieces};
 use super::route::Payload;
 use crate::error::{Error, Result};
 use crate::store::Entry;
@@ -22,9 +23,6 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
-/// Bytes of one piece of a file: a multiple of 3, so that pieces in base64 join, and below what malloc maps anew each time.
-const PIECE_BYTES: usize = 126 << 10;
-
 /// A response's body.
 pub(super) enum Body {
     Empty,
@@ -37,6 +35,7 @@ pub(super) enum Body {
 /// A part of an object, with text around it, maybe in base64.
 pub(super) struct FileBody {
     entry: Arc<Entry>,
+    pieces: Arc<Pieces>,
     at: u64,
     end: u64,
     before: Bytes,
@@ -47,9 +46,10 @@ pub(super) struct FileBody {
 
 impl Body {
     /// The bytes from `at` to before `end`.
-    pub(super) fn file(entry: Arc<Entry>, at: u64, end: u64) -> Self {
+    pub(super) fn file(shared: &Shared, entry: Arc<Entry>, at: u64, end: u64) -> Self {
         Body::File(Box::new(FileBody {
             entry,
+            pieces: shared.pieces.clone(),
             at,
             end,
             before: Bytes::new(),
@@ -60,9 +60,17 @@ impl Body {
     }
 
     /// The same in base64 between two texts.
-    pub(super) fn file_base64(entry: Arc<Entry>, at: u64, end: u64, before: Bytes, after: Bytes) -> Self {
+    pub(super) fn file_base64(
+        shared: &Shared,
+        entry: Arc<Entry>,
+        at: u64,
+        end: u64,
+        before: Bytes,
+        after: Bytes,
+    ) -> Self {
         Body::File(Box::new(FileBody {
             entry,
+            pieces: shared.pieces.clone(),
             at,
             end,
             before,
@@ -108,7 +116,7 @@ impl FileBody {
                 piece
             }
             None => {
-                let mut buffer = BytesMut::zeroed(length);
+                let mut buffer = self.pieces.take(length);
                 if self.entry.read_cached(self.at, &mut buffer) {
                     Ok(buffer.freeze())
                 } else {

@@ -14,6 +14,7 @@ mod object_put;
 mod object_read;
 mod object_update;
 mod path;
+mod pieces;
 mod query;
 mod range;
 mod request_line;
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     changes: Arc<Semaphore>,
     memory: Arc<Semaphore>,
     memory_units: u32,
+    pieces: Arc<pieces::Pieces>,
     late: LateCounter,
     /// The header's value that names the volatile cache, where there is one and the dialect has extensions.
     instance: Option<HeaderValue>,
@@ -82,6 +84,7 @@ impl Shared {
             changes: Arc::new(Semaphore::new(config.limits.file_operations_max.max(1))),
             memory: Arc::new(Semaphore::new(units as usize)),
             memory_units: units,
+            pieces: Arc::default(),
             late: LateCounter::default(),
             store,
             config,

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// Up to here a value is read in one go; above, it is streamed.
-const WHOLE_BYTES_MAX: u64 = 256 << 10;
+const WHOLE_BYTES_MAX: u64 = 64 << 10;
 /// Up to here a value travels as text in JSON; above, in base64, as a stream.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 
@@ -101,7 +101,7 @@ pub(super) async fn value(shared: &Shared, entry: Arc<Entry>, first: u64, mut en
     let body = if length == 0 {
         Body::Empty
     } else if length > WHOLE_BYTES_MAX {
-        Body::file(entry, first, end)
+        Body::file(shared, entry, first, end)
     } else {
         Body::Full(read(shared, entry, first, length).await?)
     };
@@ -222,8 +222,14 @@ async fn get_fields(shared: &Arc<Shared>, request: &Request, node: &Node, query:
         // `{…}` becomes `{…,"value":"` + base64 + `"}`; there is at least one field before it.
         let mut before = BytesMut::from(&json[..json.len() - 1]);
         before.extend_from_slice(b",\"value\":\"");
-        *response.body_mut() =
-            Body::file_base64(entry, first, end, before.freeze(), Bytes::from_static(b"\"}"));
+        *response.body_mut() = Body::file_base64(
+            shared,
+            entry,
+            first,
+            end,
+            before.freeze(),
+            Bytes::from_static(b"\"}"),
+        );
     }
     Ok(response)
 }
