@@ -111,8 +111,10 @@ impl Connection {
         clock: &mut Clock<'_>,
     ) -> Result<Response<Incoming>, Failed> {
         let earlier = self.exchanges;
-        let mut answer = pin!(self.sender.try_send_request(request));
         let (driver, relay) = (&mut self.driver, &self.relay);
+        // It hands the request to the driver at once, and wakes it.
+        let sender = &mut self.sender;
+        let mut answer = pin!(relay.before_poll(|| sender.try_send_request(request)));
         let head = poll_fn(|cx| {
             let head = relay.poll(cx, |cx| {
                 driver.drive(cx);

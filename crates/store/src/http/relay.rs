@@ -57,6 +57,15 @@ impl Relay {
         }
     }
 
+    /// Does what may wake the futures just before they are polled anyway; such wakes do not reach the task. Without it a
+    /// task that is running would be queued once more, and another thread be woken to take it.
+    pub(super) fn before_poll<T>(&self, what: impl FnOnce() -> T) -> T {
+        self.shared.state.store(POLLING, Ordering::Release);
+        let done = what();
+        self.shared.state.store(IDLE, Ordering::Release);
+        done
+    }
+
     /// Polls until it is ready or nothing in it has woken anything. Wakes from then on reach the task of `cx`.
     pub(super) fn poll<T>(
         &self,
@@ -108,8 +117,11 @@ mod tests {
         });
         assert!(polled.is_pending());
         assert_eq!((rounds, count.0.load(Ordering::SeqCst)), (3, 0));
-        kept.unwrap().wake();
+        let kept_waker: Waker = kept.unwrap();
+        kept_waker.wake_by_ref();
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        relay.before_poll(|| kept_waker.wake_by_ref());
+        assert_eq!(count.0.load(Ordering::SeqCst), 1, "a poll follows");
         // One that never rests gives way.
         let polled: Poll<()> = relay.poll(&mut cx, |cx| {
             cx.waker().wake_by_ref();
