@@ -2,6 +2,7 @@
 
 use crate::{BlockDevice, BlockError, Geometry, WriteFlags};
 use async_trait::async_trait;
+use bytes::Bytes;
 use restblk_types::{ErrorKind, Extent};
 use tokio::sync::watch;
 
@@ -58,11 +59,25 @@ impl<D: BlockDevice> BlockDevice for Checked<D> {
         self.0.read(offset, buf).await
     }
 
+    async fn read_pieces(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, BlockError> {
+        if check_extent(&self.geometry(), offset, len as u64)?.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.0.read_pieces(offset, len).await
+    }
+
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {
         if self.writable(offset, data.len() as u64)?.is_empty() {
             return Ok(());
         }
         self.0.write(offset, data, flags).await
+    }
+
+    async fn write_bytes(&self, offset: u64, data: Bytes, flags: WriteFlags) -> Result<(), BlockError> {
+        if self.writable(offset, data.len() as u64)?.is_empty() {
+            return Ok(());
+        }
+        self.0.write_bytes(offset, data, flags).await
     }
 
     async fn flush(&self) -> Result<(), BlockError> {
@@ -87,8 +102,81 @@ impl<D: BlockDevice> BlockDevice for Checked<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Features;
+    use crate::{Features, MemoryDevice};
     use restblk_types::BlockSize;
+    use std::{
+        future::Future,
+        pin::pin,
+        sync::Arc,
+        task::{Context, Poll, Waker},
+    };
+
+    /// Does what owns its bytes, and nothing else.
+    #[derive(Debug)]
+    struct Owning(MemoryDevice);
+
+    #[async_trait]
+    impl BlockDevice for Owning {
+        fn geometry(&self) -> Geometry {
+            self.0.geometry()
+        }
+
+        fn watch_size(&self) -> watch::Receiver<u64> {
+            self.0.watch_size()
+        }
+
+        async fn read(&self, _offset: u64, _buf: &mut [u8]) -> Result<(), BlockError> {
+            panic!("a read was turned into one that copies");
+        }
+
+        async fn read_pieces(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, BlockError> {
+            self.0.read_pieces(offset, len).await
+        }
+
+        async fn write(&self, _offset: u64, _data: &[u8], _flags: WriteFlags) -> Result<(), BlockError> {
+            panic!("a write was turned into one that copies");
+        }
+
+        async fn write_bytes(&self, offset: u64, data: Bytes, flags: WriteFlags) -> Result<(), BlockError> {
+            self.0.write_bytes(offset, data, flags).await
+        }
+
+        async fn flush(&self) -> Result<(), BlockError> {
+            Ok(())
+        }
+
+        async fn discard(&self, _offset: u64, _len: u64) -> Result<(), BlockError> {
+            Ok(())
+        }
+
+        async fn write_zeroes(&self, _offset: u64, _len: u64, _flags: WriteFlags) -> Result<(), BlockError> {
+            Ok(())
+        }
+    }
+
+    /// The result of a future that waits for nothing.
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => done,
+            Poll::Pending => panic!("it waits"),
+        }
+    }
+
+    #[test]
+    fn owned_bytes_are_checked_and_stay_owned() {
+        let device = Checked(Arc::new(Owning(MemoryDevice::new(8192, BlockSize::B512))));
+        let flags = WriteFlags::default();
+        now(device.write_bytes(512, Bytes::from(vec![7; 512]), flags)).unwrap();
+        assert_eq!(now(device.read_pieces(512, 512)).unwrap().concat(), [7; 512]);
+        assert!(now(device.read_pieces(8192, 0)).unwrap().is_empty());
+        for (offset, len) in [(8192, 512), (1, 512), (0, 513), (u64::MAX, 512)] {
+            let refused = [
+                now(device.read_pieces(offset, len)).map(drop).unwrap_err(),
+                now(device.write_bytes(offset, Bytes::from(vec![0; len]), flags)).unwrap_err(),
+            ];
+            assert_eq!(refused.map(|e| e.errno()), [libc::EINVAL; 2], "{offset}+{len}");
+        }
+    }
 
     #[test]
     fn extents_are_aligned_and_inside() {

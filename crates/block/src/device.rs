@@ -4,11 +4,14 @@
 //! A flush covers exactly the writes that had completed before it began. A write with `fua` is itself
 //! durable when it completes. A read sees every write that completed before it began.
 //!
-//! Buffers are borrowed: a transport keeps the memory of a request until its future is done, and the
-//! engine makes the one copy it needs. Dropping a future does not undo its request.
+//! Buffers come in two ways. Borrowed (`read`, `write`): the transport keeps the memory of a request until its future is
+//! done, and the engine makes the one copy it needs. Owned (`read_pieces`, `write_bytes`): the bytes themselves change
+//! hands, and no copy is made; for transports that pass them to a socket or get them from one. Both do the same.
+//! Dropping a future does not undo its request.
 
 use crate::BlockError;
 use async_trait::async_trait;
+use bytes::Bytes;
 use restblk_types::BlockSize;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -65,8 +68,21 @@ pub trait BlockDevice: Send + Sync + std::fmt::Debug {
     /// Fills `buf` with the bytes from `offset`.
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), BlockError>;
 
+    /// The `len` bytes from `offset`, in order, in as many pieces as the engine has them. An engine that holds what it
+    /// fetched gives that away. Long requests gain by it; a piece of a short one may keep a much larger buffer alive.
+    async fn read_pieces(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, BlockError> {
+        let mut buf = vec![0; len];
+        self.read(offset, &mut buf).await?;
+        Ok(vec![Bytes::from(buf)])
+    }
+
     /// Writes `data` at `offset`.
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError>;
+
+    /// Writes `data` at `offset`. An engine that sends them on keeps them until they are sent.
+    async fn write_bytes(&self, offset: u64, data: Bytes, flags: WriteFlags) -> Result<(), BlockError> {
+        self.write(offset, &data, flags).await
+    }
 
     /// Makes every write that has completed durable.
     async fn flush(&self) -> Result<(), BlockError>;
@@ -92,8 +108,16 @@ impl<D: BlockDevice + ?Sized> BlockDevice for Arc<D> {
         (**self).read(offset, buf).await
     }
 
+    async fn read_pieces(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, BlockError> {
+        (**self).read_pieces(offset, len).await
+    }
+
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {
         (**self).write(offset, data, flags).await
+    }
+
+    async fn write_bytes(&self, offset: u64, data: Bytes, flags: WriteFlags) -> Result<(), BlockError> {
+        (**self).write_bytes(offset, data, flags).await
     }
 
     async fn flush(&self) -> Result<(), BlockError> {

@@ -2,6 +2,7 @@
 
 use crate::metrics::{Operation, VolumeMetrics};
 use async_trait::async_trait;
+use bytes::Bytes;
 use restblk_block::{BlockDevice, BlockError, Geometry, WriteFlags};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::watch;
@@ -47,9 +48,21 @@ impl<D: BlockDevice> BlockDevice for Metered<D> {
         self.count(Operation::Read, bytes, started, outcome)
     }
 
+    async fn read_pieces(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, BlockError> {
+        let started = Instant::now();
+        let outcome = self.device.read_pieces(offset, len).await;
+        self.count(Operation::Read, len as u64, started, outcome)
+    }
+
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {
         let (started, bytes) = (Instant::now(), data.len() as u64);
         let outcome = self.device.write(offset, data, flags).await;
+        self.count(Operation::Write, bytes, started, outcome)
+    }
+
+    async fn write_bytes(&self, offset: u64, data: Bytes, flags: WriteFlags) -> Result<(), BlockError> {
+        let (started, bytes) = (Instant::now(), data.len() as u64);
+        let outcome = self.device.write_bytes(offset, data, flags).await;
         self.count(Operation::Write, bytes, started, outcome)
     }
 
@@ -69,5 +82,43 @@ impl<D: BlockDevice> BlockDevice for Metered<D> {
         let started = Instant::now();
         let outcome = self.device.write_zeroes(offset, len, flags).await;
         self.count(Operation::WriteZeroes, len, started, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Registry, Text};
+    use restblk_block::MemoryDevice;
+    use restblk_types::BlockSize;
+
+    #[tokio::test]
+    async fn every_way_to_read_and_write_is_counted() {
+        let registry = Registry::default();
+        let metrics = registry.volume(&"main/a".parse().unwrap());
+        let device = Metered::new(MemoryDevice::new(8192, BlockSize::B512), metrics);
+        let flags = WriteFlags::default();
+        device.write(0, &[1; 512], flags).await.unwrap();
+        device
+            .write_bytes(512, vec![2; 1024].into(), flags)
+            .await
+            .unwrap();
+        device.read(0, &mut [0; 512]).await.unwrap();
+        assert_eq!(
+            device.read_pieces(0, 1024).await.unwrap().concat()[511..513],
+            [1, 2]
+        );
+        let mut text = Text::default();
+        registry.render(&mut text);
+        let text = text.finish();
+        for line in ["requests_total 2", "bytes_total 1536"] {
+            let (family, value) = line.split_once(' ').unwrap();
+            for operation in ["read", "write"] {
+                let line = format!(
+                    r#"restblk_volume_{family}{{pool="main",volume="a",operation="{operation}"}} {value}"#
+                );
+                assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+            }
+        }
     }
 }

@@ -4,10 +4,12 @@
 //! ever otherwise.
 
 use crate::{session::Session, wire};
+use bytes::Bytes;
 use restblk_block::BlockError;
 use rustix::io::Errno;
 use std::{
     io::IoSlice,
+    iter,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -31,12 +33,24 @@ impl Reply {
 
     /// Success, with what was asked for.
     pub(crate) fn data(mut self, body: &[u8]) {
-        self.send(0, body);
+        self.send(0, body.len(), iter::once(body));
+    }
+
+    /// Success with these pieces, or the device's error.
+    pub(crate) fn pieces_or_error(mut self, result: Result<Vec<Bytes>, BlockError>) {
+        match result {
+            Ok(pieces) => self.send(
+                0,
+                pieces.iter().map(Bytes::len).sum(),
+                pieces.iter().map(Bytes::as_ref),
+            ),
+            Err(error) => self.refuse(&error),
+        }
     }
 
     /// An errno, positive.
     pub(crate) fn error(mut self, errno: i32) {
-        self.send(errno, &[]);
+        self.send(errno, 0, iter::empty());
     }
 
     /// Success without data, or the device's error.
@@ -45,22 +59,26 @@ impl Reply {
     }
 
     /// Success with these data, or the device's error.
-    pub(crate) fn data_or_error(self, result: Result<(), BlockError>, body: &[u8]) {
+    pub(crate) fn data_or_error(mut self, result: Result<(), BlockError>, body: &[u8]) {
         match result {
             Ok(()) => self.data(body),
-            Err(error) => {
-                tracing::debug!(%error, "a request failed");
-                self.error(error.errno());
-            }
+            Err(error) => self.refuse(&error),
         }
     }
 
-    fn send(&mut self, errno: i32, body: &[u8]) {
+    fn refuse(&mut self, error: &BlockError) {
+        tracing::debug!(%error, "a request failed");
+        self.send(error.errno(), 0, iter::empty());
+    }
+
+    fn send<'a>(&mut self, errno: i32, len: usize, body: impl Iterator<Item = &'a [u8]>) {
         self.answered = true;
-        let header = wire::reply_header(self.unique, errno, body.len());
-        let parts = [IoSlice::new(&header), IoSlice::new(body)];
-        let parts = if body.is_empty() { &parts[..1] } else { &parts[..] };
-        match rustix::io::writev(&self.session.fuse, parts) {
+        let header = wire::reply_header(self.unique, errno, len);
+        let mut parts = vec![IoSlice::new(&header)];
+        for part in body.filter(|part| !part.is_empty()) {
+            parts.push(IoSlice::new(part));
+        }
+        match rustix::io::writev(&self.session.fuse, &parts) {
             // Whoever asked has gone, or the file system has.
             Ok(_) | Err(Errno::NOENT | Errno::NODEV) => {}
             Err(error) => tracing::error!(%error, unique = self.unique, "failed to answer a request"),
@@ -72,7 +90,7 @@ impl Drop for Reply {
     fn drop(&mut self) {
         if !self.answered {
             tracing::error!(unique = self.unique, "a request was dropped without an answer");
-            self.send(Errno::IO.raw_os_error(), &[]);
+            self.send(Errno::IO.raw_os_error(), 0, iter::empty());
         }
         self.session.in_flight.fetch_sub(1, Ordering::AcqRel);
     }

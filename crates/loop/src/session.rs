@@ -10,6 +10,7 @@ use crate::{
     tree::{FILE, Tree},
     wire::{self, Attributes, Request},
 };
+use bytes::Bytes;
 use restblk_block::{BlockDevice, WriteFlags};
 use restblk_device::DeviceError;
 use rustix::io::Errno;
@@ -241,17 +242,16 @@ impl Session {
         if size > wire::DATA_MAX {
             return reply.error(Errno::INVAL.raw_os_error());
         }
-        let session = self.clone();
-        let mut buffer = if size < COPIED_MAX {
-            vec![0; size]
+        let device = self.device.clone();
+        if size < COPIED_MAX {
+            let mut buffer = vec![0; size];
+            self.begin(async move {
+                let result = device.read(offset, &mut buffer).await;
+                reply.data_or_error(result, &buffer);
+            });
         } else {
-            self.buffers.take()
-        };
-        self.begin(async move {
-            let result = session.device.read(offset, &mut buffer[..size]).await;
-            reply.data_or_error(result, &buffer[..size]);
-            session.buffers.give(buffer);
-        });
+            self.begin(async move { reply.pieces_or_error(device.read_pieces(offset, size).await) });
+        }
     }
 
     fn write(
@@ -265,19 +265,15 @@ impl Session {
             reply.error(Errno::INVAL.raw_os_error());
             return buffer;
         };
-        let session = self.clone();
-        let (data, buffer, next) = if data.len() < COPIED_MAX {
-            (0..data.len(), buffer[data].to_vec(), buffer)
+        let (data, next) = if data.len() < COPIED_MAX {
+            (Bytes::copy_from_slice(&buffer[data]), buffer)
         } else {
-            (data, buffer, self.buffers.take())
+            (self.buffers.lend(buffer).slice(data), self.buffers.take())
         };
+        let device = self.device.clone();
         self.begin(async move {
-            let result = session
-                .device
-                .write(offset, &buffer[data], WriteFlags::default())
-                .await;
+            let result = device.write_bytes(offset, data, WriteFlags::default()).await;
             reply.data_or_error(result, &wire::written(len));
-            session.buffers.give(buffer);
         });
         next
     }

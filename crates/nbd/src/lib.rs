@@ -13,6 +13,7 @@
 mod kernel;
 mod proto;
 mod server;
+mod sockbuf;
 mod transmission;
 
 pub use kernel::{NbdOptions, NbdTransport};

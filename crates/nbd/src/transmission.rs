@@ -1,9 +1,11 @@
 //! The transmission phase of one connection: requests come, run side by side, and are answered as they finish.
 //!
 //! One task reads (through one buffer, so that a burst of small requests costs one system call), one task writes (all
-//! replies that are ready in one vectored call). A small request is polled once where it was read; only if it has to
-//! wait does it become a task. Before a request's data is read, its memory is taken from the connection's and the
-//! server's budget: whoever is over it is simply not read from.
+//! replies that are ready in one vectored call). A request is polled once where it was read; only if it has to wait, and
+//! another one comes meanwhile, does it become a task. Before a request's data is read, its memory is taken from the
+//! connection's and the server's budget: whoever is over it is simply not read from.
+//! Data are not copied here: a long read's pieces go to the socket as the device gave them, a write's buffer to the
+//! device as the socket filled it.
 //!
 //! Invariants: a request that began is never cancelled, whatever becomes of the connection; every request that began
 //! is answered (a panic answers EIO) unless the client is gone. The handshake, TLS and exports are not known here.

@@ -48,6 +48,12 @@ impl Payload {
         true
     }
 
+    /// The buffers, in order.
+    #[must_use]
+    pub fn into_parts(self) -> Vec<Bytes> {
+        self.parts
+    }
+
     /// The bytes in one piece: free where there was one part.
     #[must_use]
     pub fn into_bytes(mut self) -> Bytes {

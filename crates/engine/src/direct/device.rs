@@ -147,6 +147,18 @@ impl DirectDevice {
         BlockError::new(error.kind(), error.to_string())
     }
 
+    /// The bytes from the store, a payload for each part.
+    async fn fetch(&self, offset: u64, len: u64) -> Result<Vec<Payload>, BlockError> {
+        self.alive()?;
+        let mut cut = parts(offset, len, self.part_len);
+        let read = |part| self.lanes.run(Part::Read(part));
+        let payloads = match (cut.next(), cut.next()) {
+            (Some(only), None) => read(only).await.map(|payload| vec![payload]),
+            (first, second) => try_join_all(first.into_iter().chain(second).chain(cut).map(read)).await,
+        };
+        payloads.map_err(|e| self.report(e))
+    }
+
     async fn write_parts(&self, offset: u64, data: Bytes, durable: bool) -> Result<(), BlockError> {
         let durable = durable && self.features.fua;
         let one = |part: restblk_types::Extent| {
@@ -185,6 +197,10 @@ impl DirectDevice {
     }
 }
 
+fn not_all_there() -> BlockError {
+    BlockError::new(ErrorKind::Bug, "read: parts do not add up to the request")
+}
+
 fn part_len(can: &Capabilities, tuning: Tuning, block_size: BlockSize) -> u64 {
     let most = can
         .range_len_max
@@ -211,42 +227,33 @@ impl BlockDevice for DirectDevice {
     }
 
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), BlockError> {
-        self.alive()?;
-        let mut cut = parts(offset, buf.len() as u64, self.part_len);
-        let (first, second) = (cut.next(), cut.next());
-        let Some(first) = first else { return Ok(()) };
-        let payloads: Vec<Payload> = if let Some(second) = second {
-            let all = [first, second]
-                .into_iter()
-                .chain(cut)
-                .map(|part| self.lanes.run(Part::Read(part)));
-            try_join_all(all).await.map_err(|e| self.report(e))?
-        } else {
-            vec![
-                self.lanes
-                    .run(Part::Read(first))
-                    .await
-                    .map_err(|e| self.report(e))?,
-            ]
-        };
         let mut rest = buf;
-        for payload in payloads {
+        for payload in self.fetch(offset, rest.len() as u64).await? {
             let (here, after) = rest.split_at_mut(payload.len().min(rest.len()));
             if !payload.copy_to(here) {
-                return Err(BlockError::new(
-                    ErrorKind::Bug,
-                    "read: parts do not add up to the request",
-                ));
+                return Err(not_all_there());
             }
             rest = after;
         }
         Ok(())
     }
 
+    async fn read_pieces(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, BlockError> {
+        let payloads = self.fetch(offset, len as u64).await?;
+        if payloads.iter().map(Payload::len).sum::<usize>() != len {
+            return Err(not_all_there());
+        }
+        Ok(payloads.into_iter().flat_map(Payload::into_parts).collect())
+    }
+
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {
+        self.write_bytes(offset, Bytes::copy_from_slice(data), flags)
+            .await
+    }
+
+    async fn write_bytes(&self, offset: u64, data: Bytes, flags: WriteFlags) -> Result<(), BlockError> {
         self.alive()?;
-        self.write_parts(offset, Bytes::copy_from_slice(data), flags.fua)
-            .await?;
+        self.write_parts(offset, data, flags.fua).await?;
         if flags.fua && !self.features.fua {
             self.flush_now().await
         } else {

@@ -24,7 +24,9 @@ async fn device(tuning: Tuning) -> (DirectDevice, Arc<restblk_store::MemoryStore
 #[derive(Clone, Debug)]
 enum Request {
     Read(u64, usize),
+    ReadPieces(u64, usize),
     Write(u64, usize, u8, bool),
+    WriteBytes(u64, usize, u8, bool),
     Zero(u64, u64, bool),
     Discard(u64, u64),
     Flush,
@@ -36,7 +38,16 @@ fn requests() -> impl Strategy<Value = Vec<Request>> {
         range
             .clone()
             .prop_map(|(at, len)| Request::Read(at, len as usize)),
+        range
+            .clone()
+            .prop_map(|(at, len)| Request::ReadPieces(at, len as usize)),
         (range.clone(), any::<u8>(), any::<bool>()).prop_map(|((at, len), b, fua)| Request::Write(
+            at,
+            len as usize,
+            b,
+            fua
+        )),
+        (range.clone(), any::<u8>(), any::<bool>()).prop_map(|((at, len), b, fua)| Request::WriteBytes(
             at,
             len as usize,
             b,
@@ -49,6 +60,11 @@ fn requests() -> impl Strategy<Value = Vec<Request>> {
     proptest::collection::vec(one, 1..40)
 }
 
+/// So that a part in the wrong place is seen.
+fn pattern(len: usize, byte: u8) -> Vec<u8> {
+    (0..len).map(|at| byte.wrapping_add((at / 512) as u8)).collect()
+}
+
 async fn apply(device: &dyn BlockDevice, request: &Request) -> Vec<u8> {
     match *request {
         Request::Read(at, len) => {
@@ -56,11 +72,15 @@ async fn apply(device: &dyn BlockDevice, request: &Request) -> Vec<u8> {
             device.read(at, &mut buf).await.unwrap();
             return buf;
         }
+        Request::ReadPieces(at, len) => return device.read_pieces(at, len).await.unwrap().concat(),
         Request::Write(at, len, byte, fua) => {
-            // A pattern, so that a part in the wrong place is seen.
-            let data: Vec<u8> = (0..len).map(|i| byte.wrapping_add((i / 512) as u8)).collect();
+            let flags = WriteFlags { fua, no_unmap: false };
+            device.write(at, &pattern(len, byte), flags).await.unwrap();
+        }
+        Request::WriteBytes(at, len, byte, fua) => {
+            let flags = WriteFlags { fua, no_unmap: false };
             device
-                .write(at, &data, WriteFlags { fua, no_unmap: false })
+                .write_bytes(at, pattern(len, byte).into(), flags)
                 .await
                 .unwrap();
         }

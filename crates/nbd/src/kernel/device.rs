@@ -4,7 +4,10 @@ use super::{
     client::{self, Client},
     sysfs::Index,
 };
-use crate::transmission::{Account, Budget, Gate, Pool, Session};
+use crate::{
+    sockbuf,
+    transmission::{Account, Budget, Gate, Pool, Session},
+};
 use restblk_block::BlockDevice;
 use std::{io, os::fd::OwnedFd, sync::Arc};
 use tokio::{net::UnixStream, sync::watch};
@@ -131,6 +134,8 @@ pub(super) fn is_restblk(backend: &str) -> bool {
 /// Our end and the kernel's of a new connection.
 pub(super) fn pair() -> io::Result<(UnixStream, OwnedFd)> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    sockbuf::widen(&ours);
+    sockbuf::widen(&theirs);
     ours.set_nonblocking(true)?;
     Ok((UnixStream::from_std(ours)?, theirs.into()))
 }

@@ -1,9 +1,10 @@
 //! Where clients connect: Unix sockets with a mode and a group, TCP addresses of either family.
 
 use super::{
-    Server, ServerError,
+    Server, ServerError, Tls,
     connection::{self, Admission, Duplex},
 };
+use crate::sockbuf;
 use socket2::{SockRef, TcpKeepalive};
 use std::{
     future::Future,
@@ -52,7 +53,8 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// For people and NBD clients, without an export: `nbd://[::1]:10809` or `nbd+unix:///?socket=/run/x`.
+    /// For people and NBD clients, without an export: `nbd://[::1]:10809` or `nbd+unix:///?socket=/run/x`; `nbds` where
+    /// TLS is required.
     #[must_use]
     pub fn uri(&self) -> &str {
         &self.uri
@@ -76,6 +78,13 @@ impl Drop for Listening {
 }
 
 impl Server {
+    fn scheme(&self) -> &'static str {
+        match self.shared.tls {
+            Tls::Off | Tls::Allow(_) => "nbd",
+            Tls::Require(_) => "nbds",
+        }
+    }
+
     /// Accepts clients on a Unix socket. A socket that a dead process left there is replaced.
     pub async fn listen_unix(&self, path: &Path, access: UnixAccess) -> Result<Listening, ServerError> {
         let address = path.display().to_string();
@@ -86,7 +95,7 @@ impl Server {
             address: address.clone(),
             source,
         })?;
-        let uri = format!("nbd+unix:///?socket={address}");
+        let uri = format!("{}+unix:///?socket={address}", self.scheme());
         let task = tokio::spawn(accept(self.clone(), uri.clone(), listener));
         Ok(Listening {
             uri,
@@ -112,7 +121,7 @@ impl Server {
                 source,
             },
         })?;
-        let uri = format!("nbd://{bound}");
+        let uri = format!("{}://{bound}", self.scheme());
         let task = tokio::spawn(accept(self.clone(), uri.clone(), listener));
         Ok(Listening {
             uri,
@@ -158,6 +167,7 @@ impl Accept for UnixListener {
     type Stream = UnixStream;
     async fn next(&self) -> io::Result<(UnixStream, String)> {
         let (stream, _) = self.accept().await?;
+        sockbuf::widen(&stream);
         let peer = stream.peer_cred().map_or_else(
             |_| "unix".to_owned(),
             |cred| format!("unix uid {} pid {}", cred.uid(), cred.pid().unwrap_or_default()),

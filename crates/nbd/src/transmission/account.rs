@@ -1,13 +1,12 @@
 //! Who may hold how much: bytes of a connection, bytes of the whole server, requests of a connection.
 //!
-//! Invariant: every byte of a [`Buffer`] is paid for twice, by the connection and by the server, from before it is
-//! made until it is back in the pool. Waiting for a budget holds nobody else up: the connection's comes first.
+//! Invariant: every byte of a request's data is paid for twice, by the connection and by the server: those of a
+//! [`Buffer`] from before it is made until it is back in the pool, those that the device gives (see
+//! [`Account::charge`]) until they are sent. Waiting for a budget holds nobody else up: the connection's comes first.
 
 use super::{Pool, REQUEST_BYTES_MAX};
-use std::{
-    ops::{Deref, DerefMut},
-    sync::Arc,
-};
+use bytes::Bytes;
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Bytes are counted in units of this many, the smallest buffer.
@@ -76,8 +75,8 @@ impl Account {
         }
     }
 
-    /// Memory for `len` bytes, at most [`REQUEST_BYTES_MAX`]; what is in it is old.
-    pub(crate) async fn buffer(self: &Arc<Self>, len: u32) -> Buffer {
+    /// Pays for `len` bytes, at most [`REQUEST_BYTES_MAX`], that somebody else provides.
+    pub(crate) async fn charge(self: &Arc<Self>, len: u32) -> Charge {
         let units = u32::try_from(Pool::size_for(len as usize) / UNIT).unwrap_or(u32::MAX);
         self.own.take(units).await;
         let own = Paid {
@@ -86,11 +85,19 @@ impl Account {
         };
         self.shared.take(units).await;
         std::mem::forget(own);
+        Charge {
+            units,
+            account: Arc::clone(self),
+        }
+    }
+
+    /// Memory for `len` bytes, at most [`REQUEST_BYTES_MAX`], paid for; what is in it is old.
+    pub(crate) async fn buffer(self: &Arc<Self>, len: u32) -> Buffer {
+        let charge = self.charge(len).await;
         Buffer {
             bytes: self.pool.take(len as usize),
             len: len as usize,
-            units,
-            account: Arc::clone(self),
+            charge,
         }
     }
 
@@ -126,33 +133,51 @@ impl Drop for Slot {
     }
 }
 
+/// Bytes that are paid for.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    units: u32,
+    account: Arc<Account>,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.account.shared.free.add_permits(self.units as usize);
+        self.account.own.free.add_permits(self.units as usize);
+    }
+}
+
 /// A request's data, paid for.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     len: usize,
-    units: u32,
-    account: Arc<Account>,
+    charge: Charge,
 }
 
-impl Deref for Buffer {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
+impl Buffer {
+    /// The bytes as others can keep them; the memory comes back with the last of them.
+    pub(crate) fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [u8] {
+impl AsMut<[u8]> for Buffer {
+    fn as_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[..self.len]
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.account.pool.put(std::mem::take(&mut self.bytes));
-        self.account.shared.free.add_permits(self.units as usize);
-        self.account.own.free.add_permits(self.units as usize);
+        // Before the charge is given back.
+        self.charge.account.pool.put(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -173,7 +198,11 @@ mod tests {
         assert_eq!(b.own.used(), 0);
         drop(all);
         assert_eq!(
-            timeout(Duration::from_secs(5), b.buffer(1)).await.unwrap().len(),
+            timeout(Duration::from_secs(5), b.buffer(1))
+                .await
+                .unwrap()
+                .as_ref()
+                .len(),
             1
         );
         assert_eq!(shared.used(), 0);

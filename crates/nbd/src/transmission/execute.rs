@@ -1,14 +1,22 @@
 //! Runs one request on the device, and turns FUA into a flush where the device has none of its own.
 
-use super::account::Buffer;
+use super::account::{Buffer, Charge};
+use bytes::Bytes;
 use restblk_block::{BlockDevice, BlockError, WriteFlags};
 
 /// A checked request with its data.
 #[derive(Debug)]
 pub(crate) enum Work {
+    /// Into memory of ours.
     Read {
         offset: u64,
         buffer: Buffer,
+    },
+    /// In memory of the device's.
+    ReadPieces {
+        offset: u64,
+        len: usize,
+        charge: Charge,
     },
     Write {
         offset: u64,
@@ -28,20 +36,35 @@ pub(crate) enum Work {
     },
 }
 
-/// Does it; a read gives its buffer back, filled.
-pub(crate) async fn execute(device: &dyn BlockDevice, work: Work) -> Result<Option<Buffer>, BlockError> {
+/// What a read read.
+#[derive(Debug)]
+pub(crate) enum Data {
+    Buffer(Buffer),
+    Pieces { pieces: Vec<Bytes>, _charge: Charge },
+}
+
+/// Does it; a read gives its data.
+pub(crate) async fn execute(device: &dyn BlockDevice, work: Work) -> Result<Option<Data>, BlockError> {
     match work {
         Work::Read { offset, mut buffer } => {
-            device.read(offset, &mut buffer).await?;
-            return Ok(Some(buffer));
+            device.read(offset, buffer.as_mut()).await?;
+            return Ok(Some(Data::Buffer(buffer)));
+        }
+        Work::ReadPieces { offset, len, charge } => {
+            let pieces = device.read_pieces(offset, len).await?;
+            return Ok(Some(Data::Pieces {
+                pieces,
+                _charge: charge,
+            }));
         }
         Work::Write {
             offset,
             buffer,
             flags,
         } => {
-            device.write(offset, &buffer, native(device, flags)).await?;
-            drop(buffer);
+            device
+                .write_bytes(offset, buffer.freeze(), native(device, flags))
+                .await?;
             settle(device, flags.fua).await?;
         }
         Work::Flush => device.flush().await?,

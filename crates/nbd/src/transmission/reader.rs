@@ -1,4 +1,8 @@
 //! Reads requests, takes what they need, and starts them.
+//!
+//! A request is polled once where it was read. One that has to wait stays there, in hand, until the client sends more:
+//! a client with one request at a time is served by one task, and no other thread is woken for it. Then, and where the
+//! reader ends, it becomes a task of its own, so that it waits for nobody and is never cancelled.
 
 use super::{
     End, REQUEST_BYTES_MAX, Session,
@@ -9,9 +13,12 @@ use super::{
     writer::within,
 };
 use crate::proto::{REQUEST_LEN, Request, command, errno};
+use futures_util::FutureExt;
 use std::{
     future::{Future, poll_fn},
     io,
+    panic::AssertUnwindSafe,
+    pin::Pin,
     sync::Arc,
     task::Poll,
 };
@@ -23,14 +30,34 @@ use tokio::{
 /// Bytes read ahead: several small writes with their data. Longer data goes to its buffer without this detour.
 const READ_AHEAD: usize = 32 << 10;
 
-/// Requests up to this many bytes are polled once by the reader; longer ones run on another processor meanwhile.
+/// Longer writes begin on another processor: to send them on takes long, and the next request's data may be there.
 const INLINE_BYTES_MAX: u64 = 64 << 10;
+
+/// Reads from this many bytes on are sent as the device has them; shorter ones are copied, because a piece may keep a
+/// buffer of 128 KiB alive, of which the client's budget knows nothing.
+const PIECES_BYTES_MIN: u64 = 256 << 10;
 
 /// The reading half of a connection.
 pub(super) struct Reader<R> {
     input: BufReader<R>,
     session: Arc<Session>,
     replies: UnboundedSender<Reply>,
+    in_hand: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl<R> Drop for Reader<R> {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+impl<R> Reader<R> {
+    /// Makes the request in hand a task.
+    fn let_go(&mut self) {
+        if let Some(run) = self.in_hand.take() {
+            tokio::spawn(run);
+        }
+    }
 }
 
 impl<R: AsyncRead + Unpin + Send> Reader<R> {
@@ -39,6 +66,7 @@ impl<R: AsyncRead + Unpin + Send> Reader<R> {
             input: BufReader::with_capacity(READ_AHEAD, input),
             session,
             replies,
+            in_hand: None,
         }
     }
 
@@ -99,13 +127,18 @@ impl<R: AsyncRead + Unpin + Send> Reader<R> {
                 self.ticket(request, slot).done();
                 return Ok(());
             }
+            Plan::Read if len >= PIECES_BYTES_MIN => Work::ReadPieces {
+                offset,
+                len: request.len as usize,
+                charge: account.charge(request.len).await,
+            },
             Plan::Read => Work::Read {
                 offset,
                 buffer: account.buffer(request.len).await,
             },
             Plan::Write(flags) => {
                 let mut buffer = account.buffer(request.len).await;
-                within(self.session.stall, self.input.read_exact(&mut buffer)).await?;
+                within(self.session.stall, self.input.read_exact(buffer.as_mut())).await?;
                 Work::Write {
                     offset,
                     buffer,
@@ -122,7 +155,7 @@ impl<R: AsyncRead + Unpin + Send> Reader<R> {
             *request,
             work,
         );
-        if plan != Plan::Flush && len > INLINE_BYTES_MAX {
+        if matches!(plan, Plan::Write(_)) && len > INLINE_BYTES_MAX {
             tokio::spawn(run);
             return Ok(());
         }
@@ -131,7 +164,7 @@ impl<R: AsyncRead + Unpin + Send> Reader<R> {
             .await
             .is_pending()
         {
-            tokio::spawn(run);
+            self.in_hand = Some(run);
         }
         Ok(())
     }
@@ -147,6 +180,17 @@ impl<R: AsyncRead + Unpin + Send> Reader<R> {
 
     /// The next header, or `None` where the stream ends before one.
     async fn header(&mut self) -> io::Result<Option<[u8; REQUEST_LEN]>> {
+        if let Some(run) = &mut self.in_hand {
+            let done = tokio::select! {
+                biased;
+                () = run => true,
+                ready = self.input.fill_buf() => ready.map(|_| false)?,
+            };
+            if done {
+                self.in_hand = None;
+            }
+            self.let_go();
+        }
         let ready = self.input.fill_buf().await?;
         if ready.is_empty() {
             return Ok(None);
@@ -181,13 +225,21 @@ async fn perform(session: Arc<Session>, ticket: Ticket, request: Request, work: 
         Some(gate) => Some(gate.enter(request.cookie).await),
         None => None,
     };
-    let result = execute(session.device.as_ref(), work).await;
+    let work = AssertUnwindSafe(execute(session.device.as_ref(), work));
+    let result = work.catch_unwind().await;
     // Before the answer: once it has it, the kernel gives the tag to another request.
     drop(pass);
     match result {
-        Ok(Some(buffer)) => ticket.data(request.offset, buffer),
-        Ok(None) => ticket.done(),
-        Err(error) => {
+        // The ticket answers, and the connection lives on.
+        Err(_) => tracing::error!(
+            command = request.command,
+            offset = request.offset,
+            len = request.len,
+            "a request to the device panicked"
+        ),
+        Ok(Ok(Some(data))) => ticket.data(request.offset, request.len, data),
+        Ok(Ok(None)) => ticket.done(),
+        Ok(Err(error)) => {
             tracing::debug!(command = request.command, offset = request.offset, len = request.len, %error, "a request failed");
             ticket.fail(Refusal {
                 errno: errno::of_device(error.errno()),

@@ -1,10 +1,8 @@
 //! The duty to answer a request, and the answer on its way to the writer.
 
-use super::{
-    account::{Buffer, Slot},
-    check::Refusal,
-};
+use super::{account::Slot, check::Refusal, execute::Data};
 use crate::proto::{Head, errno};
+use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// The longest message of an error in bytes, the protocol's limit for strings.
@@ -13,26 +11,32 @@ const MESSAGE_MAX: usize = 4096;
 /// An answer; dropping it gives back the request's memory and its place among those in flight.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    pub(crate) head: Head,
-    pub(crate) body: Body,
+    head: Head,
+    body: Body,
     _slot: Slot,
 }
 
 /// What follows the head.
 #[derive(Debug)]
-pub(crate) enum Body {
+enum Body {
     None,
-    Data(Buffer),
+    Data(Data),
     Message(String),
 }
 
-impl Body {
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::None => &[],
-            Self::Data(buffer) => buffer,
-            Self::Message(text) => text.as_bytes(),
-        }
+impl Reply {
+    /// Everything to be sent, in order; none of it is empty.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let (one, more): (&[u8], &[Bytes]) = match &self.body {
+            Body::None => (&[], &[]),
+            Body::Data(Data::Buffer(buffer)) => (buffer.as_ref(), &[]),
+            Body::Data(Data::Pieces { pieces, .. }) => (&[], pieces),
+            Body::Message(text) => (text.as_bytes(), &[]),
+        };
+        [self.head.as_bytes(), one]
+            .into_iter()
+            .chain(more.iter().map(Bytes::as_ref))
+            .filter(|part| !part.is_empty())
     }
 }
 
@@ -71,15 +75,14 @@ impl Ticket {
         self.send(head, Body::None);
     }
 
-    /// Success of a read from `offset`.
-    pub(crate) fn data(mut self, offset: u64, buffer: Buffer) {
-        let len = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+    /// Success of a read of `len` bytes from `offset`.
+    pub(crate) fn data(mut self, offset: u64, len: u32, data: Data) {
         let head = if self.structured {
             Head::data(self.cookie, offset, len)
         } else {
             Head::simple(self.cookie, 0)
         };
-        self.send(head, Body::Data(buffer));
+        self.send(head, Body::Data(data));
     }
 
     /// Failure; the message goes to clients that take structured replies.

@@ -12,7 +12,8 @@ use tokio::{
     time::timeout,
 };
 
-/// Replies per system call: a head and a body each, well under the kernel's 1024 pieces.
+/// Replies per system call. A head, and a body in one piece or several: the kernel takes up to 1024 of them, the standard
+/// library cuts off what is more.
 const BATCH: usize = 64;
 
 /// Writes until every sender is gone, then closes the stream; or until the client fails or stalls.
@@ -49,18 +50,8 @@ async fn write_all<W: AsyncWrite + Unpin>(
     batch: &[Reply],
     stall: Option<Duration>,
 ) -> io::Result<()> {
-    let parts = || {
-        batch
-            .iter()
-            .flat_map(|reply| [reply.head.as_bytes(), reply.body.as_bytes()])
-    };
-    let mut slices = [IoSlice::new(&[]); 2 * BATCH];
-    let mut count = 0;
-    for part in parts().filter(|part| !part.is_empty()) {
-        slices[count] = IoSlice::new(part);
-        count += 1;
-    }
-    let mut left = &mut slices[..count];
+    let mut slices: Vec<_> = batch.iter().flat_map(Reply::parts).map(IoSlice::new).collect();
+    let mut left = &mut slices[..];
     while !left.is_empty() {
         let written = within(stall, output.write_vectored(left)).await?;
         if written == 0 {

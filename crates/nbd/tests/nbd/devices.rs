@@ -12,6 +12,8 @@ use tokio::sync::{Semaphore, watch};
 /// Offsets with a meaning for [`Probe`].
 pub(crate) const FAILS_AT: u64 = 1 << 20;
 pub(crate) const PANICS_AT: u64 = 2 << 20;
+/// Panics before it has waited for anything.
+pub(crate) const PANICS_AT_ONCE_AT: u64 = PANICS_AT + 512;
 pub(crate) const WAITS_AT: u64 = 3 << 20;
 
 /// Memory that counts what is done to it. Requests at [`FAILS_AT`] fail, at [`PANICS_AT`] panic, from [`WAITS_AT`] on
@@ -49,8 +51,10 @@ impl Probe {
                 ErrorKind::NoSpace,
                 "there is no room on this probe",
             )),
-            PANICS_AT => {
-                tokio::task::yield_now().await;
+            PANICS_AT | PANICS_AT_ONCE_AT => {
+                if offset == PANICS_AT {
+                    tokio::task::yield_now().await;
+                }
                 panic!("a probe panics as it should");
             }
             offset if offset >= WAITS_AT => {

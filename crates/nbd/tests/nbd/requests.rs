@@ -1,7 +1,7 @@
 //! Requests and their answers.
 
 use crate::{
-    devices::{FAILS_AT, PANICS_AT, Probe, WAITS_AT},
+    devices::{FAILS_AT, PANICS_AT, PANICS_AT_ONCE_AT, Probe, WAITS_AT},
     raw::{DISC, FLUSH, READ, Reply, TRIM, WRITE, ZERO, request_bytes},
     serve::{Served, soon, until},
 };
@@ -38,7 +38,11 @@ async fn data_come_back_and_bad_requests_are_refused() {
     assert_eq!(raw.write(0, 3, &[1; 3]).await, 22);
     assert_eq!(raw.errno(5, 0, 0, 512).await, 22, "caching is not offered");
     assert_eq!(raw.errno(READ, 0, FAILS_AT, 512).await, 28);
-    assert_eq!(raw.errno(READ, 0, PANICS_AT, 512).await, 5);
+    for at in [PANICS_AT, PANICS_AT_ONCE_AT] {
+        for len in [512, 1 << 20] {
+            assert_eq!(raw.errno(READ, 0, at, len).await, 5);
+        }
+    }
     assert_eq!(raw.errno(READ, 0, 0, 0).await, 0);
     assert_eq!(raw.errno(ZERO, 0, 0, 1 << 20).await, 0);
     assert_eq!(

@@ -87,6 +87,7 @@ async fn clients_of_libnbd_speak_tls() {
     let listening = server.listen_tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let port = listening.tcp_addr().unwrap().port();
     let dir = folder.path().display();
+    assert_eq!(listening.uri(), format!("nbds://127.0.0.1:{port}"));
     let secure = format!("nbds://localhost:{port}/disk?tls-certificates={dir}");
     let Some(text) = succeeds("nbdinfo", &[&secure]).await else {
         return;
