@@ -40,6 +40,7 @@ pub fn run(config_file: Option<&Path>) -> Result<()> {
         .enabled
         .then(|| start_control(&config))
         .transpose()?;
+    restblk_device::memory::keep_freed_memory();
     for (what, done) in [
         (
             "own mount namespace",
