@@ -102,7 +102,7 @@ impl<D: BlockDevice> BlockDevice for Checked<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Features, MemoryDevice};
+    use crate::{Features, Limited, MemoryDevice};
     use restblk_types::BlockSize;
     use std::{
         future::Future,
@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn owned_bytes_are_checked_and_stay_owned() {
-        let device = Checked(Arc::new(Owning(MemoryDevice::new(8192, BlockSize::B512))));
+        let device = Arc::new(Owning(MemoryDevice::new(8192, BlockSize::B512)));
+        let device = Checked(Limited::new(device, Vec::new(), Arc::default()));
         let flags = WriteFlags::default();
         now(device.write_bytes(512, Bytes::from(vec![7; 512]), flags)).unwrap();
         assert_eq!(now(device.read_pieces(512, 512)).unwrap().concat(), [7; 512]);

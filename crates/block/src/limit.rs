@@ -10,6 +10,7 @@
 
 use crate::{BlockDevice, BlockError, Geometry, WriteFlags};
 use async_trait::async_trait;
+use bytes::Bytes;
 use restblk_types::RateLimits;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -165,9 +166,19 @@ impl<D: BlockDevice> BlockDevice for Limited<D> {
         self.device.read(offset, buf).await
     }
 
+    async fn read_pieces(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, BlockError> {
+        self.pass(len as u64).await;
+        self.device.read_pieces(offset, len).await
+    }
+
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {
         self.pass(data.len() as u64).await;
         self.device.write(offset, data, flags).await
+    }
+
+    async fn write_bytes(&self, offset: u64, data: Bytes, flags: WriteFlags) -> Result<(), BlockError> {
+        self.pass(data.len() as u64).await;
+        self.device.write_bytes(offset, data, flags).await
     }
 
     async fn flush(&self) -> Result<(), BlockError> {
