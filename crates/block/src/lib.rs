@@ -3,7 +3,6 @@
 //! Owns the contract between the two, its checks, and the one conversion of errors to errno.
 //! Knows neither stores nor kernels.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod check;
 mod device;
