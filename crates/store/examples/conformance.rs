@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use restblk_store::conformance::{run, run_model};
 use restblk_store::{
     Key, MemoryStore, Precondition, Proof, Store, StoreConfig, StoreError, open_mirror, open_mirror_pinned,
+    open_pinned,
 };
 use restblk_types::{ErrorKind, Extent};
 use std::io::Read;
@@ -142,8 +143,9 @@ async fn show(arguments: Arguments) -> Result<(), String> {
     if prove_only {
         return Ok(());
     }
-    let make = || open_mirror_pinned(&config, url, &opened.proof);
-    let store: Arc<dyn Store> = make().map_err(|error| format!("failed to {error}"))?;
+    // As pools do, with their retries: servers may close kept connections as they like.
+    let store: Arc<dyn Store> =
+        open_pinned(&config, &opened.proof).map_err(|error| format!("failed to {error}"))?;
     let checks = run(|| Arc::clone(&store)).await;
     println!("{checks} checks of the suite passed");
     run_model(Arc::clone(&store), 17, model).await;
