@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # claim: ext4, xfs and btrfs filled with the Rust toolchain survive a restart of the daemon: fsck clean, every checksum the same
-# timeout: 900
+# timeout: 1800
 . "$RESTBLK_ROOT/tests/lib.sh"
 need mkfs.ext4 e2fsck mkfs.xfs xfs_repair mkfs.btrfs btrfs rustc jq
 need_loop
