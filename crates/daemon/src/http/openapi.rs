@@ -1,13 +1,18 @@
 //! The OpenAPI 3.1 document, made from the handlers and the API's types.
 
 use axum::{Json, response::IntoResponse};
-use utoipa::OpenApi;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{Content, Ref, RefOr, response::ResponseBuilder},
+};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "restblk control API", description = "Volumes in REST storage as native block devices: the daemon of one host."),
     servers((url = "http://localhost", description = "The Unix socket /run/restblk/api.sock")),
+    modifiers(&Errors),
     paths(
+        document,
         super::host::info,
         super::host::doctor,
         super::host::metrics,
@@ -33,7 +38,32 @@ use utoipa::OpenApi;
 )]
 struct Document;
 
-/// The document.
+/// Every operation can fail with every status of [`super::answer`], and each such answer has the same body.
+struct Errors;
+
+impl Modify for Errors {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let body = || Content::new(Some(Ref::from_schema_name("ErrorBody")));
+        for item in document.paths.paths.values_mut() {
+            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
+                for (status, meaning) in [("4XX", "refused"), ("5XX", "failed")] {
+                    let response = ResponseBuilder::new()
+                        .description(meaning)
+                        .content("application/json", body())
+                        .build();
+                    let responses = &mut operation.responses.responses;
+                    responses
+                        .entry(status.to_owned())
+                        .or_insert_with(|| RefOr::T(response));
+                }
+            }
+        }
+    }
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "host", responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json")))]
 pub(super) async fn document() -> impl IntoResponse {
     Json(Document::openapi())
 }
@@ -41,26 +71,71 @@ pub(super) async fn document() -> impl IntoResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
+    use std::collections::BTreeSet;
+
+    type Operations = BTreeSet<(String, String)>;
+
+    /// What the document tells.
+    fn told(json: &Value) -> Operations {
+        let paths = json["paths"].as_object().unwrap();
+        let of = |(path, item): (&String, &Value)| {
+            let methods = item.as_object().unwrap().keys().cloned();
+            methods.map(|method| (method, path.clone())).collect::<Vec<_>>()
+        };
+        paths.iter().flat_map(of).collect()
+    }
+
+    /// The routes, by the source of the router.
+    fn routes() -> Operations {
+        let source: String = include_str!("mod.rs").split_whitespace().collect();
+        let routes = source.split(".route(\"").skip(1).flat_map(|route| {
+            let (path, handlers) = route.split_once('"').unwrap();
+            let handlers = handlers.split([';', '}']).next().unwrap().to_owned();
+            let methods = ["get", "post", "put", "delete"];
+            let named = methods.into_iter().filter(move |method| {
+                [format!(",{method}("), format!(".{method}(")]
+                    .iter()
+                    .any(|call| handlers.contains(call))
+            });
+            named.map(|method| (method.to_owned(), path.to_owned()))
+        });
+        routes.collect()
+    }
+
+    /// The table of paths that clients read.
+    fn table() -> Operations {
+        let lines = include_str!("../../../api/src/paths.rs").lines();
+        let rows = lines.filter_map(|line| line.strip_prefix("//! | ")?.split_once(" `"));
+        let rows = rows.map(|(method, rest)| {
+            let path = rest.split(['`', '[', '?']).next().unwrap();
+            (method.to_lowercase(), path.to_owned())
+        });
+        rows.collect()
+    }
 
     #[test]
-    fn the_document_is_openapi_3_1_and_tells_every_path() {
+    fn document_routes_and_table_are_the_same() {
         let json = serde_json::to_value(Document::openapi()).unwrap();
         assert!(json["openapi"].as_str().unwrap().starts_with("3.1"));
-        for path in include_str!("../../../api/src/paths.rs")
-            .lines()
-            .filter_map(|l| l.strip_prefix("//! | "))
-        {
-            let Some((method, rest)) = path.split_once(" `") else {
-                continue;
-            };
-            let path = rest.split(['`', '[', '?']).next().unwrap();
-            if path == "/openapi.json" || !["GET", "POST", "PUT", "DELETE"].contains(&method) {
-                continue;
+        assert!(routes().len() > 20, "{:?}", routes());
+        assert_eq!(told(&json), routes());
+        assert_eq!(told(&json), table());
+    }
+
+    #[test]
+    fn every_operation_tells_the_body_of_its_errors() {
+        let json = serde_json::to_value(Document::openapi()).unwrap();
+        assert!(json["components"]["schemas"]["ErrorBody"].is_object());
+        for (method, path) in told(&json) {
+            for status in ["4XX", "5XX"] {
+                let schema = &json["paths"][&path][&method]["responses"][status]["content"]["application/json"]
+                    ["schema"]["$ref"];
+                assert_eq!(
+                    schema, "#/components/schemas/ErrorBody",
+                    "{method} {path} {status}"
+                );
             }
-            assert!(
-                !json["paths"][path][method.to_lowercase()].is_null(),
-                "{method} {path}"
-            );
         }
     }
 }
