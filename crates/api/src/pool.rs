@@ -23,7 +23,7 @@ pub struct PoolSpec {
     /// The pool's name on this host.
     #[schema(value_type = String)]
     pub name: PoolName,
-    /// The kind of store (docs/stores.md): `cdmi`, `s3`, `gcs`, `webdav`, `file`, `memory`.
+    /// The kind of store (docs/stores.md): `cdmi`, `s3`, `gcs`, `webdav`, `swift`, `file`, `memory`.
     pub store: String,
     /// The mirrors: URLs of the container that holds the volumes (`file`: one path; `memory`: none).
     #[serde(default)]

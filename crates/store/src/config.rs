@@ -25,6 +25,8 @@ pub enum StoreKind {
     Webdav,
     /// Google Cloud Storage.
     Gcs,
+    /// OpenStack Swift.
+    Swift,
     /// A directory of this host.
     File,
     /// Memory of this process: for tests.
@@ -33,11 +35,12 @@ pub enum StoreKind {
 
 impl StoreKind {
     /// Every kind, with its name in configurations.
-    pub const ALL: [(Self, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str); 7] = [
         (Self::Cdmi, "cdmi"),
         (Self::S3, "s3"),
         (Self::Webdav, "webdav"),
         (Self::Gcs, "gcs"),
+        (Self::Swift, "swift"),
         (Self::File, "file"),
         (Self::Memory, "memory"),
     ];
@@ -48,6 +51,7 @@ impl StoreKind {
             Self::S3 => crate::s3::SETTINGS,
             Self::Webdav => webdav::SETTINGS,
             Self::Gcs => crate::gcs::SETTINGS,
+            Self::Swift => crate::swift::SETTINGS,
             Self::Cdmi | Self::File | Self::Memory => &[],
         }
     }

@@ -1,7 +1,7 @@
 //! Stores: one trait, a client for each protocol, and wrappers that do one thing each.
 //!
 //! ```text
-//! engine ── Store ── Mirrored ── CdmiStore, S3Store, GcsStore, WebdavStore ── http ── server
+//! engine ── Store ── Mirrored ── CdmiStore, S3Store, GcsStore, SwiftStore, WebdavStore ── http ── server
 //!                 │           └─ FileStore, MemoryStore
 //!                 └ Faulty (tests)
 //! ```
@@ -31,6 +31,7 @@ pub mod prove;
 mod renewed;
 pub mod s3;
 mod store;
+pub mod swift;
 pub mod webdav;
 
 pub use capabilities::{Capabilities, Durability, Resize};
@@ -54,4 +55,5 @@ pub use s3::S3Store;
 pub use store::{
     ETag, Entry, Fetched, Lock, LockToken, ObjectInfo, Page, Precondition, Store, Usage, Written,
 };
+pub use swift::SwiftStore;
 pub use webdav::WebdavStore;

@@ -11,6 +11,7 @@ use crate::memory::MemoryStore;
 use crate::mirrored::{Mirrored, Outage, RetryPolicy};
 use crate::prove::{self, Proof};
 use crate::s3::S3Store;
+use crate::swift::SwiftStore;
 use crate::webdav::{self, WebdavStore};
 use crate::{Store, StoreConfig, StoreError, StoreKind};
 use restblk_types::ErrorKind;
@@ -105,6 +106,11 @@ pub async fn open_mirror(config: &StoreConfig, url: &str) -> Result<OpenedMirror
             let store = open_mirror_pinned(config, url, &proof)?;
             Ok(OpenedMirror { store, proof })
         }
+        StoreKind::Swift => {
+            let proof = prove::prove(&SwiftStore::new(config, url)?).await?;
+            let store = open_mirror_pinned(config, url, &proof)?;
+            Ok(OpenedMirror { store, proof })
+        }
         StoreKind::Webdav => {
             let proof = webdav::find(config, url).await?;
             let store = open_mirror_pinned(config, url, &proof)?;
@@ -141,6 +147,11 @@ pub fn open_mirror_pinned(
             )))
         }
         StoreKind::S3 => Ok(Arc::new(S3Store::pinned(
+            config,
+            url,
+            proof.capabilities.clone(),
+        )?)),
+        StoreKind::Swift => Ok(Arc::new(SwiftStore::pinned(
             config,
             url,
             proof.capabilities.clone(),

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Create {
     /// Name of the pool on this host
     name: PoolName,
-    /// Protocol of the store: cdmi, s3, webdav, gcs, file or memory
+    /// Protocol of the store: cdmi, s3, webdav, swift, gcs, file or memory
     #[arg(short, long, default_value = "cdmi")]
     store: String,
     /// URL of the container or bucket that holds the volumes, once for each mirror; for the store file a directory
