@@ -13,12 +13,16 @@
 //! record from time to time ([`Lease::check`]) and stops for ever once it is gone; between a forced takeover and that look
 //! both hosts write, so `force` is for hosts known to be dead.
 //!
+//! A lock that ran out while the store was away is taken again ([`Lease::check`]) once the record, read under the new lock, is
+//! seen to be ours still; until then the store takes no change, and I/O waits.
+//!
 //! The record decides, the lock follows: it is taken after the record and let go before it. A lock without a record is
 //! somebody else's (another program's, on a store that others use too), and is broken by `force` alone.
 
+use crate::guard::Guard;
 use crate::{EngineError, Repository, names};
 use restblk_format::{AttachmentRecord, VolumeRecord};
-use restblk_store::{LockToken, Store, clean_up};
+use restblk_store::{LockToken, Store, StoreError, clean_up};
 use restblk_types::{AttachmentId, ErrorKind, HostId, VolumeId, VolumeName};
 use std::sync::Arc;
 
@@ -56,8 +60,8 @@ pub struct Lease {
     repository: Arc<Repository>,
     record: AttachmentRecord,
     name: VolumeName,
-    /// Of the object's lock, where the store has locks.
-    lock: Option<LockToken>,
+    /// The object's lock, where the store has locks.
+    guard: Arc<Guard>,
 }
 
 impl Repository {
@@ -110,11 +114,11 @@ impl Repository {
                 }
             }
         }
-        let mut lease = Lease {
+        let lease = Lease {
             repository: Arc::clone(self),
             record,
             name: name.clone(),
-            lock: None,
+            guard: Arc::new(Guard::new(names::data(name))),
         };
         lease.check().await?;
         if let Err(e) = lease.lock(steal).await {
@@ -212,23 +216,14 @@ impl Lease {
     }
 
     /// Locks the volume's object, where the store has locks.
-    async fn lock(&mut self, steal: bool) -> Result<(), EngineError> {
+    async fn lock(&self, steal: bool) -> Result<(), EngineError> {
         if !self.repository.capabilities.lock {
             return Ok(());
         }
-        let owner = format!(
-            "restblk on {} (host id {}, attachment {}) since {}",
-            self.record.hostname, self.record.host, self.record.id, self.record.since
-        );
-        let taken = self
-            .repository
-            .store
-            .lock(&names::data(&self.name), &owner, steal)
-            .await;
-        match taken {
-            Ok(lock) => {
-                self.lock = Some(lock.token);
-                self.guard(&*self.repository.store);
+        match self.ask_for_lock(steal).await {
+            Ok(token) => {
+                self.guard.hold(token);
+                self.guard(&self.repository.store);
                 Ok(())
             }
             Err(e) if e.kind() == ErrorKind::Busy => Err(EngineError::refused(
@@ -242,41 +237,62 @@ impl Lease {
         }
     }
 
-    /// Has the volume's changes through this store carry the lock's token, so that the store refuses them once another host
-    /// has taken the volume.
-    pub fn guard(&self, store: &dyn Store) {
-        if let Some(token) = &self.lock {
-            store.present_lock(&names::data(&self.name), Some(token.clone()));
-        }
+    async fn ask_for_lock(&self, steal: bool) -> Result<LockToken, StoreError> {
+        let owner = format!(
+            "restblk on {} (host id {}, attachment {}) since {}",
+            self.record.hostname, self.record.host, self.record.id, self.record.since
+        );
+        let lock = self
+            .repository
+            .store
+            .lock(&names::data(&self.name), &owner, steal)
+            .await?;
+        Ok(lock.token)
     }
 
-    /// Undoes [`Lease::guard`].
-    pub fn unguard(&self, store: &dyn Store) {
-        if self.lock.is_some() {
-            store.present_lock(&names::data(&self.name), None);
-        }
+    /// Has the volume's changes through this store carry the lock's token, so that the store refuses them once another host
+    /// has taken the volume. Until the lease is let go.
+    pub fn guard(&self, store: &Arc<dyn Store>) {
+        self.guard.over(store);
     }
 
     /// Prolongs the lock, where there is one, and looks after the record. `Fenced` where the volume is no longer ours; a
     /// store's error where it cannot be told.
     pub async fn check(&self) -> Result<(), EngineError> {
-        if let Some(token) = &self.lock {
+        if let Some(token) = self.guard.token() {
             let refreshed = self
                 .repository
                 .store
-                .refresh_lock(&names::data(&self.name), token)
+                .refresh_lock(&names::data(&self.name), &token)
                 .await;
-            // Who broke it, the record tells better.
             match refreshed {
                 Err(e) if e.kind() != ErrorKind::Fenced => return Err(e.into()),
+                // Broken, which the record tells, or run out.
                 Err(e) => {
                     self.look().await?;
-                    return Err(EngineError::refused(ErrorKind::Fenced, e.to_string()));
+                    return self.lock_again(&e).await;
                 }
                 Ok(()) => {}
             }
         }
         self.look().await
+    }
+
+    /// Takes a lock again that is gone although the record is ours. No change carries it before the record was seen under it:
+    /// whoever took the volume and let it go in between left another record, or none.
+    async fn lock_again(&self, gone: &StoreError) -> Result<(), EngineError> {
+        let token = self.ask_for_lock(false).await?;
+        if let Err(e) = self.look().await {
+            let _ = self
+                .repository
+                .store
+                .unlock(&names::data(&self.name), &token)
+                .await;
+            return Err(e);
+        }
+        tracing::warn!(volume = %self.repository.full(&self.name), %gone, "the volume's lock had gone, and was taken again");
+        self.guard.hold(token);
+        Ok(())
     }
 
     async fn look(&self) -> Result<(), EngineError> {
@@ -300,10 +316,13 @@ impl Lease {
 
     /// Lets the volume go. Nobody else's record is touched; that ours is gone already is as good.
     pub async fn release(&self) -> Result<(), EngineError> {
-        if let Some(token) = &self.lock {
-            let store = &self.repository.store;
-            self.unguard(&**store);
-            match store.unlock(&names::data(&self.name), token).await {
+        if let Some(token) = self.guard.let_go() {
+            let unlocked = self
+                .repository
+                .store
+                .unlock(&names::data(&self.name), &token)
+                .await;
+            match unlocked {
                 // Deleted meanwhile, or taken by another: nothing of ours is left.
                 Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Fenced) => {
                     return Err(e.into());

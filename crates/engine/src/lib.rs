@@ -7,6 +7,7 @@ mod blocks;
 pub mod direct;
 mod error;
 mod flush;
+mod guard;
 mod lease;
 mod names;
 mod repository;

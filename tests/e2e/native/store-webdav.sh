@@ -20,3 +20,15 @@ equal "what is proved" '["content-range",true,true]' "$(restblk -o json pool sho
 direct_life "$WORK/lighttpd/data/pool"
 say "a second host"
 second_host_is_fenced webdav "$LIGHTTPD_URL/pool/" "$WORK/lighttpd/data/pool" locked
+say "a lock that ran out is taken again"
+restblk create main/c 16M
+device=$(restblk attach main/c --transport loop)
+lock_of_c() { curl -s -X PROPFIND -H 'Depth: 0' "$LIGHTTPD_URL/pool/c" | sed -n 's/.*<D:href>\(urn:uuid:[^<]*\).*/\1/p'; }
+token=$(lock_of_c)
+[ -n "$token" ] || fail "the attached volume is not locked"
+equal "the end of the lock" 204 "$(curl -s -o /dev/null -w '%{http_code}' -X UNLOCK -H "Lock-Token: <$token>" "$LIGHTTPD_URL/pool/c")"
+head -c 65536 /dev/urandom > "$WORK/block"
+timeout 60 dd if="$WORK/block" of="$device" bs=64k count=1 oflag=direct status=none || fail "the write did not go through"
+cmp -n 65536 "$WORK/block" "$WORK/lighttpd/data/pool/c" || fail "the write is not on the store"
+[ -n "$(lock_of_c)" ] || fail "the volume is not locked again"
+restblk detach main/c

@@ -67,7 +67,7 @@ impl Attachments {
                     .hint("attach it with --read-only, or use a newer restblk"));
             }
             let store: Arc<dyn Store> = Arc::<Mirrored>::clone(&pool.data);
-            lease.guard(&*store);
+            lease.guard(&store);
             DirectDevice::open(
                 &pool.repository,
                 store,

@@ -24,7 +24,7 @@ async fn device(
     takeover: Takeover,
 ) -> (restblk_engine::Lease, DirectDevice) {
     let (lease, record, _) = repository.take(&name(), claim("h"), takeover).await.unwrap();
-    lease.guard(&**store);
+    lease.guard(store);
     let device = DirectDevice::open(repository, Arc::clone(store), &record, false, Tuning::default())
         .await
         .unwrap();
@@ -126,4 +126,61 @@ async fn another_programs_lock_is_broken_by_force_alone() {
         "no record stays"
     );
     a.take(&name(), claim("h"), Takeover::Forced).await.unwrap();
+}
+
+/// The lock ends by itself, as one of a store with time-outs does while the store is away.
+async fn let_it_run_out(memory: &MemoryStore) {
+    let (other, key) = (memory.another_client(), Key::new("v").unwrap());
+    let lock = other.lock(&key, "time", true).await.unwrap();
+    other.unlock(&key, &lock.token).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_that_ran_out_is_taken_again_by_whom_the_record_names() {
+    let memory = MemoryStore::new();
+    let (a, store) = host(&memory).await;
+    a.create_volume(volume("v", 8192)).await.unwrap();
+    let (lease, device) = device(&a, &store, Takeover::Refused).await;
+    let_it_run_out(&memory).await;
+    lease.check().await.unwrap();
+    // By both ways, and with a lock that is really held.
+    device.write(0, &block(1), WriteFlags::default()).await.unwrap();
+    a.extend_volume(&name(), 16384).await.unwrap();
+    let stranger = memory.another_client();
+    let key = Key::new("v").unwrap();
+    let refused = stranger.write_at(&key, 0, block(9), false).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Busy);
+    lease.release().await.unwrap();
+    stranger.write_at(&key, 0, block(9), false).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_that_ran_out_is_not_taken_again_after_another_host_had_the_volume() {
+    let memory = MemoryStore::new();
+    let (a, store_of_a) = host(&memory).await;
+    a.create_volume(volume("v", 8192)).await.unwrap();
+    let (lease_of_a, device_of_a) = device(&a, &store_of_a, Takeover::Refused).await;
+    let (b, store_of_b) = host(&memory).await;
+    let (lease_of_b, device_of_b) = device(&b, &store_of_b, Takeover::Forced).await;
+    device_of_b
+        .write(0, &block(2), WriteFlags::default())
+        .await
+        .unwrap();
+    lease_of_b.release().await.unwrap();
+    // Nobody holds it now: neither lock nor record.
+    assert_eq!(lease_of_a.check().await.unwrap_err().kind(), ErrorKind::Fenced);
+    let late = device_of_a
+        .write(0, &block(3), WriteFlags::default())
+        .await
+        .unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Fenced);
+    assert_eq!(
+        store_of_b
+            .get(&Key::new("v").unwrap(), None)
+            .await
+            .unwrap()
+            .payload
+            .into_bytes()[..4096],
+        block(2)[..]
+    );
 }
