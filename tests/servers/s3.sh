@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # What scripts do on any S3 server: make buckets by signed requests, and write the configuration of a store.
+. "$RESTBLK_ROOT/tests/servers/store.sh"
 
 # s3_curl KEY SECRET REGION [OPTIONS of curl…] URL: a signed request with an empty body.
 s3_curl() {
@@ -18,7 +19,5 @@ s3_store() {
   jq -nc --arg url "$1" --arg user "$2" --arg file "$file" --argjson settings "${4:-{\}}" \
     '{ kind: "s3", urls: [$url], user: $user, password_file: $file, settings: $settings, fail_after_ms: 20000 }'
 }
-# conformance STORE [OPTIONS]: proves the store of this StoreConfig in JSON and runs the suite on it.
-conformance() { "$RESTBLK_PROGRAMS/examples/conformance" - "${@:2}" <<< "$1"; }
 # proved STORE ABILITY: whether the proof found it; the proof is printed, and kept in $WORK/proof.
 proved() { conformance "$1" --prove | sed -n 's/^proof: //p' > "$WORK/proof" && jq -e ".capabilities.$2" "$WORK/proof" > /dev/null; }

@@ -1,16 +1,15 @@
-//! Tokens: asked for, remembered, renewed before they end and when the server no longer knows them. One request at a time
-//! asks; the others wait for its token.
+//! Tokens of TempAuth and Keystone: asked for, and told when they end.
 
 use super::settings::{Method, Settings};
 use crate::http::{Answer, Call, HttpClient, status};
+use crate::renewed::{Ends, Renewed};
 use crate::{StoreConfig, StoreError};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use restblk_types::ErrorKind;
 use serde_json::json;
-use std::time::Duration;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 const AUTH_USER: HeaderName = HeaderName::from_static("x-auth-user");
 const AUTH_KEY: HeaderName = HeaderName::from_static("x-auth-key");
@@ -21,22 +20,25 @@ const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 const ANSWER_LEN_MAX: u64 = 1 << 20;
 /// Where the server does not tell how long a token lives: TempAuth's tokens live a day, Keystone's an hour.
 const LIFE_UNTOLD: Duration = Duration::from_secs(3600);
-/// A token is renewed after this much of its life, in percent.
-const RENEW_AFTER_PERCENT: u32 = 90;
 
 /// A token and when it ends.
 #[derive(Clone)]
-struct Token {
-    value: HeaderValue,
-    renew_at: Instant,
-    ends_at: Instant,
+pub(super) struct Token {
+    pub(super) value: HeaderValue,
+    end: SystemTime,
+}
+
+impl Ends for Token {
+    fn ends(&self) -> Option<SystemTime> {
+        Some(self.end)
+    }
 }
 
 /// The tokens of one account.
 pub(super) struct Tokens {
     http: HttpClient,
     settings: Settings,
-    current: Mutex<Option<Token>>,
+    renewed: Renewed<Token>,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -53,38 +55,18 @@ impl Tokens {
         Ok(Self {
             http: HttpClient::unauthenticated(config, &settings.auth_url)?,
             settings,
-            current: Mutex::default(),
+            renewed: Renewed::default(),
         })
     }
 
-    /// A token that is good as far as is known, and is not `refused`.
-    pub(super) async fn get(&self, refused: Option<&HeaderValue>) -> Result<HeaderValue, StoreError> {
-        let mut current = self.current.lock().await;
-        let now = Instant::now();
-        let known = current
-            .take()
-            .filter(|token| Some(&token.value) != refused && now < token.ends_at);
-        if let Some(token) = known.as_ref().filter(|token| now < token.renew_at) {
-            let value = token.value.clone();
-            *current = known;
-            return Ok(value);
-        }
-        match (self.ask().await, known) {
-            (Ok(token), _) => {
-                let value = token.value.clone();
-                *current = Some(token);
-                Ok(value)
-            }
-            // It is good for a while yet.
-            (Err(error), Some(mut token)) if error.kind().is_transient() => {
-                tracing::warn!(%error, "the token is not renewed; the old one is used to its end");
-                token.renew_at = (now + Duration::from_secs(10)).min(token.ends_at);
-                let value = token.value.clone();
-                *current = Some(token);
-                Ok(value)
-            }
-            (Err(error), _) => Err(error),
-        }
+    /// A token that is good as far as is known.
+    pub(super) async fn get(&self) -> Result<Arc<Token>, StoreError> {
+        self.renewed.get(self.ask()).await
+    }
+
+    /// The server does not know this one any more.
+    pub(super) fn forget(&self, token: &Arc<Token>) {
+        self.renewed.forget(token);
     }
 
     fn call(&self) -> Call {
@@ -155,11 +137,9 @@ impl Tokens {
             Method::V1 => life_v1(&answer),
             _ => life_v3(answer),
         };
-        let (now, life) = (Instant::now(), life.unwrap_or(LIFE_UNTOLD));
         Ok(Token {
             value,
-            renew_at: now + life * RENEW_AFTER_PERCENT / 100,
-            ends_at: now + life,
+            end: SystemTime::now() + life.unwrap_or(LIFE_UNTOLD),
         })
     }
 }

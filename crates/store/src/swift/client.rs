@@ -112,9 +112,9 @@ impl SwiftStore {
         object: &(dyn fmt::Display + Sync),
         changes: bool,
     ) -> Result<Answer, StoreError> {
-        let mut refused: Option<HeaderValue> = None;
+        let mut again = false;
         loop {
-            let token = self.tokens.get(refused.as_ref()).await.map_err(|error| {
+            let token = self.tokens.get().await.map_err(|error| {
                 let reason = format!("failed to {error}");
                 StoreError::new(error.kind(), operation, object, reason).at(&self.location)
             })?;
@@ -125,7 +125,7 @@ impl SwiftStore {
                 body,
                 answer_len_max,
             } = ask.clone();
-            headers.push((AUTH_TOKEN, token.clone()));
+            headers.push((AUTH_TOKEN, token.value.clone()));
             let call = Call {
                 method,
                 target,
@@ -138,10 +138,11 @@ impl SwiftStore {
                     .into_store_error(operation, object, changes)
                     .at(&self.location)
             })?;
-            if answer.status != StatusCode::UNAUTHORIZED || refused.is_some() {
+            if answer.status != StatusCode::UNAUTHORIZED || again {
                 return Ok(answer);
             }
-            refused = Some(token);
+            self.tokens.forget(&token);
+            again = true;
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - Every request carries a token. One that the server no longer knows (401) is renewed once and the request sent again: a
-//!   request without a right did nothing. A token is renewed before it ends, and used to its end where that fails.
+//!   request without a right did nothing. A token is renewed before it ends.
 //! - A body goes out with its MD5, which the server compares, and a whole object that comes back is compared with its own.
 //! - Swift replaces objects as a whole and has no locks. It knows `If-None-Match: *` and lets several racers through, which is
 //!   for the proof to see; of two changes the later one stays.
