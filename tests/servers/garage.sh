@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Garage: a distributed S3 store, from crates.io (built here: long). start_garage BUCKET… sets GARAGE_URL, GARAGE_KEY and GARAGE_SECRET; its
+# Garage: a distributed S3 store, as a crate (built here: long). start_garage BUCKET… sets GARAGE_URL, GARAGE_KEY and GARAGE_SECRET; its
 # region is `garage`.
 
 # With LMDB alone: the bundled SQLite is a second C library to build.

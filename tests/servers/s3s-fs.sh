@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# s3s-fs: S3 over a directory, from crates.io; it checks signatures. start_s3s_fs sets S3S_URL; the keys are AKTEST and SKTEST,
+# s3s-fs: S3 over a directory, from the Rust registry; it checks signatures. start_s3s_fs sets S3S_URL; the keys are AKTEST and SKTEST,
 # buckets are folders of $WORK/s3s.
 
 install_s3s_fs() { installed s3s-fs-0.14.1 by_cargo s3s-fs 0.14.1 --features binary; }

@@ -32,7 +32,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Install what building and testing need: Debian packages, tools from crates.io, the guest
+    /// Install what building and testing need: Debian packages, tools in Rust, the guest
     Setup(setup::Arguments),
     /// What holds without devices: format, lints, licences, direction of crates, unit tests
     Check(check::Arguments),

@@ -90,7 +90,7 @@ pub(crate) fn packages(tree: &Tree, uses: &[&str]) -> Result<()> {
     )
 }
 
-/// Programs from crates.io that checks and claims run, built once a machine into the cache of tools.
+/// Published Rust programs that checks and claims run, built once a machine into the cache of tools.
 ///
 /// A script asks for one with `# tools: NAME`. `fsx` is held to a version, because its operations follow from the seed only
 /// within one.
