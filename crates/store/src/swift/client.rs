@@ -13,6 +13,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use restblk_types::{ErrorKind, Extent};
 use std::fmt;
+use std::time::Duration;
 
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 /// Longest body of an answer whose body is of no interest.
@@ -21,6 +22,9 @@ const ANSWER_LEN_MAX: u64 = 64 << 10;
 const RANGE_LEN_MAX: u64 = 16 << 20;
 /// Whole objects are metadata and segments, held in memory; Swift itself takes 5 GiB.
 const PUT_LEN_MAX: u64 = 64 << 20;
+
+/// A rename and an open are well within it.
+const MISSING_FOR: Duration = Duration::from_millis(50);
 
 /// A container of Swift, or a part of one below a prefix.
 #[derive(Debug)]
@@ -37,8 +41,8 @@ fn expected() -> Capabilities {
     Capabilities {
         exclusive_create: true,
         compare_and_set: true,
-        // An object server renames a finished file; the proxy answers when a majority has.
-        atomic_put: true,
+        // A reader never sees half of an object, but may be told that there is none while it is replaced.
+        atomic_put: false,
         write_at: false,
         write_align: 1,
         resize: Resize::None,
@@ -144,6 +148,22 @@ impl SwiftStore {
             self.tokens.forget(&token);
             again = true;
         }
+    }
+
+    /// Sends a request that reads an object. That there is none is believed when it is said twice: an object server looks a
+    /// file up and opens it then, and one that is replaced in between is missing for that moment.
+    pub(super) async fn read(
+        &self,
+        ask: Ask,
+        operation: &'static str,
+        key: &Key,
+    ) -> Result<Answer, StoreError> {
+        let answer = self.ask(ask.clone(), operation, key, false).await?;
+        if answer.status != StatusCode::NOT_FOUND {
+            return Ok(answer);
+        }
+        tokio::time::sleep(MISSING_FOR).await;
+        self.ask(ask, operation, key, false).await
     }
 
     /// [`status::refuse`], naming the server.

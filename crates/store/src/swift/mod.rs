@@ -4,6 +4,7 @@
 //! - Every request carries a token. One that the server no longer knows (401) is renewed once and the request sent again: a
 //!   request without a right did nothing. A token is renewed before it ends.
 //! - A body goes out with its MD5, which the server compares, and a whole object that comes back is compared with its own.
+//! - That there is no object is believed when it was said twice: one that is being replaced is missing for a moment.
 //! - Swift replaces objects as a whole and has no locks. It knows `If-None-Match: *` and lets several racers through, which is
 //!   for the proof to see; of two changes the later one stays.
 //!

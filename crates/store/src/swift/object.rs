@@ -51,7 +51,7 @@ impl SwiftStore {
         let mut ask = Ask::new(Method::GET, self.place.object(key));
         ask.headers.push((RANGE, range::bytes(wanted)));
         ask.answer_len_max = wanted.len();
-        let answer = self.ask(ask, "read", key, false).await?;
+        let answer = self.read(ask, "read", key).await?;
         if !answer.status.is_success() {
             return Err(self.refused(answer, "read", key, false));
         }
@@ -65,7 +65,7 @@ impl SwiftStore {
     pub(super) async fn get_whole(&self, key: &Key) -> Result<Fetched, StoreError> {
         let mut ask = Ask::new(Method::GET, self.place.object(key));
         ask.answer_len_max = self.can.put_len_max;
-        let answer = self.ask(ask, "read", key, false).await?;
+        let answer = self.read(ask, "read", key).await?;
         if answer.status != StatusCode::OK {
             return Err(self.refused(answer, "read", key, false));
         }
@@ -96,7 +96,7 @@ impl SwiftStore {
 
     pub(super) async fn inspect(&self, operation: &'static str, key: &Key) -> Result<ObjectInfo, StoreError> {
         let ask = Ask::new(Method::HEAD, self.place.object(key));
-        let answer = self.ask(ask, operation, key, false).await?;
+        let answer = self.read(ask, operation, key).await?;
         if answer.status != StatusCode::OK {
             return Err(self.refused(answer, operation, key, false));
         }
