@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::report::Outcome;
 use crate::script::{self, Finished, Script};
 use crate::setup;
 use crate::tree::Tree;
@@ -42,6 +43,16 @@ pub(crate) fn main(tree: &Tree, arguments: &Arguments) -> Result<ExitCode> {
         .code()
         .and_then(|code| u8::try_from(code).ok())
         .map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Whether the guest died before its script said anything: emulated kernels now and then do, on a machine under load. A test
+/// that has begun is never run again.
+pub(crate) fn died_at_boot(finished: &Finished) -> bool {
+    let died = matches!(&finished.outcome, Outcome::Failed(reason) if reason.contains("exit status 126"));
+    died && !finished
+        .output
+        .lines()
+        .any(|line| line.starts_with('[') && line.contains(" s] "))
 }
 
 /// Runs `script` in a guest with `kernel`. Its head may ask for `timeout:`, `memory:` (MiB), `processors:`, `modules:`

@@ -47,6 +47,12 @@ impl Modify for Errors {
         for item in document.paths.paths.values_mut() {
             let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
             for operation in operations.into_iter().flatten() {
+                // Unique in the document: the handlers of different tags have the same names.
+                if let (Some(tag), Some(id)) =
+                    (operation.tags.iter().flatten().next(), &operation.operation_id)
+                {
+                    operation.operation_id = Some(format!("{tag}_{id}"));
+                }
                 for (status, meaning) in [("4XX", "refused"), ("5XX", "failed")] {
                     let response = ResponseBuilder::new()
                         .description(meaning)

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - A ranged write goes out only in the dialect that the store was opened with: a server that does not know it replaces the
-//!   whole object without a word. [`find`] proves on scratch objects which one a server honours, if any.
+//!   whole object without a word. [`find()`] proves on scratch objects which one a server honours, if any.
 //! - A ranged write carries `If-Match: *`, so that it never makes an object of its part.
 //! - A ranged read is believed only as 206 with the `Content-Range` that was asked for.
 //! - ETags stand for states only where that was proved: weak ones and those of whole seconds do not.
