@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 /// A mirror.
 #[derive(Debug, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Mirror {
     /// Its URL.

@@ -12,6 +12,7 @@ use utoipa::IntoParams;
 
 /// Which volumes.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     /// Those of this pool alone.
