@@ -41,6 +41,7 @@ by_cargo() {
 }
 # by_npm PACKAGE@VERSION…: its programs in node_modules/.bin/.
 by_npm() {
+  type -P npm > /dev/null || apt_packages npm
   npm install --silent --no-audit --no-fund --prefix . "$@"
 }
 # apt_packages PACKAGE…: Debian's, those that are missing.

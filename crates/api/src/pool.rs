@@ -90,8 +90,11 @@ pub struct Proven {
     pub write_in_place: bool,
     /// Space can be given back.
     pub punch: bool,
-    /// The store has a flush that means stable storage.
+    /// What was flushed is on stable storage: by a flush of the store's, or because each write is when it is answered.
     pub flush: bool,
+    /// The store itself refuses what a former holder of a volume still writes.
+    #[serde(default)]
+    pub fences: bool,
     /// What does not work, in words.
     pub notes: Vec<String>,
 }

@@ -241,7 +241,8 @@ impl Open {
             exclusive_create: can.exclusive_create,
             write_in_place: can.write_at,
             punch: can.punch,
-            flush: can.durability == Durability::OnFlush,
+            flush: can.durability != Durability::Unstated,
+            fences: can.lock,
             notes: self.proof.notes.clone(),
         }
     }

@@ -31,13 +31,16 @@ pub enum StoreKind {
     File,
     /// Memory of this process: for tests.
     Memory,
+    /// Azure Blob over HTTPS or HTTP.
+    Azure,
 }
 
 impl StoreKind {
     /// Every kind, with its name in configurations.
-    pub const ALL: [(Self, &'static str); 7] = [
+    pub const ALL: [(Self, &'static str); 8] = [
         (Self::Cdmi, "cdmi"),
         (Self::S3, "s3"),
+        (Self::Azure, "azure"),
         (Self::Webdav, "webdav"),
         (Self::Gcs, "gcs"),
         (Self::Swift, "swift"),
@@ -52,6 +55,7 @@ impl StoreKind {
             Self::Webdav => webdav::SETTINGS,
             Self::Gcs => crate::gcs::SETTINGS,
             Self::Swift => crate::swift::SETTINGS,
+            Self::Azure => crate::azure::SETTINGS,
             Self::Cdmi | Self::File | Self::Memory => &[],
         }
     }
@@ -97,10 +101,10 @@ pub struct StoreConfig {
     /// The protocol's dialect, for `cdmi` and `webdav`; absent or `"auto"`: found by probing.
     #[serde(default, serialize_with = "dialect_out", deserialize_with = "dialect_in")]
     pub dialect: Option<String>,
-    /// User for Basic authentication, or for the protocol's own; for `s3` the id of the access key.
+    /// User for Basic authentication, or for the protocol's own; for `s3` the id of the access key, for `azure` the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// File whose first line is the password.
+    /// File whose first line is the password, or the kind's own secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
     /// Environment variable that holds the password.
@@ -202,7 +206,8 @@ impl StoreConfig {
             return wrong("`password_file` and `password_env` are both given: keep one");
         }
         let has_password = self.password_file.is_some() || self.password_env.is_some();
-        if self.user.is_some() != has_password {
+        // Azure's have more forms: its own settings tell.
+        if self.kind != StoreKind::Azure && self.user.is_some() != has_password {
             return wrong(
                 "a user needs a password and a password a user: give `user` and `password_file` or `password_env`",
             );
@@ -242,8 +247,8 @@ impl StoreConfig {
             known.or_else(|reason| wrong(&reason))?;
         }
         let is_local = matches!(self.kind, StoreKind::File | StoreKind::Memory);
-        if is_local && (self.user.is_some() || self.ca_file.is_some()) {
-            return wrong("`user` and `ca_file` are for servers, and this kind has none");
+        if is_local && (self.user.is_some() || has_password || self.ca_file.is_some()) {
+            return wrong("`user`, the password and `ca_file` are for servers, and this kind has none");
         }
         Ok(())
     }

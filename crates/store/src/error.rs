@@ -71,6 +71,13 @@ impl StoreError {
         self
     }
 
+    /// Marks that it did nothing that anybody can see, whatever became of the request.
+    #[must_use]
+    pub(crate) fn without_effect(mut self) -> Self {
+        self.effect = Effect::None;
+        self
+    }
+
     /// Keeps how long the server asked to be left alone.
     #[must_use]
     pub fn with_retry_after(mut self, pause: Option<Duration>) -> Self {

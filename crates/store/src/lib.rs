@@ -1,7 +1,7 @@
 //! Stores: one trait, a client for each protocol, and wrappers that do one thing each.
 //!
 //! ```text
-//! engine ── Store ── Mirrored ── CdmiStore, S3Store, GcsStore, SwiftStore, WebdavStore ── http ── server
+//! engine ── Store ── Mirrored ── CdmiStore, S3Store, AzureStore, GcsStore, SwiftStore, WebdavStore ── http ── server
 //!                 │           └─ FileStore, MemoryStore
 //!                 └ Faulty (tests)
 //! ```
@@ -9,6 +9,7 @@
 //! error's kind; trying again, and elsewhere, is the business of `Mirrored` alone.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+pub mod azure;
 mod capabilities;
 pub mod cdmi;
 mod checksum;
@@ -34,6 +35,7 @@ mod store;
 pub mod swift;
 pub mod webdav;
 
+pub use azure::AzureStore;
 pub use capabilities::{Capabilities, Durability, Resize};
 pub use cdmi::{CdmiStore, Dialect, find_dialect};
 pub use config::{StoreConfig, StoreKind, UnknownKind};

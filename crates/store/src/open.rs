@@ -3,6 +3,7 @@
 //! `open` and `open_mirror` probe: they send requests and touch scratch objects. `open_pinned` and
 //! `open_mirror_pinned` believe an earlier [`Proof`] and send nothing, so that a pool opens while its servers are down.
 
+use crate::azure::AzureStore;
 use crate::cdmi::{self, CdmiStore};
 use crate::file::FileStore;
 use crate::gcs::GcsStore;
@@ -122,6 +123,13 @@ pub async fn open_mirror(config: &StoreConfig, url: &str) -> Result<OpenedMirror
             let store = open_mirror_pinned(config, url, &proof)?;
             Ok(OpenedMirror { store, proof })
         }
+        StoreKind::Azure => {
+            let store = AzureStore::new(config, url)?;
+            store.greet().await?;
+            let proof = prove::prove(&store).await?;
+            let store = Arc::new(store.pinned(proof.capabilities.clone()));
+            Ok(OpenedMirror { store, proof })
+        }
         StoreKind::File | StoreKind::Memory => {
             let store = open_plain(config.kind, url)?;
             let proof = prove::prove(store.as_ref()).await?;
@@ -167,6 +175,10 @@ pub fn open_mirror_pinned(
             url,
             proof.capabilities.clone(),
         )?)),
+        StoreKind::Azure => {
+            let store = AzureStore::new(config, url)?;
+            Ok(Arc::new(store.pinned(proof.capabilities.clone())))
+        }
         StoreKind::File | StoreKind::Memory => open_plain(config.kind, url),
     }
 }

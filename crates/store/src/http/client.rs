@@ -177,9 +177,14 @@ impl HttpClient {
         Ok(request)
     }
 
+    /// How long the answer to a request with a body of this length is waited for.
+    pub(crate) fn patience(&self, sent: usize) -> Duration {
+        self.request_timeout + time_for(sent as u64)
+    }
+
     fn limits(&self, sent: usize) -> Limits {
         let idle = self.request_timeout;
-        let first_byte = idle + time_for(sent as u64);
+        let first_byte = self.patience(sent);
         Limits {
             idle,
             first_byte,

@@ -36,6 +36,12 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
     Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
 }
 
+/// The size of the whole, in a `Content-Range`.
+fn total(headers: &HeaderMap) -> Option<u64> {
+    let (_, total) = headers.get(CONTENT_RANGE)?.to_str().ok()?.split_once('/')?;
+    total.trim().parse().ok()
+}
+
 /// `Range: bytes=A-B`. The range is not empty.
 pub(crate) fn bytes(range: Extent) -> HeaderValue {
     header(format_args!(
@@ -60,6 +66,10 @@ pub(crate) fn check(range: Extent, answer: &Answer) -> Result<(), (ErrorKind, St
             return corrupt(format!(
                 "bytes {first}-{last} were asked for and {found}-{end} were sent"
             ));
+        }
+        // Azure's emulator of an empty object: `bytes 0--1/0`.
+        (StatusCode::PARTIAL_CONTENT, None) if total(&answer.headers).is_some_and(|total| total <= first) => {
+            return Err((ErrorKind::Invalid, format!("the range {range} is past its end")));
         }
         (StatusCode::PARTIAL_CONTENT, None) => {
             return corrupt(

@@ -9,15 +9,18 @@ use quick_xml::events::Event;
 /// No protocol's answers are half as deep.
 const DEPTH_MAX: usize = 16;
 
-/// Calls `each` at the end of every element, with the local names from the root and the element's own text.
+/// Calls `each` at the end of every element, with the local names from the root and the element's own text; and at its
+/// beginning, for each attribute that is no namespace, with `@NAME` as the last name and the value as it stands there.
 pub(crate) fn walk(xml: &[u8], mut each: impl FnMut(&[&str], &str)) -> Result<(), String> {
     let wrong = |error: &dyn std::fmt::Display| format!("its answer is no XML: {error}");
     let text = std::str::from_utf8(xml).map_err(|error| wrong(&error))?;
     let mut reader = Reader::from_str(text);
     let mut path: Vec<(String, String)> = Vec::new();
-    let mut end = |path: &[(String, String)]| {
-        let names: Vec<&str> = path.iter().map(|(name, _)| name.as_str()).collect();
-        each(&names, path.last().map_or("", |(_, text)| text.as_str()));
+    let mut end = |path: &[(String, String)], attribute: Option<(&str, &str)>| {
+        let mut names: Vec<&str> = path.iter().map(|(name, _)| name.as_str()).collect();
+        names.extend(attribute.map(|(name, _)| name));
+        let text = || path.last().map_or("", |(_, text)| text.as_str());
+        each(&names, attribute.map_or_else(text, |(_, value)| value));
     };
     let mut any = false;
     loop {
@@ -30,8 +33,15 @@ pub(crate) fn walk(xml: &[u8], mut each: impl FnMut(&[&str], &str)) -> Result<()
                 }
                 any = true;
                 path.push((start.local_name().into_inner().to_owned(), String::new()));
+                for attribute in start.attributes() {
+                    let attribute = attribute.map_err(|error| wrong(&error))?;
+                    let name = attribute.key.into_inner();
+                    if !name.starts_with("xmlns") {
+                        end(&path, Some((&format!("@{name}"), &attribute.value)));
+                    }
+                }
                 if is_empty {
-                    end(&path);
+                    end(&path, None);
                     path.pop();
                 }
             }
@@ -53,7 +63,7 @@ pub(crate) fn walk(xml: &[u8], mut each: impl FnMut(&[&str], &str)) -> Result<()
                 push(&mut path, character.encode_utf8(&mut [0; 4]));
             }
             Event::End(_) => {
-                end(&path);
+                end(&path, None);
                 path.pop();
             }
             Event::Eof if path.is_empty() && any => return Ok(()),
@@ -85,6 +95,11 @@ mod tests {
     fn elements_come_with_their_text() {
         let xml = "<?xml version='1.0'?><D:a xmlns:D='DAV:'><!-- x --><b>1 &lt; &#x32;</b><D:c/><d><![CDATA[<]]></d></D:a>";
         assert_eq!(seen(xml).unwrap(), ["a/b=1 < 2", "a/c=", "a/d=<", "a="]);
+        let xml = "<a><b E='true' xmlns:x='y'>1</b><c F=\"\"/></a>";
+        assert_eq!(
+            seen(xml).unwrap(),
+            ["a/b/@E=true", "a/b=1", "a/c/@F=", "a/c=", "a="]
+        );
     }
 
     #[test]

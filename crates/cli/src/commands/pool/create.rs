@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Create {
     /// Name of the pool on this host
     name: PoolName,
-    /// Protocol of the store: cdmi, s3, webdav, swift, gcs, file or memory
+    /// Protocol of the store: cdmi, s3, azure, webdav, swift, gcs, file or memory
     #[arg(short, long, default_value = "cdmi")]
     store: String,
     /// URL of the container or bucket that holds the volumes, once for each mirror; for the store file a directory
@@ -24,11 +24,11 @@ pub(crate) struct Create {
     /// Dialect of CDMI or WebDAV, such as cdmi2 or content-range (docs/stores.md) [default: found by probing]
     #[arg(long)]
     dialect: Option<String>,
-    /// User for Basic authentication; for s3 the id of the access key
+    /// User for Basic authentication; for s3 the id of the access key, for azure the account
     #[arg(long, requires = "password_file")]
     user: Option<String>,
-    /// File with the user's password or secret key, readable by the daemon
-    #[arg(long, value_name = "FILE", requires = "user")]
+    /// File with the password, secret key or token, readable by the daemon
+    #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// PEM file of certificate authorities to trust instead of the system's
     #[arg(long, value_name = "FILE")]

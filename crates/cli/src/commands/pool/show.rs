@@ -66,6 +66,7 @@ fn words(pool: &Pool) -> String {
             ("Writes in place", able(proven.write_in_place)),
             ("Gives space back", able(proven.punch)),
             ("Durable flush", able(proven.flush)),
+            ("Fences by itself", able(proven.fences)),
             ("Notes", proven.notes.join("; ")),
         ]);
     }
