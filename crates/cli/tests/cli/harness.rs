@@ -88,7 +88,7 @@ pub(crate) fn pool(name: &str) -> Value {
     json!({
         "spec": {"name": name, "store": "cdmi", "urls": ["http://a/v/"], "on_outage": "wait", "single_host": false},
         "state": "ready",
-        "proven": {"dialect": "cdmi2", "exclusive_create": true, "write_in_place": true, "punch": false, "flush": true, "notes": ["no punch"]},
+        "proven": {"dialect": "cdmi2", "exclusive_create": true, "write_in_place": true, "punch": false, "flush": true, "fences": false, "notes": ["no punch"]},
         "mirrors": [{"url": "http://a/v/", "state": "up", "requests": 12, "errors": 0, "latency_ms": 1.25}],
         "from_config": false,
     })

@@ -35,12 +35,15 @@ fn a_directory_is_sent_whole() {
 #[test]
 fn half_a_credential_is_refused() {
     let host = Host::always(201, pool("main"));
-    for words in ["--user me", "--password-file f", "--cert-file c", "--key-file k"] {
-        assert_eq!(
-            host.run(&format!("pool create main --url http://a {words}")).code,
-            2,
-            "{words}"
-        );
+    let refused = [
+        ("--user me", 2),
+        ("--password-file f", 6),
+        ("--cert-file c", 2),
+        ("--key-file k", 2),
+    ];
+    for (words, code) in refused {
+        let run = host.run(&format!("pool create main --url http://a {words}"));
+        assert_eq!(run.code, code, "{words}: {}", run.err);
     }
     assert!(host.server.asked().is_empty());
 }

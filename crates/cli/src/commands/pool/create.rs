@@ -94,6 +94,11 @@ impl Create {
                 .what(format!("create the pool {}", self.name))
                 .hint("give the container with the volumes, such as --url http://store.example/cdmi/2.0.0/volumes/"));
         }
+        if self.password_file.is_some() && self.user.is_none() && self.store != "azure" {
+            return Err(Failure::new(ErrorKind::Invalid, "a password needs a --user")
+                .what(format!("create the pool {}", self.name))
+                .hint("give both or none; only azure knows the account from its URL"));
+        }
         Ok(PoolSpec {
             name: self.name.clone(),
             store: self.store.clone(),
