@@ -1,14 +1,17 @@
 """The jobs and the table of bench/peers.sh, which starts the targets.
 
-Owns what is measured and how it is printed. One figure of one target is the median of its rounds; within a round a job
-runs on every target before the next job begins, and every other round goes through the targets backwards, so that other
-load on the machine falls on all alike. Starts nothing that outlives it.
+Owns what is measured and how it is printed. Made for machines that others use too: within a round a job runs on every
+target before the next job begins, and every other round goes through the targets backwards, so that other load falls on
+all alike. A figure is the median of its rounds; a ratio is the median of the rounds' own ratios, with the least and the
+most beside it. Processor time (of the target's processes, the store and the client) depends least on others: it is
+printed for every job. Starts nothing that outlives it.
 """
 
 import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -25,14 +28,16 @@ JOBS = {
     "flush": ("4 KiB write + flush, depth 1, median", "--rw=randwrite --bs=4k --iodepth=1 --fsync=1", "µs", "write"),
 }
 SEQUENTIAL_DEPTH = 8
-# name: (heading, whether it is a block device, whether it can write)
+# name: (heading, whether it is a block device, whether it can write, the processes that work for it by tests/lib.sh's names)
 TARGETS = {
-    "nbd": ("restblk, NBD", False, True),
-    "curl": ("nbdkit curl", False, False),
-    "file": ("nbdkit file", False, True),
-    "loop": ("restblk, loop", True, True),
-    "plain": ("plain loop", True, True),
+    "nbd": ("restblk, NBD", False, True, ("daemon", "store")),
+    "curl": ("nbdkit curl", False, False, ("nbdkit-curl", "store")),
+    "file": ("nbdkit file", False, True, ("nbdkit-file",)),
+    "loop": ("restblk, loop", True, True, ("daemon", "store")),
+    "plain": ("plain loop", True, True, ()),
 }
+# an I/O of the flush job is its write; the flush is counted in
+COST = {"IOPS": "µs/IO", "MB/s": "s/GiB", "µs": "µs/IO"}
 RATIOS = [("nbd", "curl"), ("nbd", "file"), ("loop", "plain")]
 
 
@@ -49,14 +54,29 @@ def arguments():
     return parser.parse_args()
 
 
+def processor_seconds(options, names):
+    """What these processes have used, and the children that this one waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    total = used.ru_utime + used.ru_stime
+    for name in names:
+        with open(os.path.join(options.work, f"{name}.pid"), encoding="ascii") as file:
+            pid = file.read().strip()
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
 def run_fio(options, job, target):
-    """One job on one target: IOPS, MB/s (10^6 bytes), or the sum of the medians of write and flush in µs."""
+    """One job on one target: IOPS, MB/s (10^6 bytes), or the sum of the medians of write and flush in µs; and the
+    processor's seconds for each GiB, or its µs for each I/O."""
     _, flags, unit, side = JOBS[job]
     is_device = TARGETS[target][1]
     where = getattr(options, target)
     engine = ["--ioengine=libaio", "--direct=1", f"--filename={where}"] if is_device else ["--ioengine=nbd", f"--uri={where}"]
     command = ["fio", f"--name={job}", *engine, *flags.split(), f"--size={options.size_mib}m", "--time_based"]
-    command += [f"--runtime={options.seconds}", "--ramp_time=1", "--randrepeat=0", "--output-format=json"]
+    command += [f"--runtime={options.seconds}", "--randrepeat=0", "--output-format=json"]
+    before = processor_seconds(options, TARGETS[target][3])
     ended = subprocess.run(command, cwd=options.work, capture_output=True, text=True, timeout=options.seconds * 6 + 60)
     if ended.returncode != 0 or "{" not in ended.stdout:
         sys.exit(f"fio failed on {target} ({job}): {ended.stderr or ended.stdout}")
@@ -64,16 +84,20 @@ def run_fio(options, job, target):
     result = json.loads(ended.stdout[ended.stdout.index("{") :])["jobs"][0]
     if result["error"]:
         sys.exit(f"{target} gave error {result['error']} in {job}")
+    used = processor_seconds(options, TARGETS[target][3]) - before
+    moved, count = (sum(result[way][what] for way in ("read", "write")) for what in ("io_bytes", "total_ios"))
+    cost = used / (moved / 2**30) if unit == "MB/s" else used / count * 1e6
     if unit == "µs":
         write, sync = result["write"]["clat_ns"], result["sync"]["lat_ns"]
         if sync["N"] == 0:
             sys.exit(f"{target}: fio sent no flush")
-        return (write["percentile"]["50.000000"] + sync["percentile"]["50.000000"]) / 1000
-    return result[side]["iops"] if unit == "IOPS" else result[side]["bw_bytes"] / 1e6
+        return (write["percentile"]["50.000000"] + sync["percentile"]["50.000000"]) / 1000, cost
+    return (result[side]["iops"] if unit == "IOPS" else result[side]["bw_bytes"] / 1e6), cost
 
 
 def run_curl(options, connections):
-    """MB/s of one curl process that reads the file over and over by ranged GETs of 1 MiB, over so many connections."""
+    """One curl process that reads the file over and over by ranged GETs of 1 MiB, over so many connections: MB/s, and the
+    processor's seconds for each GiB."""
     config = os.path.join(options.work, "curl.conf")
     requests = options.size_mib
     with open(config, "w", encoding="utf-8") as lines:
@@ -84,6 +108,7 @@ def run_curl(options, connections):
     if connections > 1:
         command += ["--parallel", "--parallel-max", str(connections), "--parallel-immediate"]
     moved = 0
+    before = processor_seconds(options, ("store",))
     began = time.monotonic()
     while time.monotonic() - began < options.seconds:
         # its progress goes to standard error, and is wanted only when it failed
@@ -91,11 +116,12 @@ def run_curl(options, connections):
         if ended.returncode != 0:
             sys.exit(f"curl failed with status {ended.returncode}: {ended.stderr[-500:]}")
         moved += requests << 20
-    return moved / (time.monotonic() - began) / 1e6
+    took = time.monotonic() - began
+    return moved / took / 1e6, (processor_seconds(options, ("store",)) - before) / (moved / 2**30)
 
 
 def measure(options):
-    """All figures: (job, target) to the list of the rounds' results."""
+    """All figures: (job, target) to the list of the rounds' (figure, cost)."""
     found = {}
     for turn in range(options.rounds):
         order = list(TARGETS) if turn % 2 == 0 else list(reversed(TARGETS))
@@ -103,49 +129,68 @@ def measure(options):
             for target in order:
                 if target not in options.only or (JOBS[job][3] == "write" and not TARGETS[target][2]):
                     continue
-                figure = run_fio(options, job, target)
-                found.setdefault((job, target), []).append(figure)
-                print(f"round {turn + 1}: {job:<12} {target:<6} {figure:10.1f} {JOBS[job][2]}", file=sys.stderr, flush=True)
+                figure, cost = run_fio(options, job, target)
+                found.setdefault((job, target), []).append((figure, cost))
+                print(f"round {turn + 1}: {job:<12} {target:<6} {figure:10.1f} {JOBS[job][2]:<4} {cost:8.2f} {COST[JOBS[job][2]]}", file=sys.stderr, flush=True)
             if job == "read":
                 for connections in dict.fromkeys((1, SEQUENTIAL_DEPTH)):
-                    figure = run_curl(options, connections)
-                    found.setdefault((job, f"GET {connections}"), []).append(figure)
-                    print(f"round {turn + 1}: curl, {connections} connections {figure:10.1f} MB/s", file=sys.stderr, flush=True)
+                    figure, cost = run_curl(options, connections)
+                    found.setdefault((job, f"GET {connections}"), []).append((figure, cost))
+                    print(f"round {turn + 1}: curl, {connections} connections {figure:10.1f} MB/s {cost:8.2f} s/GiB", file=sys.stderr, flush=True)
     return found
 
 
 def spelled(figure):
     if figure is None:
         return "–"
-    return f"{figure:.0f}" if figure >= 100 else f"{figure:.1f}"
+    return f"{figure:.0f}" if figure >= 100 else f"{figure:.1f}" if figure >= 10 else f"{figure:.2f}"
+
+
+def ratio(found, ours, theirs):
+    """The median of the rounds' ratios, with the least and the most."""
+    if ours not in found or theirs not in found:
+        return "–"
+    each = [our[0] / their[0] for our, their in zip(found[ours], found[theirs])]
+    return f"{statistics.median(each):.2f} ({min(each):.2f}–{max(each):.2f})"
 
 
 def spread(found):
     """The largest distance between two rounds of one figure, as a part of its median."""
-    return max((max(rounds) - min(rounds)) / statistics.median(rounds) for rounds in found.values())
+    every = [[figure for figure, _ in rounds] for rounds in found.values()]
+    return max((max(rounds) - min(rounds)) / statistics.median(rounds) for rounds in every)
+
+
+def line(*cells):
+    print("| " + " | ".join(cells) + " |")
 
 
 def table(options, found):
-    median = {key: statistics.median(rounds) for key, rounds in found.items()}
-    heads = ["job", "unit", *(heading for heading, _, _ in TARGETS.values())]
-    heads += [f"{TARGETS[ours][0].removeprefix('restblk, ')} ÷ {TARGETS[theirs][0]}" for ours, theirs in RATIOS]
-    print("| " + " | ".join(heads) + " |")
-    print("|" + "---|" * len(heads))
+    def median(job, target, which):
+        rounds = found.get((job, target))
+        return statistics.median(pair[which] for pair in rounds) if rounds else None
+
+    short = {target: heading.removeprefix("restblk, ") for target, (heading, *_) in TARGETS.items()}
+    headings = [heading for heading, *_ in TARGETS.values()]
+    line("job", "unit", *headings, *(f"{short[ours]} ÷ {short[theirs]}" for ours, theirs in RATIOS))
+    print("|" + "---|" * (2 + len(TARGETS) + len(RATIOS)))
     for job in options.jobs:
-        row = [JOBS[job][0], JOBS[job][2], *(spelled(median.get((job, target))) for target in TARGETS)]
-        for ours, theirs in RATIOS:
-            both = (median.get((job, ours)), median.get((job, theirs)))
-            row.append(f"{both[0] / both[1]:.2f}" if None not in both else "–")
-        print("| " + " | ".join(row) + " |")
+        figures = [spelled(median(job, target, 0)) for target in TARGETS]
+        line(JOBS[job][0], JOBS[job][2], *figures, *(ratio(found, (job, ours), (job, theirs)) for ours, theirs in RATIOS))
     print("\nHigher is better, but for the flush, which is a latency (a ratio below 1 is faster than the peer).\n")
-    if ("read", f"GET {SEQUENTIAL_DEPTH}") in median:
-        print("| curl, ranged GETs of 1 MiB | MB/s | NBD ÷ curl | loop ÷ curl |\n|---|---|---|---|")
+    line("processor time", "unit", *headings)
+    print("|" + "---|" * (2 + len(TARGETS)))
+    for job in options.jobs:
+        line(JOBS[job][0], COST[JOBS[job][2]], *(spelled(median(job, target, 1)) for target in TARGETS))
+    print("\nOf the target's processes, the store and fio; what the kernel's own threads do for a loop device is not in it.\n")
+    if ("read", f"GET {SEQUENTIAL_DEPTH}") in found:
+        line("curl, ranged GETs of 1 MiB", "MB/s", "s/GiB", "NBD ÷ curl", "loop ÷ curl")
+        print("|" + "---|" * 5)
         for connections in dict.fromkeys((1, SEQUENTIAL_DEPTH)):
-            theirs = median[("read", f"GET {connections}")]
-            ratios = [f"{median[('read', ours)] / theirs:.2f}" if ("read", ours) in median else "–" for ours in ("nbd", "loop")]
+            name = f"GET {connections}"
             # at depth 8 restblk has 8 requests of 1 MiB in flight: only those connections are comparable
-            ratios = ratios if connections == SEQUENTIAL_DEPTH else ["(not alike)"] * 2
-            print(f"| {connections} connections | {theirs:.0f} | " + " | ".join(ratios) + " |")
+            alike = connections == SEQUENTIAL_DEPTH
+            ratios = [ratio(found, ("read", ours), ("read", name)) if alike else "(not alike)" for ours in ("nbd", "loop")]
+            line(f"{connections} connections", spelled(median("read", name, 0)), spelled(median("read", name, 1)), *ratios)
 
 
 def main():

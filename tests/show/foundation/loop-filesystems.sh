@@ -15,6 +15,8 @@ say "$tree: $files files, $((bytes / 1000000)) MB, $copies time(s)"
 wanted=$(tree_hash "$tree")
 size=$((bytes * copies * 3 / 2 / 1048576 + files * copies * 8 / 1024 + 768))M
 
+is_active() { restblk -o json devices | jq -e '.[0].state == "active"' > /dev/null; }
+
 share_mounts
 start_store
 start_daemon "[control]" "enabled = false"
@@ -34,7 +36,7 @@ for kind in ext4 xfs btrfs; do
   say "$kind: the daemon is restarted"
   stop daemon
   start_daemon
-  wait_for 30 "the device's return" test "$(restblk -o json devices | jq -r '.[0].state')" = active
+  wait_for 30 "the device's return" is_active
   device=$WORK/dev/main/$kind
   wait_for 30 "the device's node" test -b "$device"
   say "$kind: compare"
