@@ -57,6 +57,14 @@ pub(crate) fn words(limits: &RateLimits) -> String {
     parts.join(", ")
 }
 
+/// The answer of a command that set limits.
+pub(crate) fn told(limits: &RateLimits) -> String {
+    match words(limits) {
+        words if words.is_empty() => "no limit".to_owned(),
+        words => words,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +79,6 @@ mod tests {
         };
         assert_eq!(words(&limits), "500 requests/s (bursts of 1000), 50 MiB/s");
         assert_eq!(words(&RateLimits::default()), "");
+        assert_eq!(told(&RateLimits::default()), "no limit");
     }
 }

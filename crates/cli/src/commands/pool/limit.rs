@@ -24,7 +24,7 @@ impl Limit {
         let call = session.client.limit_pool(&self.name, &wanted);
         let pool = session.call(&what, call).await.map_err(advise)?;
         session.result(&pool, |pool| {
-            format!("{} {}\n", pool.spec.name, limits::words(&pool.spec.rate_limits))
+            format!("{} {}\n", pool.spec.name, limits::told(&pool.spec.rate_limits))
         })
     }
 }

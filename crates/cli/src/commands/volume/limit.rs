@@ -28,7 +28,7 @@ impl Limit {
             .await
         {
             Ok(limited) => session.result(&limited, |limited| {
-                format!("{} {}\n", limited.volume, limits::words(&limited.rate_limits))
+                format!("{} {}\n", limited.volume, limits::told(&limited.rate_limits))
             }),
             Err(failure) => Err(with_alternatives(session, failure, &volume).await),
         }
