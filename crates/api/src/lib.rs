@@ -9,6 +9,7 @@ mod attachment;
 pub mod client;
 mod error;
 mod host;
+pub mod mirror;
 pub mod paths;
 mod pool;
 #[cfg(feature = "testing")]
@@ -18,5 +19,6 @@ mod volume;
 pub use attachment::{AttachRequest, Attachment, AttachmentState, DetachRequest, Holder, TransportChoice};
 pub use error::ErrorBody;
 pub use host::{Check, CheckState, HostInfo, HostReport};
-pub use pool::{MirrorState, MirrorStatus, OutagePolicy, Pool, PoolSpec, PoolState, Proven};
+pub use mirror::{MirrorChange, MirrorSpec, MirrorState, MirrorStatus};
+pub use pool::{OutagePolicy, Pool, PoolSpec, PoolState, Proven};
 pub use volume::{AttachedBy, CreateVolume, ExtendVolume, Layout, Volume, VolumeState};

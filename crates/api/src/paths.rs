@@ -8,7 +8,9 @@
 //! | POST `/v1/pools` | [`crate::PoolSpec`] → 201 [`crate::Pool`] |
 //! | GET `/v1/pools/{pool}` | → [`crate::Pool`] |
 //! | DELETE `/v1/pools/{pool}` | → 204; forgets the pool on this host, the store keeps everything |
-//! | POST `/v1/pools/{pool}/mirrors` | `{"url": …}` → [`crate::Pool`] |
+//! | POST `/v1/pools/{pool}/mirrors` | [`crate::MirrorSpec`] → [`crate::Pool`] |
+//! | PUT `/v1/pools/{pool}/mirrors` | [`crate::MirrorChange`] → [`crate::Pool`] |
+//! | POST `/v1/pools/{pool}/mirrors/drain` | [`crate::MirrorChange`] with a URL alone → [`crate::Pool`], when its last request has ended |
 //! | DELETE `/v1/pools/{pool}/mirrors?url=…` | → [`crate::Pool`] |
 //! | PUT `/v1/pools/{pool}/limits` | [`restblk_types::RateLimits`] → [`crate::Pool`]; in force at once |
 //! | GET `/v1/volumes[?pool=…]` | → list of [`crate::Volume`] |
@@ -54,6 +56,12 @@ pub fn pool(pool: &PoolName) -> String {
 #[must_use]
 pub fn mirrors(pool: &PoolName) -> String {
     format!("{POOLS}/{pool}/mirrors")
+}
+
+/// Drain a mirror of a pool.
+#[must_use]
+pub fn drain(pool: &PoolName) -> String {
+    format!("{POOLS}/{pool}/mirrors/drain")
 }
 
 /// The rate limits of a pool.

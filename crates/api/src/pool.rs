@@ -1,5 +1,6 @@
 //! Pools and their mirrors.
 
+use crate::mirror::{MirrorSpec, MirrorStatus};
 use restblk_types::{PoolName, RateLimits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,9 +26,11 @@ pub struct PoolSpec {
     pub name: PoolName,
     /// The kind of store (docs/stores.md): `cdmi`, `s3`, `gcs`, `webdav`, `swift`, `file`, `memory`.
     pub store: String,
-    /// The mirrors: URLs of the container that holds the volumes (`file`: one path; `memory`: none).
+    /// The mirrors: URLs of the container that holds the volumes (`file`: one path; `memory`: none), or tables with a URL and
+    /// how it is used.
     #[serde(default)]
-    pub urls: Vec<String>,
+    #[schema(value_type = Vec<crate::mirror::WrittenMirror>)]
+    pub urls: Vec<MirrorSpec>,
     /// The dialect of CDMI or WebDAV (docs/stores.md); found by probing where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<String>,
@@ -55,6 +58,9 @@ pub struct PoolSpec {
     /// Connections per mirror at the most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections_max: Option<u32>,
+    /// Milliseconds that a change needs to be seen through the other mirrors; until then it is read through the one that took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub propagation_ms: Option<u32>,
     /// What happens to I/O while no mirror answers.
     #[serde(default)]
     pub on_outage: OutagePolicy,
@@ -97,35 +103,6 @@ pub struct Proven {
     pub fences: bool,
     /// What does not work, in words.
     pub notes: Vec<String>,
-}
-
-/// Whether a mirror is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum MirrorState {
-    /// Requests go to it.
-    Up,
-    /// It failed lately; it is asked again from time to time.
-    Down,
-}
-
-/// One mirror of a pool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct MirrorStatus {
-    /// Its URL, without credentials.
-    pub url: String,
-    /// Whether it is used.
-    pub state: MirrorState,
-    /// Requests sent to it since the pool was opened.
-    pub requests: u64,
-    /// Those that failed.
-    pub errors: u64,
-    /// Smoothed time of an answer, in milliseconds; nothing before the first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latency_ms: Option<f64>,
-    /// The last error, where there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
 }
 
 /// A pool as this host sees it.

@@ -96,8 +96,9 @@ async fn pool(control: &Control, name: &PoolName) -> Result<Option<Pool>, Refusa
 
 /// A comma list and a newline; without a pool an empty list.
 fn urls(pool: Option<&Pool>) -> String {
-    let urls = pool.map(|pool| pool.spec.urls.join(",")).unwrap_or_default();
-    format!("{urls}\n")
+    let urls = pool.iter().flat_map(|pool| &pool.spec.urls);
+    let urls: Vec<_> = urls.map(|mirror| mirror.url.as_str()).collect();
+    format!("{}\n", urls.join(","))
 }
 
 /// One a line.

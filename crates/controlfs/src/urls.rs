@@ -18,7 +18,7 @@ type Done = Result<(), Refusal>;
 pub(crate) async fn add(control: &Control, pool: &PoolName, urls: &[String]) -> Done {
     let _one_at_a_time = control.urls.lock().await;
     let mut known = match control.client.pool(pool).await {
-        Ok(pool) => Some(pool.spec.urls),
+        Ok(pool) => Some(urls_of(pool)),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(Refusal::of(Verb::AddUrls, error)),
     };
@@ -38,11 +38,11 @@ async fn add_one(control: &Control, pool: &PoolName, url: &str, known: &mut Opti
         return Ok(());
     }
     let changed: Result<Pool, ClientError> = match known {
-        Some(_) => control.client.add_mirror(pool, url).await,
+        Some(_) => control.client.add_mirror(pool, &url.into()).await,
         None => control.client.create_pool(&spec(pool, url)).await,
     };
     match changed {
-        Ok(changed) => *known = Some(changed.spec.urls),
+        Ok(changed) => *known = Some(urls_of(changed)),
         // Somebody else was faster.
         Err(error) if error.kind() == ErrorKind::Exists && known.is_some() => {}
         Err(error) => return Err(Refusal::of(Verb::AddUrls, error)),
@@ -50,12 +50,17 @@ async fn add_one(control: &Control, pool: &PoolName, url: &str, known: &mut Opti
     Ok(())
 }
 
+/// The URLs of a pool's mirrors.
+fn urls_of(pool: Pool) -> Vec<String> {
+    pool.spec.urls.into_iter().map(|mirror| mirror.url).collect()
+}
+
 /// A pool as the driver knew it: CDMI, whatever dialect the store turns out to speak.
 fn spec(pool: &PoolName, url: &str) -> PoolSpec {
     PoolSpec {
         name: pool.clone(),
         store: "cdmi".to_owned(),
-        urls: vec![url.to_owned()],
+        urls: vec![url.into()],
         dialect: None,
         user: None,
         password_file: None,
@@ -66,6 +71,7 @@ fn spec(pool: &PoolName, url: &str) -> PoolSpec {
         settings: std::collections::BTreeMap::new(),
         request_timeout_s: None,
         connections_max: None,
+        propagation_ms: None,
         on_outage: OutagePolicy::Wait,
         single_host: false,
     }
@@ -79,7 +85,7 @@ pub(crate) async fn remove(control: &Control, pool: &PoolName, urls: &[String]) 
         .pool(pool)
         .await
         .map_err(|error| Refusal::of(Verb::RemoveUrls, error))?;
-    let mut known = found.spec.urls;
+    let mut known = urls_of(found);
     let mut ended = Ok(());
     for url in urls {
         let removed = match check(url) {

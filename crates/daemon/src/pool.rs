@@ -4,7 +4,10 @@
 //! who waits (`patience`), and data, which waits as the pool's `on_outage` says. What one learns of a mirror the other knows.
 
 use crate::{clock, error, error::Result, patience};
-use restblk_api::{ErrorBody, MirrorState, MirrorStatus, OutagePolicy, Pool, PoolSpec, PoolState, Proven};
+use restblk_api::{
+    ErrorBody, MirrorChange, MirrorSpec, MirrorState, MirrorStatus, OutagePolicy, Pool, PoolSpec, PoolState,
+    Proven,
+};
 use restblk_block::Limiter;
 use restblk_engine::{Repository, Safety};
 use restblk_format::PoolRecord;
@@ -14,6 +17,10 @@ use restblk_store::{
 };
 use restblk_types::{ErrorKind, RateLimits};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// How long a mirror that is removed may take to end what it has.
+const REMOVAL_DRAIN: Duration = Duration::from_secs(5);
 
 /// A pool that can be used.
 #[derive(Debug)]
@@ -65,22 +72,22 @@ impl PoolEntry {
     }
 
     /// The pool's spec with one mirror more; `Exists` where it has it.
-    fn spec_with(&self, url: &str) -> Result<PoolSpec> {
-        let mut spec = self.spec();
-        if spec.urls.iter().any(|known| known == url) {
+    fn spec_with(&self, mirror: &MirrorSpec) -> Result<PoolSpec> {
+        let (mut spec, url) = (self.spec(), &mirror.url);
+        if spec.urls.iter().any(|known| known.url == *url) {
             return Err(ErrorBody::new(
                 ErrorKind::Exists,
                 format!("add the mirror {url}: pool {} has it already", spec.name),
             ));
         }
-        spec.urls.push(url.to_owned());
+        spec.urls.push(mirror.clone());
         Ok(spec)
     }
 
     /// A client of a new mirror, which was seen to show the same repository.
-    pub(crate) async fn look_at_mirror(&self, url: &str) -> Result<Arc<dyn Store>> {
-        let open = self.open()?;
-        let spec = self.spec_with(url)?;
+    pub(crate) async fn look_at_mirror(&self, mirror: &MirrorSpec) -> Result<Arc<dyn Store>> {
+        let (open, url) = (self.open()?, &mirror.url);
+        let spec = self.spec_with(mirror)?;
         let mirror = open_mirror_pinned(&store_config(&spec)?, url, &open.proof).map_err(error::store)?;
         let look = tokio::time::timeout(patience::WORK, Repository::id_behind(&*mirror)).await;
         let id = look
@@ -108,11 +115,11 @@ impl PoolEntry {
     }
 
     /// Adds a mirror that was looked at. Returns the spec that now holds.
-    pub(crate) fn add_mirror(&self, url: &str, mirror: Arc<dyn Store>) -> Result<PoolSpec> {
+    pub(crate) fn add_mirror(&self, mirror: &MirrorSpec, store: Arc<dyn Store>) -> Result<PoolSpec> {
         let open = self.open()?;
-        let spec = self.spec_with(url)?;
+        let spec = self.spec_with(mirror)?;
         open.data
-            .add(url, mirror, MirrorOptions::default())
+            .add(&mirror.url, store, options(mirror))
             .map_err(error::store)?;
         *self.spec.write().unwrap_or_else(PoisonError::into_inner) = spec.clone();
         Ok(spec)
@@ -121,13 +128,7 @@ impl PoolEntry {
     /// Takes a mirror away; never the last one.
     pub(crate) fn remove_mirror(&self, url: &str) -> Result<PoolSpec> {
         let mut spec = self.spec();
-        let Some(at) = spec.urls.iter().position(|known| known == url) else {
-            return Err(ErrorBody::new(
-                ErrorKind::NotFound,
-                format!("remove the mirror {url}: pool {} has none of that URL", spec.name),
-            )
-            .hint(format!("it has {}", spec.urls.join(", "))));
-        };
+        let at = position(&spec, "remove", url)?;
         if spec.urls.len() == 1 {
             return Err(ErrorBody::new(
                 ErrorKind::Busy,
@@ -144,6 +145,44 @@ impl PoolEntry {
         spec.urls.remove(at);
         *self.spec.write().unwrap_or_else(PoisonError::into_inner) = spec.clone();
         Ok(spec)
+    }
+
+    /// Has a mirror end what it has before it is removed, for so long as a person would wait. What is left over ends by itself.
+    pub(crate) async fn drain_to_remove(&self, url: &str) {
+        let spec = self.spec();
+        if let (Ok(open), true) = (self.open(), spec.urls.len() > 1) {
+            let drained = tokio::time::timeout(REMOVAL_DRAIN, open.data.drain(url)).await;
+            if !matches!(drained, Ok(Ok(()))) {
+                tracing::warn!(pool = %spec.name, mirror = url, "it is removed with requests under way");
+            }
+        }
+    }
+
+    /// Changes how a mirror is used. Returns the spec that now holds.
+    pub(crate) fn set_mirror(&self, change: &MirrorChange) -> Result<PoolSpec> {
+        let mut spec = self.spec();
+        let at = position(&spec, "change", &change.url)?;
+        let mirror = &mut spec.urls[at];
+        if change.weight == Some(0) {
+            let message = format!("change the mirror {}: its weight must be at least 1", change.url);
+            return Err(ErrorBody::new(ErrorKind::Invalid, message)
+                .hint("to send it no requests, drain it: restblk mirror drain"));
+        }
+        mirror.weight = change.weight.unwrap_or(mirror.weight);
+        mirror.priority = change.priority.unwrap_or(mirror.priority);
+        mirror.drained = change.drained.unwrap_or(mirror.drained);
+        if let Ok(open) = self.open() {
+            open.data
+                .set(&mirror.url, options(mirror))
+                .map_err(error::store)?;
+        }
+        *self.spec.write().unwrap_or_else(PoisonError::into_inner) = spec.clone();
+        Ok(spec)
+    }
+
+    /// Waits until the last request of a drained mirror has ended, and what it took is flushed.
+    pub(crate) async fn drained(&self, url: &str) -> Result<()> {
+        self.open()?.data.drain(url).await.map_err(error::store)
     }
 
     /// Sets how much I/O the pool's volumes may do together. Returns the spec that now holds.
@@ -164,7 +203,7 @@ impl PoolEntry {
         let (state, problem, proven, mirrors) = match self.open() {
             Ok(open) => {
                 let mirrors = open.mirrors();
-                let down = !mirrors.is_empty() && mirrors.iter().all(|m| m.state == MirrorState::Down);
+                let down = !mirrors.is_empty() && mirrors.iter().all(|m| !m.state.works());
                 let problem = down
                     .then(|| mirrors.iter().find_map(|m| m.last_error.clone()))
                     .flatten();
@@ -185,12 +224,19 @@ impl PoolEntry {
                 } else {
                     PoolState::Refused
                 };
-                let mirror = |url: &String| MirrorStatus {
-                    url: url.clone(),
+                let mirror = |mirror: &MirrorSpec| MirrorStatus {
+                    url: mirror.url.clone(),
                     state: MirrorState::Down,
+                    weight: mirror.weight,
+                    priority: mirror.priority,
+                    outstanding: 0,
+                    share: 0.0,
                     requests: 0,
                     errors: 0,
                     latency_ms: None,
+                    latency_p50_ms: None,
+                    latency_p95_ms: None,
+                    latency_p99_ms: None,
                     last_error: None,
                 };
                 (
@@ -215,19 +261,31 @@ impl PoolEntry {
 impl Open {
     /// How each mirror does.
     pub(crate) fn mirrors(&self) -> Vec<MirrorStatus> {
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of a latency")]
+        let ms = |us: u64| us as f64 / 1000.0;
         let one = |mirror: restblk_store::MirrorStatus| {
             use restblk_store::MirrorState as Is;
-            #[expect(clippy::cast_precision_loss, reason = "microseconds of a latency")]
-            let latency_ms = mirror.latency_us.map(|us| us as f64 / 1000.0);
+            let quantile = |at: usize| Some(ms(mirror.latency_us_quantiles?[at]));
             MirrorStatus {
                 state: match mirror.state {
-                    Is::Up | Is::Slow | Is::HalfOpen => MirrorState::Up,
-                    Is::Down | Is::Draining | Is::Foreign => MirrorState::Down,
+                    Is::Up => MirrorState::Up,
+                    Is::Slow => MirrorState::Slow,
+                    Is::HalfOpen => MirrorState::HalfOpen,
+                    Is::Down => MirrorState::Down,
+                    Is::Draining => MirrorState::Draining,
+                    Is::Foreign => MirrorState::Foreign,
                 },
+                weight: mirror.options.weight,
+                priority: mirror.options.priority,
+                outstanding: mirror.outstanding,
+                share: mirror.share,
+                latency_p50_ms: quantile(0),
+                latency_p95_ms: quantile(1),
+                latency_p99_ms: quantile(2),
                 url: mirror.name,
                 requests: mirror.requests,
                 errors: mirror.errors,
-                latency_ms,
+                latency_ms: mirror.latency_us.map(ms),
                 last_error: mirror.error_last,
             }
         };
@@ -248,6 +306,27 @@ impl Open {
     }
 }
 
+fn options(mirror: &MirrorSpec) -> MirrorOptions {
+    MirrorOptions {
+        weight: mirror.weight,
+        priority: mirror.priority,
+        drained: mirror.drained,
+    }
+}
+
+/// Where the pool has the mirror; else the error, with those that it has.
+fn position(spec: &PoolSpec, operation: &str, url: &str) -> Result<usize> {
+    let found = spec.urls.iter().position(|known| known.url == url);
+    found.ok_or_else(|| {
+        let message = format!(
+            "{operation} the mirror {url}: pool {} has none of that URL",
+            spec.name
+        );
+        let known: Vec<_> = spec.urls.iter().map(|mirror| mirror.url.as_str()).collect();
+        ErrorBody::new(ErrorKind::NotFound, message).hint(format!("it has {}", known.join(", ")))
+    })
+}
+
 fn check_limits(limits: RateLimits) -> Result<()> {
     let checked = limits.check();
     checked.map_err(|e| ErrorBody::new(ErrorKind::Invalid, format!("limit the pool: {e}")))
@@ -260,7 +339,7 @@ pub(crate) fn store_config(spec: &PoolSpec) -> Result<StoreConfig> {
         .store
         .parse()
         .map_err(|e: restblk_store::UnknownKind| invalid(format!("use pool {}: {e}", spec.name)))?;
-    let mut config = StoreConfig::new(kind, spec.urls.iter().map(String::as_str));
+    let mut config = StoreConfig::new(kind, spec.urls.iter().map(|mirror| mirror.url.as_str()));
     if kind == StoreKind::Memory && config.urls.is_empty() {
         config.urls.push(spec.name.to_string());
     }
@@ -278,6 +357,7 @@ pub(crate) fn store_config(spec: &PoolSpec) -> Result<StoreConfig> {
     if let Some(most) = spec.connections_max {
         config.connections_max = usize::try_from(most).unwrap_or(usize::MAX);
     }
+    config.propagation_ms = spec.propagation_ms.unwrap_or(0).into();
     config.fail_after_ms = match spec.on_outage {
         OutagePolicy::Wait => None,
         OutagePolicy::FailAfter(seconds) => Some(u64::from(seconds) * 1000),
@@ -297,6 +377,9 @@ async fn open(spec: &PoolSpec, known: Option<Proof>) -> Result<Open> {
     };
     let data = open_pinned(&config, &proof).map_err(error::store)?;
     data.set_name(spec.name.as_str());
+    for mirror in &spec.urls {
+        data.set(&mirror.url, options(mirror)).map_err(error::store)?;
+    }
     let control: Arc<dyn Store> = Arc::new(data.with_outage(Outage::FailAfter(patience::WORK)));
     let fresh = PoolRecord {
         id: restblk_types::VolumeId::random().to_string(),

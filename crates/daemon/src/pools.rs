@@ -7,7 +7,7 @@ use crate::{
     pool::{Open, PoolEntry, store_config},
     state::StateDir,
 };
-use restblk_api::{ErrorBody, Pool, PoolSpec};
+use restblk_api::{ErrorBody, MirrorChange, MirrorSpec, Pool, PoolSpec};
 use restblk_store::Proof;
 use restblk_types::{ErrorKind, PoolName, RateLimits};
 use std::{
@@ -83,7 +83,10 @@ impl Pools {
         let (_, (of, proof)) = kept.into_iter().find(|(name, _)| *name == spec.name)?;
         (of.store == spec.store
             && of.dialect == spec.dialect
-            && spec.urls.iter().any(|url| of.urls.contains(url)))
+            && spec
+                .urls
+                .iter()
+                .any(|mirror| of.urls.iter().any(|other| other.url == mirror.url)))
         .then_some(proof)
     }
 
@@ -195,20 +198,42 @@ impl Pools {
     }
 
     /// Adds a mirror to a pool.
-    pub(crate) async fn add_mirror(&self, name: &PoolName, url: &str) -> Result<Pool> {
-        let entry = self.get(name)?;
-        let mirror = entry.look_at_mirror(url).await?;
+    pub(crate) async fn add_mirror(&self, name: &PoolName, mirror: &MirrorSpec) -> Result<Pool> {
+        let (entry, url) = (self.get(name)?, &mirror.url);
+        let store = entry.look_at_mirror(mirror).await?;
         let _one = self.changing.lock().await;
         if !Arc::ptr_eq(&entry, &self.get(name)?) {
             let message = format!("add the mirror {url}: pool {name} was made anew meanwhile");
             return Err(ErrorBody::new(ErrorKind::Conflict, message));
         }
-        let spec = entry.add_mirror(url, mirror)?;
+        let spec = entry.add_mirror(mirror, store)?;
         self.keep_spec(&entry, &spec)
+    }
+
+    /// Changes how a mirror is used.
+    pub(crate) async fn set_mirror(&self, name: &PoolName, change: &MirrorChange) -> Result<Pool> {
+        let _one = self.changing.lock().await;
+        let entry = self.get(name)?;
+        let spec = entry.set_mirror(change)?;
+        self.keep_spec(&entry, &spec)
+    }
+
+    /// Has a mirror take no new requests, and waits until the last one under way has ended.
+    pub(crate) async fn drain_mirror(&self, name: &PoolName, url: &str) -> Result<Pool> {
+        let change = MirrorChange {
+            url: url.to_owned(),
+            drained: Some(true),
+            ..MirrorChange::default()
+        };
+        self.set_mirror(name, &change).await?;
+        let entry = self.get(name)?;
+        entry.drained(url).await?;
+        Ok(entry.describe())
     }
 
     /// Takes a mirror from a pool.
     pub(crate) async fn remove_mirror(&self, name: &PoolName, url: &str) -> Result<Pool> {
+        self.get(name)?.drain_to_remove(url).await;
         let _one = self.changing.lock().await;
         let entry = self.get(name)?;
         let spec = entry.remove_mirror(url)?;

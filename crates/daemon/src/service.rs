@@ -16,10 +16,12 @@ use restblk_api::{
 };
 use restblk_engine::{NewVolume, Repository, VolumeInfo};
 use restblk_format::{LayoutKind, LifeState};
+use restblk_store::MirroredFigures;
 use restblk_types::{ByteCount, ErrorKind, PoolName, RateLimits, VolumeId, VolumeName, VolumeRef};
 use std::sync::Arc;
 
 /// What a family of metrics says of a mirror.
+type FigureValue = fn(&MirroredFigures) -> f64;
 type MirrorValue = fn(&restblk_api::MirrorStatus) -> Option<f64>;
 
 /// Volumes whose records are read at the same time for a listing.
@@ -309,10 +311,12 @@ impl Service {
         }
         let pools = self.pools();
         #[expect(clippy::cast_precision_loss, reason = "Prometheus' numbers are doubles")]
-        let families: [(&str, MirrorValue); 4] = [
+        let families: [(&str, MirrorValue); 6] = [
             ("restblk_mirror_up", |m| {
-                Some(if m.state == MirrorState::Up { 1.0 } else { 0.0 })
+                Some(if m.state.works() { 1.0 } else { 0.0 })
             }),
+            ("restblk_mirror_outstanding", |m| Some(m.outstanding as f64)),
+            ("restblk_mirror_share", |m| Some(m.share)),
             ("restblk_mirror_requests_total", |m| Some(m.requests as f64)),
             ("restblk_mirror_errors_total", |m| Some(m.errors as f64)),
             ("restblk_mirror_latency_seconds", |m| {
@@ -331,6 +335,62 @@ impl Service {
                 }
             }
         }
+        let mirrors = || pools.iter().flat_map(|p| p.mirrors.iter().map(move |m| (p, m)));
+        text.family("restblk_mirror_state");
+        for (pool, mirror) in mirrors() {
+            for state in MirrorState::ALL {
+                let labels = [
+                    ("pool", pool.spec.name.as_str()),
+                    ("mirror", mirror.url.as_str()),
+                    ("state", state.as_str()),
+                ];
+                let is = if mirror.state == state { 1.0 } else { 0.0 };
+                text.sample("restblk_mirror_state", &labels, is);
+            }
+        }
+        let family = "restblk_mirror_latency_quantile_seconds";
+        text.family(family);
+        for (pool, mirror) in mirrors() {
+            for (quantile, ms) in [
+                ("0.5", mirror.latency_p50_ms),
+                ("0.95", mirror.latency_p95_ms),
+                ("0.99", mirror.latency_p99_ms),
+            ] {
+                let labels = [
+                    ("pool", pool.spec.name.as_str()),
+                    ("mirror", mirror.url.as_str()),
+                    ("quantile", quantile),
+                ];
+                if let Some(ms) = ms {
+                    text.sample(family, &labels, ms / 1000.0);
+                }
+            }
+        }
+        self.render_figures(&mut text);
         text.finish()
+    }
+
+    /// What became of the requests of each pool.
+    fn render_figures(&self, text: &mut Text) {
+        let entries = self.pools.entries();
+        let open = entries
+            .iter()
+            .filter_map(|entry| Some((entry.spec().name, entry.open().ok()?)));
+        let figures: Vec<_> = open.map(|(name, open)| (name, open.data.figures())).collect();
+        #[expect(clippy::cast_precision_loss, reason = "Prometheus' numbers are doubles")]
+        let families: [(&str, FigureValue); 4] = [
+            ("restblk_pool_retries_total", |f| f.retries as f64),
+            ("restblk_pool_hedges_total", |f| f.hedges as f64),
+            ("restblk_pool_hedges_won_total", |f| f.hedges_won as f64),
+            ("restblk_pool_outage_seconds_total", |f| {
+                f.outage_total.as_secs_f64()
+            }),
+        ];
+        for (family, value) in families {
+            text.family(family);
+            for (name, figures) in &figures {
+                text.sample(family, &[("pool", name.as_str())], value(figures));
+            }
+        }
     }
 }

@@ -135,6 +135,9 @@ pub struct StoreConfig {
     /// Milliseconds that a kept connection may lie idle.
     #[serde(default = "defaults::idle_timeout_ms")]
     pub idle_timeout_ms: u64,
+    /// Milliseconds that a change needs to be seen through the other mirrors; 0: none.
+    #[serde(default)]
+    pub propagation_ms: u64,
     /// Milliseconds after which a request fails while no mirror answers; absent: it waits for as long as it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fail_after_ms: Option<u64>,
@@ -185,6 +188,7 @@ impl StoreConfig {
             request_timeout_ms: defaults::request_timeout_ms(),
             connections_max: defaults::connections_max(),
             idle_timeout_ms: defaults::idle_timeout_ms(),
+            propagation_ms: 0,
             fail_after_ms: None,
         }
     }

@@ -77,6 +77,7 @@ pub fn open_pinned(config: &StoreConfig, proof: &Proof) -> Result<Arc<Mirrored>,
         mirrors,
         RetryPolicy {
             outage,
+            propagation: Duration::from_millis(config.propagation_ms),
             ..RetryPolicy::default()
         },
     )

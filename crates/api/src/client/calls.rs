@@ -2,9 +2,10 @@
 
 use super::request::Wait;
 use super::{Client, ClientError};
+use crate::mirror::MirrorTable;
 use crate::{
     AttachRequest, Attachment, CreateVolume, DetachRequest, ErrorBody, ExtendVolume, HostInfo, HostReport,
-    Pool, PoolSpec, Volume, paths,
+    MirrorChange, MirrorSpec, Pool, PoolSpec, Volume, paths,
 };
 use bytes::Bytes;
 use http::Method;
@@ -46,13 +47,23 @@ impl Client {
     }
 
     /// Adds a mirror to a pool.
-    pub async fn add_mirror(&self, pool: &PoolName, url: &str) -> Result<Pool> {
-        self.change(
-            Method::POST,
-            &paths::mirrors(pool),
-            &serde_json::json!({ "url": url }),
-        )
-        .await
+    pub async fn add_mirror(&self, pool: &PoolName, mirror: &MirrorSpec) -> Result<Pool> {
+        let table = MirrorTable::from(mirror.clone());
+        self.change(Method::POST, &paths::mirrors(pool), &table).await
+    }
+
+    /// Changes how a mirror is used.
+    pub async fn set_mirror(&self, pool: &PoolName, change: &MirrorChange) -> Result<Pool> {
+        self.change(Method::PUT, &paths::mirrors(pool), change).await
+    }
+
+    /// Has a mirror take no new requests, and returns when the last one under way has ended.
+    pub async fn drain_mirror(&self, pool: &PoolName, url: &str) -> Result<Pool> {
+        let change = MirrorChange {
+            url: url.to_owned(),
+            ..MirrorChange::default()
+        };
+        self.change(Method::POST, &paths::drain(pool), &change).await
     }
 
     /// Takes a mirror out of a pool.

@@ -62,7 +62,7 @@ fn pools_are_listed_and_shown() {
     for wanted in [
         "Exclusive create:  yes",
         "Gives space back:  no",
-        "http://a/v/  up           12       0   1.2 ms",
+        "http://a/v/  up            0       1   50 %     2        12       0  1.2 ms  1.0 ms  2.0 ms  4.0 ms",
     ] {
         assert!(shown.contains(wanted), "{wanted} in {shown}");
     }
@@ -88,9 +88,20 @@ fn mirrors_come_and_go() {
     assert!(host.run("mirror list main").out.starts_with("MIRROR       STATE"));
     assert_eq!(host.json("mirror list main"), pool("main")["mirrors"]);
     assert_eq!(host.run("mirror add main http://b/v/").code, 0);
+    assert_eq!(
+        host.run("mirror set main http://b/v/ --weight 3 --priority -1")
+            .code,
+        0
+    );
+    assert_eq!(host.run("mirror drain main http://b/v/").code, 0);
+    assert_eq!(host.run("mirror resume main http://b/v/").code, 0);
     assert_eq!(host.run("mirror remove main http://b/v/").code, 0);
+    assert_eq!(host.run("mirror set main http://b/v/ --weight 0").code, 6);
     let wanted = [
         "POST /v1/pools/main/mirrors",
+        "PUT /v1/pools/main/mirrors",
+        "POST /v1/pools/main/mirrors/drain",
+        "PUT /v1/pools/main/mirrors",
         "DELETE /v1/pools/main/mirrors?url=http%3A%2F%2Fb%2Fv%2F",
     ];
     assert_eq!(host.server.changes(), wanted);

@@ -40,8 +40,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/pools/{pool}", get(pools::show).delete(pools::delete))
         .route(
             "/v1/pools/{pool}/mirrors",
-            post(pools::add_mirror).delete(pools::remove_mirror),
+            post(pools::add_mirror)
+                .put(pools::set_mirror)
+                .delete(pools::remove_mirror),
         )
+        .route("/v1/pools/{pool}/mirrors/drain", post(pools::drain_mirror))
         .route("/v1/pools/{pool}/limits", put(pools::limit))
         .route(
             "/v1/attachments",

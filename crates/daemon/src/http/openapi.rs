@@ -21,6 +21,8 @@ use utoipa::{
         super::pools::show,
         super::pools::delete,
         super::pools::add_mirror,
+        super::pools::set_mirror,
+        super::pools::drain_mirror,
         super::pools::remove_mirror,
         super::pools::limit,
         super::volumes::list,

@@ -5,7 +5,7 @@ use super::{
     answer::{Answer, Body, Created, Done, InPath, created, done, json},
 };
 use axum::extract::Query;
-use restblk_api::{ErrorBody, Pool, PoolSpec};
+use restblk_api::{ErrorBody, MirrorChange, MirrorSpec, Pool, PoolSpec, mirror::MirrorTable};
 use restblk_types::{PoolName, RateLimits};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -41,13 +41,33 @@ pub(super) async fn delete(service: State, InPath(pool): InPath<PoolName>) -> Do
     done(service.delete_pool(&pool).await)
 }
 
-#[utoipa::path(post, path = "/v1/pools/{pool}/mirrors", tag = "pools", params(("pool" = String, Path)), request_body = Mirror, responses((status = 200, body = Pool), (status = "4XX", body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/pools/{pool}/mirrors", tag = "pools", params(("pool" = String, Path)), request_body = MirrorTable, responses((status = 200, body = Pool), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn add_mirror(
+    service: State,
+    InPath(pool): InPath<PoolName>,
+    Body(mirror): Body<MirrorSpec>,
+) -> Answer<Pool> {
+    json(service.pools.add_mirror(&pool, &mirror).await)
+}
+
+/// Changes how a mirror is used, from the next request on.
+#[utoipa::path(put, path = "/v1/pools/{pool}/mirrors", tag = "pools", params(("pool" = String, Path)), request_body = MirrorChange, responses((status = 200, body = Pool), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn set_mirror(
+    service: State,
+    InPath(pool): InPath<PoolName>,
+    Body(change): Body<MirrorChange>,
+) -> Answer<Pool> {
+    json(service.pools.set_mirror(&pool, &change).await)
+}
+
+/// Has a mirror take no new requests; answers when the last one under way has ended.
+#[utoipa::path(post, path = "/v1/pools/{pool}/mirrors/drain", tag = "pools", params(("pool" = String, Path)), request_body = MirrorChange, responses((status = 200, body = Pool), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn drain_mirror(
     service: State,
     InPath(pool): InPath<PoolName>,
     Body(mirror): Body<Mirror>,
 ) -> Answer<Pool> {
-    json(service.pools.add_mirror(&pool, &mirror.url).await)
+    json(service.pools.drain_mirror(&pool, &mirror.url).await)
 }
 
 #[utoipa::path(delete, path = "/v1/pools/{pool}/mirrors", tag = "pools", params(("pool" = String, Path), Mirror), responses((status = 200, body = Pool), (status = "4XX", body = ErrorBody)))]

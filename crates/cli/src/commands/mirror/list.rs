@@ -6,7 +6,7 @@ use crate::failure::Result;
 use crate::output::Table;
 use crate::session::Session;
 use clap::Args;
-use restblk_api::{MirrorState, MirrorStatus};
+use restblk_api::MirrorStatus;
 use restblk_types::PoolName;
 
 /// List the mirrors of a pool and how they do
@@ -35,21 +35,38 @@ impl List {
 /// Mirrors as a table.
 pub(in crate::commands) fn table(mirrors: &[MirrorStatus]) -> Table {
     let mut table = Table::new(
-        &["MIRROR", "STATE", "REQUESTS", "ERRORS", "LATENCY", "LAST ERROR"],
-        &[2, 3, 4],
+        &[
+            "MIRROR",
+            "STATE",
+            "PRIORITY",
+            "WEIGHT",
+            "SHARE",
+            "BUSY",
+            "REQUESTS",
+            "ERRORS",
+            "MEAN",
+            "P50",
+            "P95",
+            "P99",
+            "LAST ERROR",
+        ],
+        &[2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
     );
+    let ms = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"));
     table.extend(mirrors.iter().map(|mirror| {
         [
             mirror.url.clone(),
-            match mirror.state {
-                MirrorState::Up => "up".to_owned(),
-                MirrorState::Down => "down".to_owned(),
-            },
+            mirror.state.to_string(),
+            mirror.priority.to_string(),
+            mirror.weight.to_string(),
+            format!("{:.0} %", mirror.share * 100.0),
+            mirror.outstanding.to_string(),
             mirror.requests.to_string(),
             mirror.errors.to_string(),
-            mirror
-                .latency_ms
-                .map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms")),
+            ms(mirror.latency_ms),
+            ms(mirror.latency_p50_ms),
+            ms(mirror.latency_p95_ms),
+            ms(mirror.latency_p99_ms),
             mirror.last_error.clone().unwrap_or_default(),
         ]
     }));

@@ -1,10 +1,11 @@
 //! `restblk mirror remove`: one server less for a pool.
 
+use super::advise;
 use crate::complete;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::session::Session;
 use clap::Args;
-use restblk_types::{ErrorKind, PoolName};
+use restblk_types::PoolName;
 
 /// Remove a mirror from a pool, also while its volumes are attached
 ///
@@ -24,16 +25,9 @@ impl Remove {
         let removed = session
             .call(&what, session.client.remove_mirror(&self.pool, &self.url))
             .await;
-        let pool = removed.map_err(|failure| self.advise(failure))?;
+        let pool = removed.map_err(|failure| advise(failure, &self.pool))?;
         session.result(&pool, |_| String::new())?;
         session.note(format!("{} has {} mirrors now", self.pool, pool.spec.urls.len()));
         Ok(())
-    }
-
-    fn advise(&self, failure: Failure) -> Failure {
-        if failure.wants_hint(ErrorKind::NotFound) {
-            return failure.hint(format!("`restblk mirror list {}` shows the mirrors", self.pool));
-        }
-        failure
     }
 }

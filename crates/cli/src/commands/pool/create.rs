@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Result};
 use crate::session::Session;
 use clap::Args;
-use restblk_api::{OutagePolicy, PoolSpec};
+use restblk_api::{MirrorSpec, OutagePolicy, PoolSpec};
 use restblk_types::{ErrorKind, PoolName, RateLimits};
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,9 @@ pub(crate) struct Create {
     /// Connections to each mirror at the most
     #[arg(long, value_name = "N")]
     connections: Option<u32>,
+    /// Milliseconds that a change needs to be seen through the other mirrors; until then it is read through the one that took it
+    #[arg(long, value_name = "MS")]
+    propagation_ms: Option<u32>,
     /// What I/O does while no mirror answers: wait, or fail-after=SECONDS
     #[arg(long, value_name = "POLICY", value_parser = on_outage, default_value = "wait")]
     on_outage: OutagePolicy,
@@ -87,7 +90,7 @@ impl Create {
     }
 
     fn spec(&self) -> Result<PoolSpec> {
-        let urls: Result<Vec<String>> = self.urls.iter().map(|url| self.url(url)).collect();
+        let urls: Result<Vec<MirrorSpec>> = self.urls.iter().map(|url| Ok(self.url(url)?.into())).collect();
         let urls = urls?;
         if urls.is_empty() && self.store != "memory" {
             return Err(Failure::new(ErrorKind::Invalid, "a pool needs at least one --url")
@@ -112,6 +115,7 @@ impl Create {
             settings: self.settings.iter().cloned().collect(),
             request_timeout_s: self.request_timeout,
             connections_max: self.connections,
+            propagation_ms: self.propagation_ms,
             on_outage: self.on_outage,
             rate_limits: RateLimits::default(),
             single_host: self.single_host,

@@ -5,7 +5,7 @@ use crate::failure::Result;
 use crate::output::Table;
 use crate::session::Session;
 use clap::Args;
-use restblk_api::{MirrorState, Pool};
+use restblk_api::Pool;
 
 /// List the pools of this host
 #[derive(Debug, Args)]
@@ -25,11 +25,7 @@ impl List {
 fn table(pools: &[Pool]) -> Table {
     let mut table = Table::new(&["POOL", "STORE", "STATE", "MIRRORS UP", "URL"], &[]);
     table.extend(pools.iter().map(|pool| {
-        let up = pool
-            .mirrors
-            .iter()
-            .filter(|mirror| mirror.state == MirrorState::Up)
-            .count();
+        let up = pool.mirrors.iter().filter(|mirror| mirror.state.works()).count();
         let dialect = pool.proven.as_ref().and_then(|proven| proven.dialect.as_ref());
         [
             pool.spec.name.to_string(),
@@ -39,7 +35,11 @@ fn table(pools: &[Pool]) -> Table {
             ),
             state(pool.state).to_owned(),
             format!("{up} of {}", pool.mirrors.len()),
-            pool.spec.urls.first().cloned().unwrap_or_default(),
+            pool.spec
+                .urls
+                .first()
+                .map(|mirror| mirror.url.clone())
+                .unwrap_or_default(),
         ]
     }));
     table
