@@ -75,7 +75,7 @@ tree_hash() {
 
 # --- processes
 
-declare -A started=()
+declare -A started=() before_daemon=()
 
 # start NAME COMMAND…: in the background, with its output in $WORK/NAME.log and its pid in $WORK/NAME.pid.
 start() {
@@ -85,6 +85,7 @@ start() {
   # of its own session, so that what ends this script does not reach it before `end_all`
   setsid "$@" < /dev/null >> "$WORK/$name.log" 2>&1 7>&- &
   started[$name]=$!
+  if [ "$name" = daemon ]; then daemon_began=1; elif [ -z "${daemon_began:-}" ]; then before_daemon[$name]=1; fi
   echo $! > "$WORK/$name.pid"
 }
 pid_of() { echo "${started[$1]:?no such process was started}"; }
@@ -184,9 +185,19 @@ it = socket.socket(socket.AF_UNIX); it.settimeout(5); it.connect(sys.argv[1]); i
   done
 }
 end_all() {
-  local name pid _
-  for name in "${!started[@]}"; do kill -TERM "${started[$name]}" 2>/dev/null || true; done
+  local name users=() daemon=() stores=()
   for name in "${!started[@]}"; do
+    if [ "$name" = daemon ]; then daemon+=("$name"); elif [ -n "${before_daemon[$name]:-}" ]; then stores+=("$name"); else users+=("$name"); fi
+  done
+  # what uses devices goes before what serves them, for its own end may be a last write; so does the daemon before its stores
+  end_these "${users[@]}"
+  end_these "${daemon[@]}"
+  end_these "${stores[@]}"
+}
+end_these() {
+  local name pid _
+  for name; do kill -TERM "${started[$name]}" 2>/dev/null || true; done
+  for name; do
     pid=${started[$name]}
     for _ in $(seq 60); do is_running "$name" || break; sleep 0.1; done
     kill -KILL "$pid" 2>/dev/null || true

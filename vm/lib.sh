@@ -11,18 +11,20 @@ export PATH=$PATH:/usr/sbin:/sbin
 say() { printf 'vm: %s\n' "$*" >&2; }
 die() { printf 'vm: %s\n' "$*" >&2; exit 125; }
 
-# The sources of an artefact, as one hash: what was built from other sources is built again.
+# An artefact's folder has the hash of its sources in its name: what was built from other sources is built again, and
+# checkouts with different sources do not take it from each other.
 hash_of() { (cd "$VM_DIR" && cat -- "$@") | sha256sum | cut -c1-16; }
 kernel_key() { printf '%s-%s' "$(hash_of build/kernel build/apt.sh build/vmlinux.py modules guest/init-stage1)" "$(kernel_row "$1" | sha256sum | cut -c1-8)"; }
 rootfs_key() { hash_of build/rootfs build/apt.sh guest-packages; }
 kernel_names() { awk '!/^#/ && NF { print $1 }' "$VM_DIR/kernels"; }
 kernel_row() { awk -v name="$1" '!/^#/ && $1 == name' "$VM_DIR/kernels"; }
-is_built() { [ "$(cat "$1/key" 2>/dev/null)" = "$2" ]; }
+kernel_dir() { printf '%s/kernel-%s.%s' "$VM_CACHE" "$1" "$(kernel_key "$1")"; }
+rootfs_dir() { printf '%s/rootfs.%s' "$VM_CACHE" "$(rootfs_key)"; }
 
 # Ends with a hint unless kernel $1 and the root file system are built from the present sources.
 require_built() {
   [ -n "$(kernel_row "$1")" ] || die "no kernel named $1: vm/kernels has $(kernel_names | paste -sd' ')"
-  if ! is_built "$VM_CACHE/kernel-$1" "$(kernel_key "$1")" || ! is_built "$VM_CACHE/rootfs" "$(rootfs_key)"; then
+  if ! [ -d "$(kernel_dir "$1")" ] || ! [ -d "$(rootfs_dir)" ]; then
     die "the guest with kernel $1 is not built in $VM_CACHE: run vm/setup"
   fi
 }
@@ -62,7 +64,8 @@ PY
 # that nothing is unpacked by emulated instructions; `mitigations=off`, `cryptomgr.notests` and the blacklisted
 # initcalls save seconds of start-up; output and exit status leave by virtio-serial, because the emulated UART is slow and shared with the kernel's own messages.
 qemu_base() {
-  local kernel=$VM_CACHE/kernel-$1
+  local kernel
+  kernel=$(kernel_dir "$1")
   qemu=(
     qemu-system-x86_64 -M "microvm,pcie=on,rtc=on,acpi=on,pit=on,pic=on" -accel tcg,thread=multi,tb-size=512 -cpu max
     -m "$2" -smp "$3" -nodefaults -no-user-config -display none -no-reboot
@@ -70,7 +73,7 @@ qemu_base() {
     -serial "file:$5/console" -device virtio-serial-pci,max_ports=8
     -chardev "file,id=out,path=$5/out,append=on" -device virtserialport,chardev=out,name=out
     -chardev "file,id=rc,path=$5/rc" -device virtserialport,chardev=rc,name=rc
-    -drive "if=none,id=root,file=$VM_CACHE/rootfs/root.erofs,format=raw,readonly=on,cache=unsafe"
+    -drive "if=none,id=root,file=$(rootfs_dir)/root.erofs,format=raw,readonly=on,cache=unsafe"
     -device virtio-blk-pci,drive=root,serial=root
   )
   append="console=ttyS0 quiet loglevel=4 panic=-1 rdinit=/init nokaslr mitigations=off cryptomgr.notests no_timer_check"
@@ -81,12 +84,16 @@ qemu_base() {
 # The kernel's modules, as the last disk so that scratch disks are always /dev/vdb and on. Found by its serial.
 qemu_modules() {
   qemu+=(
-    -drive "if=none,id=modules,file=$VM_CACHE/kernel-$1/modules.erofs,format=raw,readonly=on,cache=unsafe"
+    -drive "if=none,id=modules,file=$(kernel_dir "$1")/modules.erofs,format=raw,readonly=on,cache=unsafe"
     -device virtio-blk-pci,drive=modules,serial=modules
   )
 }
 
+# True once the guest's process 1 has said that the job begins. Whatever happens after that is the job's.
+has_started() { grep -q started "$1/rc" 2>/dev/null; }
+
 # Runs "${qemu[@]}" with its output on ours, for at most $1 seconds, in scratch folder $2, and leaves qemu_status set.
+# With $3, the job must begin within so many seconds.
 # QEMU is ended by its own pid when we are ended, and by the kernel (pdeathsig) when we are killed. `out` is a FIFO: a chardev on our own standard output blocks the guest when that is closed.
 qemu_run() {
   mkfifo "$2/out"
@@ -96,11 +103,19 @@ qemu_run() {
   setpriv --pdeathsig TERM timeout -k 5 "$1" "${qemu[@]}" < /dev/null 9>&- &
   qemu_pid=$!
   trap 'kill "$qemu_pid" 2>/dev/null; exit 130' INT TERM HUP
+  if [ -n "${3:-}" ]; then
+    local until=$((SECONDS + $3))
+    while kill -0 "$qemu_pid" 2>/dev/null && ! has_started "$2"; do
+      [ "$SECONDS" -lt "$until" ] || { kill "$qemu_pid" 2>/dev/null; break; }
+      sleep 0.1
+    done
+  fi
   qemu_status=0
   wait "$qemu_pid" || qemu_status=$?
   trap - INT TERM HUP
   exec 9>&-
   wait "$cat_pid"
+  rm -f "$2/out"
 }
 
 # Ends with the guest's exit status, or 124 after a time-out, or 126 when the guest ended without one.
@@ -110,7 +125,9 @@ exit_as_guest() {
     tail -c 2000 "$2/console" >&2
     exit 124
   fi
-  [ -s "$2/rc" ] && exit "$(tr -dc 0-9 < "$2/rc")"
+  local status
+  status=$(tr -dc 0-9 < "$2/rc")
+  [ -z "$status" ] || exit "$status"
   say "the guest ended without a status (QEMU's: $qemu_status); the end of its console:"
   tail -c 4000 "$2/console" >&2
   exit 126

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::report::Outcome;
 use crate::script::{self, Finished, Script};
 use crate::setup;
 use crate::tree::Tree;
@@ -20,8 +19,10 @@ pub(crate) struct Arguments {
 
 /// Without a `timeout:` in its head, a test in a guest has this long.
 const LIMIT: Duration = Duration::from_secs(300);
-/// What vm/run may take beyond the time limit it was given.
-const GRACE: Duration = Duration::from_secs(30);
+/// What vm/run may take beyond the time limit it was given: a first boot that came to nothing (120 s), and the end.
+const GRACE: Duration = Duration::from_secs(150);
+/// How vm/run begins what it has to say.
+const RIG_SAYS: &str = "vm: ";
 
 pub(crate) fn main(tree: &Tree, arguments: &Arguments) -> Result<ExitCode> {
     setup::guest(tree)?;
@@ -45,21 +46,32 @@ pub(crate) fn main(tree: &Tree, arguments: &Arguments) -> Result<ExitCode> {
         .map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Whether the guest died before its script said anything: emulated kernels now and then do, on a machine under load. A test
-/// that has begun is never run again.
-pub(crate) fn died_at_boot(finished: &Finished) -> bool {
-    let died = matches!(&finished.outcome, Outcome::Failed(reason) if reason.contains("exit status 126"));
-    died && !finished
-        .output
-        .lines()
-        .any(|line| line.starts_with('[') && line.contains(" s] "))
-}
-
 /// Runs `script` in a guest with `kernel`. Its head may ask for `timeout:`, `memory:` (MiB), `processors:`, `modules:`
-/// and `disks:` (sizes).
+/// and `disks:` (sizes). One that boots more than once, or looks at guests from outside, says `runs: on the host`; it is given
+/// KERNEL and starts its guests by `in_guest` (tests/lib.sh).
 pub(crate) fn script(tree: &Tree, script: &Script, kernel: &str, in_sight: bool) -> Result<Finished> {
     let limit = script.limit(LIMIT)?;
     let mut command = script::limited(limit + GRACE);
+    let name = format!("{}-{kernel}", script.name);
+    if script.says("runs") == Some("on the host") {
+        command
+            .arg(script.interpreter())
+            .arg(&script.path)
+            .env("KERNEL", kernel);
+    } else {
+        in_guest(tree, script, kernel, limit, &mut command);
+    }
+    let finished = script::run(tree, command, &name, limit, in_sight)?;
+    // Such as that a boot had to be tried again: to be seen even where all went well in the end.
+    if !in_sight {
+        let said = finished.output.lines().filter(|line| line.starts_with(RIG_SAYS));
+        said.for_each(|line| println!("   {line}"));
+    }
+    Ok(finished)
+}
+
+/// Completes `command` to run the script inside.
+fn in_guest(tree: &Tree, script: &Script, kernel: &str, limit: Duration, command: &mut Command) {
     command
         .arg(tree.root.join("vm/run-tree"))
         .args(["-k", kernel, "-t", &limit.as_secs().to_string()]);
@@ -72,11 +84,4 @@ pub(crate) fn script(tree: &Tree, script: &Script, kernel: &str, in_sight: bool)
         command.args(["-d", size]);
     }
     command.arg("--").arg(script.interpreter()).arg(&script.path);
-    script::run(
-        tree,
-        command,
-        &format!("{}-{kernel}", script.name),
-        limit,
-        in_sight,
-    )
 }

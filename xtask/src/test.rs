@@ -149,19 +149,11 @@ fn in_guests(tree: &Tree, guests: &[InGuest], arguments: &Arguments, report: &mu
                 while let Some(test) = guests.get(next.fetch_add(1, Ordering::Relaxed)) {
                     println!("== {}", test.name);
                     let started = Instant::now();
-                    let run = || guest::script(tree, &test.script, &test.kernel, arguments.verbose);
-                    let mut finished = run();
-                    if finished.as_ref().is_ok_and(guest::died_at_boot) {
-                        println!(
-                            "   {}: the guest died before the test began; booted once more",
-                            test.name
+                    let outcome = guest::script(tree, &test.script, &test.kernel, arguments.verbose)
+                        .map_or_else(
+                            |error| Outcome::Failed(format!("{error:#}")),
+                            |finished| finished.outcome,
                         );
-                        finished = run();
-                    }
-                    let outcome = finished.map_or_else(
-                        |error| Outcome::Failed(format!("{error:#}")),
-                        |finished| finished.outcome,
-                    );
                     let mut report = report.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     report.add(test.name.clone(), outcome, started.elapsed());
                 }
