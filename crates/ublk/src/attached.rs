@@ -4,7 +4,7 @@
 //! phase's lock while they work, so two of them cannot mix. A device dropped while live is left to the next daemon.
 
 use crate::{
-    bring_up::{self, STOP, Served},
+    bring_up::{self, Served},
     control::{Control, Refused},
     node,
     queue::Mode,
@@ -16,14 +16,22 @@ use async_trait::async_trait;
 use restblk_block::BlockDevice;
 use restblk_device::{Attached, DeviceError, Recovery};
 use restblk_types::ErrorKind;
-use std::{future::Future, path::Path, sync::Arc, time::Duration};
-use tokio::{sync::Mutex, task::JoinHandle, time::timeout};
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::{
+    sync::Mutex,
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
 
-/// How long detaching waits for the store, per step.
-const FLUSH: Duration = Duration::from_secs(60);
+/// How long detaching waits for the store, flush and page cache together. With [`STOP`] it is less than the 20 s in which
+/// every command ends (docs/semantics.md).
+const FLUSH: Duration = Duration::from_secs(10);
+
+/// How long STOP_DEV may take in a detach, when all is written already. The kernel goes on stopping after that.
+const STOP: Duration = Duration::from_secs(8);
 
 /// How long handing over waits for requests in the engine's hands. Those that take longer are sent again.
-const DRAIN: Duration = Duration::from_secs(20);
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long threads may take to end once there is nothing left to do.
 const THREADS: Duration = Duration::from_secs(10);
@@ -70,8 +78,8 @@ impl UblkAttached {
         DeviceError::new(ErrorKind::Unavailable, text)
     }
 
-    async fn flush(&self) -> Result<(), DeviceError> {
-        match timeout(FLUSH, self.device.flush()).await {
+    async fn flush(&self, until: Instant) -> Result<(), DeviceError> {
+        match timeout_at(until, self.device.flush()).await {
             Err(_) => Err(self.late("flushing the volume", FLUSH)),
             Ok(Err(error)) => {
                 let text = format!("flush {} before detaching it: {error}", self.label);
@@ -93,17 +101,6 @@ impl UblkAttached {
         })
         .await
         .is_ok()
-    }
-
-    async fn within<T>(
-        &self,
-        doing: &str,
-        deadline: Duration,
-        work: impl Future<Output = Result<T, DeviceError>> + Send,
-    ) -> Result<T, DeviceError> {
-        timeout(deadline, work)
-            .await
-            .unwrap_or_else(|_| Err(self.late(doing, deadline)))
     }
 }
 
@@ -169,9 +166,11 @@ impl Attached for UblkAttached {
         let (dev_id, features) = (self.served.dev_id, self.served.features);
         // The store is asked first: a thread that waits for it in the kernel could not be called back.
         blocking(move || node::claim(dev_id).map(drop)).await?;
-        self.flush().await?;
-        let settled = blocking(move || node::settle(dev_id));
-        self.within("writing the page cache back", FLUSH, settled).await?;
+        let until = Instant::now() + FLUSH;
+        self.flush(until).await?;
+        let settled = timeout_at(until, blocking(move || node::settle(dev_id)));
+        let late = |_| Err(self.late("writing the page cache back", FLUSH));
+        settled.await.unwrap_or_else(late)?;
         blocking(move || stop(dev_id, features)).await?;
         // The disk has gone: what follows cannot bring it back, so it is done to the end.
         *phase = Phase::Detached;
@@ -185,7 +184,7 @@ impl Attached for UblkAttached {
         blocking(move || bring_up::delete(&mut Control::connect()?, dev_id)).await?;
         tracing::info!(label = self.label, dev_id, "detached");
         // Writes of the last moment, between the flush and the stop.
-        self.flush().await
+        self.flush(Instant::now() + FLUSH).await
     }
 
     async fn hand_over(&self) -> Result<Recovery, DeviceError> {
@@ -208,7 +207,7 @@ impl Attached for UblkAttached {
                 "requests are still in flight: the next daemon gets them again"
             );
         }
-        if let Err(error) = self.flush().await {
+        if let Err(error) = self.flush(Instant::now() + FLUSH).await {
             // As after a crash: what users were promised is what they had flushed, and that is safe.
             tracing::warn!(label = self.label, %error, "handed over without a last flush");
         }

@@ -188,7 +188,12 @@ impl Transport for NbdTransport {
         if self.serves(index) || !index.backend().is_some_and(|found| is_restblk(&found)) {
             return Ok(());
         }
-        let done = client::blocking(move |client: &mut Client| client.disconnect(index.0)).await;
+        let done = client::blocking(move |client: &mut Client| {
+            client.disconnect(index.0)?;
+            index.forget_partitions();
+            Ok(())
+        })
+        .await;
         done.map_err(|error| DeviceError::io(format_args!("disconnect {}", index.node().display()), &error))
     }
 }

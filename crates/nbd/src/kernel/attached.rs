@@ -16,13 +16,16 @@ use std::{
 use tokio::{
     net::UnixStream,
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 
 /// How often sysfs and netlink are asked while waiting.
 const POLL: Duration = Duration::from_millis(20);
-/// How long a detach waits: for requests in flight, and then for the kernel to free the node (udev may have it open).
-const DETACH_MAX: Duration = Duration::from_secs(30);
+/// How long a detach waits for the store: requests in flight and flush together. With [`FREE_MAX`] it is less than the 20 s
+/// in which every command ends (docs/semantics.md).
+const STORE_MAX: Duration = Duration::from_secs(12);
+/// How long a detach waits for the kernel to free the node, which udev may have open.
+const FREE_MAX: Duration = Duration::from_secs(6);
 
 /// A device and the tasks that serve it.
 #[derive(Debug)]
@@ -71,8 +74,7 @@ impl NbdAttached {
         DeviceError::io(format_args!("{doing} {}", self.node.display()), error)
     }
 
-    async fn wait_until_idle(&self) -> Result<(), DeviceError> {
-        let until = Instant::now() + DETACH_MAX;
+    async fn wait_until_idle(&self, until: Instant) -> Result<(), DeviceError> {
         loop {
             let count = self
                 .device
@@ -93,7 +95,7 @@ impl NbdAttached {
     }
 
     async fn wait_until_free(&self) -> Result<(), DeviceError> {
-        let until = Instant::now() + DETACH_MAX;
+        let until = Instant::now() + FREE_MAX;
         let index = self.device.index;
         loop {
             let asked = client::blocking(move |client: &mut Client| client.connected(index.0)).await;
@@ -144,12 +146,13 @@ impl Attached for NbdAttached {
     async fn detach(&self) -> Result<(), DeviceError> {
         let index = self.device.index;
         if self.device.is_ours() {
-            self.wait_until_idle().await?;
-            let flushed = timeout(DETACH_MAX, self.device.volume.flush()).await;
+            let until = Instant::now() + STORE_MAX;
+            self.wait_until_idle(until).await?;
+            let flushed = timeout_at(until, self.device.volume.flush()).await;
             let flushed = flushed.unwrap_or_else(|_| {
                 Err(restblk_block::BlockError::new(
                     ErrorKind::Unavailable,
-                    "the flush took over 30 s",
+                    "it takes longer than 12 s; is the store reachable? Detach again when it is",
                 ))
             });
             flushed.map_err(|error| {
@@ -166,6 +169,7 @@ impl Attached for NbdAttached {
                 self.failed("disconnect", &error)
             })?;
             self.wait_until_free().await?;
+            let _ = tokio::task::spawn_blocking(move || index.forget_partitions()).await;
         }
         self.leave().await;
         Ok(())

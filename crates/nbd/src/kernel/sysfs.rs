@@ -27,6 +27,14 @@ impl Index {
             .sum())
     }
 
+    /// Makes the kernel forget the partitions of a device that was disconnected: it does so only when somebody opens it, and
+    /// until then the next volume on this node seems to have them. Blocks.
+    pub(super) fn forget_partitions(self) {
+        if let Err(error) = fs::File::open(self.node()) {
+            tracing::debug!(node = %self.node().display(), %error, "old partitions may stay until somebody opens the node");
+        }
+    }
+
     /// Sets how often the kernel looks at requests that take long. May wait for the requests in flight.
     pub(super) fn set_io_timeout_ms(self, ms: u32) -> io::Result<()> {
         fs::write(self.file("queue/io_timeout"), ms.to_string())
