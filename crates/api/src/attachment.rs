@@ -132,9 +132,14 @@ pub struct Attachment {
     /// What this transport cannot do on this host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<String>,
-    /// Size in bytes.
+    /// Size of the volume in bytes.
     #[schema(value_type = u64)]
     pub size: ByteCount,
+    /// Size in bytes that the kernel shows of the device; not `size` where the volume was extended and the transport
+    /// cannot resize a device in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub device_size: Option<ByteCount>,
     /// Block size in bytes.
     pub block_size: u32,
     /// Comes back after a restart.

@@ -32,10 +32,10 @@ pub struct Holder {
 pub enum HeldBy {
     /// A file system mounted somewhere.
     Mount {
+        /// A program of its mount namespace, where that is not the host's. First, so that the host's mounts are told first.
+        seen_by: Option<Program>,
         /// Where, as seen in its mount namespace.
         path: PathBuf,
-        /// A process of that namespace, where it is not ours.
-        namespace_of: Option<u32>,
     },
     /// Swap space.
     Swap,
@@ -47,30 +47,38 @@ pub enum HeldBy {
         label: Option<String>,
     },
     /// A program that has it open.
-    Process {
-        /// Its process id.
-        pid: u32,
-        /// Its name, at most 15 bytes.
-        command: String,
-    },
+    Process(Program),
+}
+
+/// A running program.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Program {
+    /// Its name, at most 15 bytes.
+    pub command: String,
+    /// Its process id.
+    pub pid: u32,
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.command, self.pid)
+    }
 }
 
 impl fmt::Display for Holder {
     /// Completes "the device is …".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.by {
+            HeldBy::Mount { path, seen_by: None } => write!(f, "mounted on {}", path.display())?,
             HeldBy::Mount {
                 path,
-                namespace_of: None,
-            } => write!(f, "mounted on {}", path.display())?,
-            HeldBy::Mount {
-                path,
-                namespace_of: Some(pid),
+                seen_by: Some(program),
             } => {
+                let path = path.display();
                 write!(
                     f,
-                    "mounted on {} (in the mount namespace of pid {pid})",
-                    path.display()
+                    "mounted on {path} inside the container or sandbox of {program} (nsenter -t {} -m umount {path})",
+                    program.pid
                 )?;
             }
             HeldBy::Swap => f.write_str("used as swap")?,
@@ -79,7 +87,7 @@ impl fmt::Display for Holder {
                 label: Some(label),
             } => write!(f, "held by {name} ({label})")?,
             HeldBy::Kernel { name, label: None } => write!(f, "held by {name}")?,
-            HeldBy::Process { pid, command } => write!(f, "open by {command} (pid {pid})")?,
+            HeldBy::Process(program) => write!(f, "open by {program}")?,
         }
         Ok(())
     }
@@ -184,17 +192,25 @@ mod tests {
         let all = [
             holder(HeldBy::Mount {
                 path: "/mnt/a".into(),
-                namespace_of: None,
+                seen_by: None,
+            }),
+            holder(HeldBy::Mount {
+                path: "/mnt/b".into(),
+                seen_by: Some(Program {
+                    command: "postgres".into(),
+                    pid: 812,
+                }),
             }),
             holder(kernel),
-            holder(HeldBy::Process {
-                pid: 123,
+            holder(HeldBy::Process(Program {
                 command: "fio".into(),
-            }),
+                pid: 123,
+            })),
         ];
         assert_eq!(
             in_words(&all),
-            "mounted on /mnt/a, held by dm-0 (vg0-lv1), open by fio (pid 123)"
+            "mounted on /mnt/a, mounted on /mnt/b inside the container or sandbox of postgres (pid 812) \
+             (nsenter -t 812 -m umount /mnt/b), held by dm-0 (vg0-lv1), open by fio (pid 123)"
         );
     }
 

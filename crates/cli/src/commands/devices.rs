@@ -40,7 +40,7 @@ fn table(attachments: &[Attachment]) -> Table {
         [
             attachment.device.clone().unwrap_or_else(|| "-".to_owned()),
             attachment.volume.to_string(),
-            attachment.size.to_string(),
+            size(attachment),
             attachment.transport.as_str().to_owned(),
             state(attachment.state).to_owned(),
             options(attachment),
@@ -51,6 +51,14 @@ fn table(attachments: &[Attachment]) -> Table {
         ]
     }));
     table
+}
+
+/// The size of the volume, and that of the device where it has not grown with it.
+fn size(attachment: &Attachment) -> String {
+    match attachment.device_size {
+        Some(shown) if shown != attachment.size => format!("{} (device {shown})", attachment.size),
+        _ => attachment.size.to_string(),
+    }
 }
 
 /// The lines about an attachment in `restblk show`.
@@ -67,6 +75,7 @@ pub(super) fn details(attachment: &Attachment) -> Vec<(&'static str, String)> {
         ),
         ("Exported at", attachment.nbd_uris.join(", ")),
         ("Transport", attachment.transport.as_str().to_owned()),
+        ("Device size", device_size(attachment)),
         ("Limits", attachment.limits.join("; ")),
         ("Device state", state(attachment.state).to_owned()),
         ("Problem", attachment.problem.clone().unwrap_or_default()),
@@ -74,6 +83,14 @@ pub(super) fn details(attachment: &Attachment) -> Vec<(&'static str, String)> {
         ("Since", attachment.since.clone()),
         ("Used by", holders(attachment)),
     ]
+}
+
+/// Told only where it is not the volume's.
+fn device_size(attachment: &Attachment) -> String {
+    let behind = attachment.device_size.filter(|shown| *shown != attachment.size);
+    behind.map_or_else(String::new, |shown| {
+        format!("{shown} until it is detached and attached again")
+    })
 }
 
 fn state(state: AttachmentState) -> &'static str {

@@ -1,6 +1,6 @@
 //! The place of one attachment: what is remembered of it, and its live parts while it has them.
 
-use super::names::Names;
+use super::{names::Names, shown_size};
 use crate::state::Remembered;
 use restblk_api::{Attachment, AttachmentState, Holder, TransportChoice};
 use restblk_block::{BlockDevice, Limiter};
@@ -155,6 +155,7 @@ impl Slot {
             problem: None,
             limits: Vec::new(),
             size: ByteCount(0),
+            device_size: None,
             block_size: 0,
             persist: remembered.persist,
             read_only: remembered.read_only,
@@ -186,6 +187,7 @@ impl Slot {
                     Served::Device(device) => {
                         attachment.transport = choice_of(device.recovery().kind());
                         attachment.device = Some(device.path().display().to_string());
+                        attachment.device_size = shown_size(device.path()).map(ByteCount);
                         attachment.link = Some(names.link(&self.volume).display().to_string());
                     }
                     Served::Export(_, uris) => attachment.nbd_uris.clone_from(uris),
@@ -214,7 +216,7 @@ pub(super) async fn holders(path: PathBuf) -> Vec<Holder> {
             HeldBy::Mount { .. } => "mount",
             HeldBy::Swap => "swap",
             HeldBy::Kernel { .. } => "device",
-            HeldBy::Process { .. } => "process",
+            HeldBy::Process(_) => "process",
         }
         .to_owned(),
         description: holder.to_string(),

@@ -1,68 +1,85 @@
 //! Mounts of a device, in every mount namespace that some process lives in; and swap.
 
-use super::{HeldBy, Holder, Wanted, parse_number};
+use super::{HeldBy, Holder, Program, Wanted, parse_number};
 use std::{
     collections::{HashMap, HashSet},
     ffi::OsString,
     fs,
     os::unix::{ffi::OsStringExt, fs::MetadataExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 pub(super) fn find(wanted: &Wanted, found: &mut Vec<Holder>) {
-    let own = fs::metadata("/proc/self/ns/mnt")
-        .map(|m| m.ino())
-        .unwrap_or_default();
-    let mut seen = HashSet::from([own]);
     // btrfs mounts carry a number of no device, so the source's node is looked at too: each once.
     let mut sources = HashMap::new();
-    read_mountinfo(
-        Path::new("/proc/self/mountinfo"),
-        None,
-        wanted,
-        &mut sources,
-        found,
-    );
+    // People see the namespace of process 1, whatever namespace we have; where it cannot be looked at, ours.
+    let host = if namespace(HOST).is_some() {
+        HOST
+    } else {
+        std::process::id()
+    };
+    let mut seen: HashSet<u64> = namespace(host).into_iter().collect();
+    let of_host = mounts_of(host, wanted, &mut sources);
     for pid in super::processes::pids() {
-        let namespace = fs::metadata(format!("/proc/{pid}/ns/mnt")).map(|m| m.ino());
-        if namespace.is_ok_and(|namespace| seen.insert(namespace)) {
-            let path = PathBuf::from(format!("/proc/{pid}/mountinfo"));
-            read_mountinfo(&path, Some(pid), wanted, &mut sources, found);
+        if !namespace(pid).is_some_and(|namespace| seen.insert(namespace)) {
+            continue;
+        }
+        for mount in mounts_of(pid, wanted, &mut sources) {
+            // The copy of a mount that the host has too goes with it, or is told when that has gone.
+            if !of_host.contains(&mount) {
+                found.push(mount.holder(Some(super::processes::program(pid))));
+            }
         }
     }
+    found.extend(of_host.into_iter().map(|mount| mount.holder(None)));
     find_swap(wanted, found);
 }
 
-fn read_mountinfo(
-    path: &Path,
-    namespace_of: Option<u32>,
-    wanted: &Wanted,
-    sources: &mut HashMap<String, Option<String>>,
-    found: &mut Vec<Holder>,
-) {
+/// The first process of the host, or of the container that we are in.
+const HOST: u32 = 1;
+
+/// Which mount namespace a process is in; none where it has ended or must not be looked at.
+fn namespace(pid: u32) -> Option<u64> {
+    fs::metadata(format!("/proc/{pid}/ns/mnt")).ok().map(|m| m.ino())
+}
+
+/// A wanted device mounted somewhere.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    device: String,
+    path: PathBuf,
+}
+
+impl Mount {
+    fn holder(self, seen_by: Option<Program>) -> Holder {
+        Holder {
+            device: self.device,
+            by: HeldBy::Mount {
+                path: self.path,
+                seen_by,
+            },
+        }
+    }
+}
+
+/// The mounts of wanted devices that the process sees.
+fn mounts_of(pid: u32, wanted: &Wanted, sources: &mut HashMap<String, Option<String>>) -> Vec<Mount> {
     // A process that has just ended is no holder.
-    let Ok(bytes) = fs::read(path) else { return };
-    for line in String::from_utf8_lossy(&bytes).lines() {
-        let Some((number, mount_point, source)) = parse_line(line) else {
-            continue;
-        };
+    let bytes = fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let mounts = text.lines().filter_map(parse_line);
+    let of_wanted = mounts.filter_map(|(number, mount_point, source)| {
         let by_number = parse_number(number)
             .and_then(|number| wanted.name(number))
             .map(str::to_owned);
         let device = by_number.or_else(|| {
             let lookup = || wanted.name_of_node(&unescape(source)).map(str::to_owned);
             sources.entry(source.to_owned()).or_insert_with(lookup).clone()
-        });
-        if let Some(device) = device {
-            found.push(Holder {
-                device,
-                by: HeldBy::Mount {
-                    path: unescape(mount_point),
-                    namespace_of,
-                },
-            });
-        }
-    }
+        })?;
+        let path = unescape(mount_point);
+        Some(Mount { device, path })
+    });
+    of_wanted.collect()
 }
 
 /// Device number, mount point and source of a line of mountinfo (proc_pid_mountinfo(5)).

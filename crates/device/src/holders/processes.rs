@@ -3,7 +3,7 @@
 //! Only the link's text is read for the many descriptors that are no devices; the few under /dev are looked at
 //! with stat, which on /dev cannot hang.
 
-use super::{DeviceNumber, HeldBy, Holder, Wanted};
+use super::{DeviceNumber, HeldBy, Holder, Program, Wanted};
 use rustix::{
     fd::OwnedFd,
     fs::{AtFlags, Dir, FileType, Mode, OFlags, major, minor, openat, readlinkat_raw, statat},
@@ -22,13 +22,20 @@ pub(super) fn find(wanted: &Wanted, found: &mut Vec<Holder>) {
     for pid in pids().into_iter().filter(|pid| *pid != own) {
         // A process that ends meanwhile holds nothing.
         for device in open_devices(&proc, pid, wanted).unwrap_or_default() {
-            let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            let by = HeldBy::Process {
-                pid,
-                command: command.trim_end().to_owned(),
-            };
-            found.push(Holder { device, by });
+            found.push(Holder {
+                device,
+                by: HeldBy::Process(program(pid)),
+            });
         }
+    }
+}
+
+/// The program that runs as `pid`.
+pub(super) fn program(pid: u32) -> Program {
+    let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Program {
+        command: command.trim_end().to_owned(),
+        pid,
     }
 }
 

@@ -5,12 +5,14 @@ use crate::failure::Result;
 use crate::session::Session;
 use crate::values::{NewSize, VolumeArg, with_alternatives};
 use clap::Args;
+use restblk_api::Attachment;
 use restblk_types::{ByteCount, VolumeRef};
 
 /// Make a volume larger, attached or not
 ///
-/// The device grows while it is in use; the file system on it is grown by its own tool afterwards, such as resize2fs or
-/// xfs_growfs. Volumes cannot be made smaller.
+/// The device grows while it is in use, where its transport can (ublk since Linux 6.16, nbd, loop); else the command says
+/// so. The file system on it is grown by its own tool afterwards, such as resize2fs or xfs_growfs. Volumes cannot be
+/// made smaller.
 #[derive(Debug, Args)]
 pub(crate) struct Extend {
     /// Pool and name of the volume
@@ -47,8 +49,27 @@ impl Extend {
             format!("{} {}\n", extended.volume, extended.size)
         })?;
         if extended.attached_by.is_some() {
-            session.note("next: grow what is on the device, such as with resize2fs or xfs_growfs");
+            let attached = session.call(&what, session.client.attachment(volume)).await?;
+            match behind(&attached) {
+                Some(warning) => session.warn(warning),
+                None => {
+                    session.note("next: grow what is on the device, such as with resize2fs or xfs_growfs")
+                }
+            }
         }
         Ok(())
     }
+}
+
+/// What to say of a device that did not grow with its volume.
+fn behind(attached: &Attachment) -> Option<String> {
+    let (device, shown) = (attached.device.as_deref()?, attached.device_size?);
+    (shown != attached.size).then(|| {
+        format!(
+            "{device} keeps its size of {shown}: {} cannot resize it in use on this kernel. When nothing uses it: \
+             restblk detach {volume}, then restblk attach {volume}",
+            attached.transport.as_str(),
+            volume = attached.volume
+        )
+    })
 }
