@@ -18,6 +18,7 @@ use restblk_store::{
 use restblk_types::{ErrorKind, RateLimits};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How long a mirror that is removed may take to end what it has.
 const REMOVAL_DRAIN: Duration = Duration::from_secs(5);
@@ -38,6 +39,8 @@ pub(crate) struct PoolEntry {
     pub(crate) from_config: bool,
     spec: RwLock<PoolSpec>,
     state: RwLock<std::result::Result<Arc<Open>, ErrorBody>>,
+    /// Whether opening was tried once, with whatever result.
+    tried: watch::Sender<bool>,
 }
 
 impl PoolEntry {
@@ -51,6 +54,7 @@ impl PoolEntry {
             from_config,
             spec: RwLock::new(spec),
             state: RwLock::new(Err(not_yet)),
+            tried: watch::Sender::new(false),
         }
     }
 
@@ -68,7 +72,14 @@ impl PoolEntry {
         let spec = self.spec();
         let opened = open(&spec, known).await.map(Arc::new);
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = opened.clone();
+        self.tried.send_replace(true);
         opened
+    }
+
+    /// Returns once opening was tried: at a start of the daemon, so that what needs the pool does not come too early.
+    pub(crate) async fn tried(&self) {
+        // The sender is in `self`, so waiting cannot fail.
+        let _ = self.tried.subscribe().wait_for(|tried| *tried).await;
     }
 
     /// The pool's spec with one mirror more; `Exists` where it has it.

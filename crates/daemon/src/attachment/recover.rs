@@ -49,6 +49,9 @@ impl Attachments {
                 return;
             }
         }
+        if let Ok(pool) = self.context.pools.get(&remembered.volume.pool) {
+            pool.tried().await;
+        }
         if self.try_recover(&slot).await {
             return;
         }
