@@ -150,7 +150,7 @@ async fn serve(config: Config) -> Result<()> {
         .await;
     watchdog.abort();
     notify(&[sd_notify::NotifyState::Stopping]);
-    attachments.hand_over().await;
+    attachments.end_all(host::goes_down().await).await;
     for server in servers {
         server.close().await;
     }

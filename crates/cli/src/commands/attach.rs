@@ -13,7 +13,7 @@ use restblk_types::{ErrorKind, VolumeRef};
 /// Prints the device's stable path, alone, on standard output: dev=$(restblk attach main/disk1)
 ///
 /// With --persist, a line in /etc/fstab mounts it at boot: /dev/restblk/main/disk1 /srv ext4
-/// _netdev,nofail,x-systemd.requires=restblk.service 0 2
+/// _netdev,nofail,x-systemd.after=restblk.service 0 2
 #[derive(Debug, Args)]
 pub(crate) struct Attach {
     /// Pool and name of the volume

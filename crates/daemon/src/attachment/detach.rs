@@ -1,4 +1,4 @@
-//! Detach, and the hand-over of all devices to the next daemon.
+//! Detach.
 
 use super::{
     Attachments, not_attached,
@@ -61,7 +61,7 @@ impl Attachments {
         Ok(())
     }
 
-    async fn refuse_in_use(&self, slot: &Slot, force: bool) -> Result<()> {
+    pub(super) async fn refuse_in_use(&self, slot: &Slot, force: bool) -> Result<()> {
         let users: Vec<Holder> = match slot.served() {
             Some(Served::Device(device)) => holders(device.path().to_owned()).await,
             Some(Served::Export(name, _)) => {
@@ -138,35 +138,6 @@ impl Attachments {
                 volume = %slot.volume(), error = e.message,
                 "the volume's attachment record stays on the store: this host's next attach clears it, another's needs --force"
             );
-        }
-    }
-
-    /// Leaves every device to the next daemon, as far as its transport can. For the daemon's end.
-    pub(crate) async fn hand_over(&self) {
-        let slots: Vec<_> = self.slots().values().cloned().collect();
-        for slot in slots {
-            let _operation = slot.operation.lock().await;
-            match slot.served() {
-                Some(Served::Device(device)) => match device.hand_over().await {
-                    Ok(recovery) => {
-                        let remembered = slot.remember(|r| r.device = Some(recovery));
-                        if let Err(e) = self.context.state.remember(&remembered) {
-                            tracing::error!(volume = %slot.volume(), error = e.message, "the next daemon may not find the device");
-                        }
-                        tracing::info!(volume = %slot.volume(), "left to the next daemon");
-                    }
-                    Err(error) => {
-                        tracing::error!(volume = %slot.volume(), %error, "the device could not be left to the next daemon")
-                    }
-                },
-                Some(Served::Export(name, _)) => {
-                    let _ = self.context.exports.remove(&name).await;
-                }
-                None => {}
-            }
-            if let Some(keeper) = slot.with_live(|live| live.keeper.clone()).flatten() {
-                keeper.abort();
-            }
         }
     }
 }

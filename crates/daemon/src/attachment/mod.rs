@@ -11,6 +11,7 @@
 mod attach;
 mod bring_up;
 mod detach;
+mod end;
 mod held;
 mod keeper;
 mod names;
