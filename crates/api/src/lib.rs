@@ -20,5 +20,5 @@ pub use attachment::{AttachRequest, Attachment, AttachmentState, DetachRequest, 
 pub use error::ErrorBody;
 pub use host::{Check, CheckState, HostInfo, HostReport};
 pub use mirror::{MirrorChange, MirrorSpec, MirrorState, MirrorStatus};
-pub use pool::{OutagePolicy, Pool, PoolSpec, PoolState, Proven};
+pub use pool::{OutagePolicy, Pool, PoolSpec, PoolState, Proven, ProvenMirror};
 pub use volume::{AttachedBy, CreateVolume, ExtendVolume, Layout, Volume, VolumeState};

@@ -103,6 +103,24 @@ pub struct Proven {
     pub fences: bool,
     /// What does not work, in words.
     pub notes: Vec<String>,
+    /// What was seen of each mirror beside the others.
+    #[serde(default)]
+    pub mirrors: Vec<ProvenMirror>,
+}
+
+/// What was seen of a mirror when the pool was made, or when it was added.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProvenMirror {
+    /// Its URL.
+    pub url: String,
+    /// Longest time until it showed what was written through another one, in milliseconds; 0: at once.
+    pub lag_ms: u64,
+    /// How far its clock was ahead of this host's, in milliseconds, where it tells; known to a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_skew_ms: Option<i64>,
+    /// Why it could not be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// A pool as this host sees it.

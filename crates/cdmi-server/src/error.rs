@@ -76,6 +76,8 @@ pub(crate) enum Error {
     NotAcceptable(&'static str),
     #[error("the request's body did not arrive in time")]
     Timeout,
+    #[error("whoever sent the request has closed the connection; nothing was changed")]
+    PeerGone,
     #[error("{0}")]
     Conflict(String),
     #[error("{0}")]
@@ -110,7 +112,7 @@ impl Error {
             Error::IsContainer(_) => StatusCode::MOVED_PERMANENTLY,
             Error::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Error::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
-            Error::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Error::Timeout | Error::PeerGone => StatusCode::REQUEST_TIMEOUT,
             Error::Conflict(_) => StatusCode::CONFLICT,
             Error::Precondition(_) => StatusCode::PRECONDITION_FAILED,
             Error::NotModified(_) => StatusCode::NOT_MODIFIED,

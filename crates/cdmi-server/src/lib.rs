@@ -18,6 +18,7 @@
 mod config;
 mod error;
 mod http;
+mod peer;
 mod quirks;
 mod server;
 mod store;

@@ -6,6 +6,7 @@
 use crate::config::{Config, Mode};
 use crate::error::ServeError;
 use crate::http::{RequestLines, Shared, serve};
+use crate::peer::{self, Peer};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -216,24 +217,29 @@ async fn connect(
     let write_timeout = Duration::from_millis(shared.config.limits.write_timeout_ms);
     // A peer that takes nothing for this long is gone, as far as the kernel is concerned.
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(write_timeout));
+    // Without a copy of the socket (no file descriptor is left) nobody could look whether the peer is still there.
+    let peer = match Peer::of(&stream) {
+        Ok(peer) => peer,
+        Err(error) => return tracing::warn!(%error, "a connection is closed"),
+    };
     match tls {
-        None => serve_connection(stream, shared, stopped).await,
+        None => serve_connection(stream, peer, shared, stopped).await,
         Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-            Ok(Ok(stream)) => serve_connection(stream, shared, stopped).await,
+            Ok(Ok(stream)) => serve_connection(stream, peer, shared, stopped).await,
             Ok(Err(error)) => tracing::info!(%error, "TLS handshake failed"),
             Err(_) => tracing::info!("TLS handshake timed out"),
         },
     }
 }
 
-async fn serve_connection<T>(stream: T, shared: Arc<Shared>, stopped: watch::Receiver<bool>)
+async fn serve_connection<T>(stream: T, peer: Peer, shared: Arc<Shared>, stopped: watch::Receiver<bool>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     if shared.config.mode == Mode::Srb {
-        drive(RequestLines::new(stream), shared, stopped).await;
+        drive(RequestLines::new(stream), peer, shared, stopped).await;
     } else {
-        drive(stream, shared, stopped).await;
+        drive(stream, peer, shared, stopped).await;
     }
 }
 
@@ -242,7 +248,7 @@ async fn stop_asked(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn drive<T>(stream: T, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>)
+async fn drive<T>(stream: T, peer: Peer, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -255,7 +261,7 @@ where
         .title_case_headers(shared.config.mode.has_scal_headers());
     let service = {
         let shared = shared.clone();
-        service_fn(move |request| serve(shared.clone(), request))
+        service_fn(move |request| peer::scope(peer.clone(), serve(shared.clone(), request)))
     };
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);

@@ -6,14 +6,15 @@
 use crate::{clock, error, error::Result, patience};
 use restblk_api::{
     ErrorBody, MirrorChange, MirrorSpec, MirrorState, MirrorStatus, OutagePolicy, Pool, PoolSpec, PoolState,
-    Proven,
+    Proven, ProvenMirror,
 };
 use restblk_block::Limiter;
 use restblk_engine::{Repository, Safety};
-use restblk_format::PoolRecord;
+use restblk_format::{PoolRecord, Proved, ProvedMirror};
+use restblk_store::prove::mirrors::compare_new;
 use restblk_store::{
-    Durability, MirrorOptions, Mirrored, Outage, Proof, Store, StoreConfig, StoreKind, open_mirror_pinned,
-    open_pinned,
+    Durability, MirrorOptions, MirrorProof, Mirrored, Outage, Proof, Store, StoreConfig, StoreKind,
+    open_mirror_pinned, open_pinned,
 };
 use restblk_types::{ErrorKind, RateLimits};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -30,7 +31,9 @@ pub(crate) struct Open {
     pub(crate) data: Arc<Mirrored>,
     /// What all attached volumes of the pool share.
     pub(crate) limiter: Arc<Limiter>,
-    pub(crate) proof: Proof,
+    proof: Proof,
+    /// What was seen of each mirror, also of those that were added since.
+    seen: RwLock<Vec<MirrorProof>>,
 }
 
 /// A pool of this host.
@@ -95,23 +98,29 @@ impl PoolEntry {
         Ok(spec)
     }
 
-    /// A client of a new mirror, which was seen to show the same repository.
-    pub(crate) async fn look_at_mirror(&self, mirror: &MirrorSpec) -> Result<Arc<dyn Store>> {
+    /// A client of a new mirror, which was seen to show the same repository and to do with the others what the pool counts on.
+    pub(crate) async fn look_at_mirror(&self, mirror: &MirrorSpec) -> Result<(Arc<dyn Store>, MirrorProof)> {
+        let looked = tokio::time::timeout(patience::WORK, self.look(mirror)).await;
+        looked.unwrap_or_else(|_| {
+            Err(ErrorBody::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "add the mirror {}: it did not answer within {} s",
+                    mirror.url,
+                    patience::WORK.as_secs()
+                ),
+            ))
+        })
+    }
+
+    async fn look(&self, mirror: &MirrorSpec) -> Result<(Arc<dyn Store>, MirrorProof)> {
         let (open, url) = (self.open()?, &mirror.url);
+        let others = self.spec();
         let spec = self.spec_with(mirror)?;
-        let mirror = open_mirror_pinned(&store_config(&spec)?, url, &open.proof).map_err(error::store)?;
-        let look = tokio::time::timeout(patience::WORK, Repository::id_behind(&*mirror)).await;
-        let id = look
-            .map_err(|_| {
-                ErrorBody::new(
-                    ErrorKind::Unavailable,
-                    format!(
-                        "add the mirror {url}: it did not answer within {} s",
-                        patience::WORK.as_secs()
-                    ),
-                )
-            })?
-            .map_err(error::engine)?;
+        let config = store_config(&spec)?;
+        let client = |url: &str| open_mirror_pinned(&config, url, &open.proof).map_err(error::store);
+        let mirror = client(url)?;
+        let id = Repository::id_behind(&*mirror).await.map_err(error::engine)?;
         if id.as_deref() != Some(open.repository.id()) {
             let found = id.map_or("no repository".to_owned(), |id| format!("the repository {id}"));
             let message = format!(
@@ -122,16 +131,38 @@ impl PoolEntry {
             return Err(ErrorBody::new(ErrorKind::Invalid, message)
                 .hint("all mirrors of a pool show the same files: check the URL's path"));
         }
-        Ok(mirror)
+        let others = others.urls.iter().filter(|other| !other.drained);
+        let others: Vec<_> = others
+            .map(|other| Ok((other.url.clone(), client(&other.url)?)))
+            .collect::<Result<_>>()?;
+        let new = (url.clone(), mirror);
+        let seen = compare_new(&new, &others, &open.proof).await.map_err(|e| {
+            let e = error::store(e);
+            ErrorBody {
+                message: format!("add the mirror {url}: {}", e.message),
+                ..e
+            }
+        })?;
+        Ok((new.1, seen))
     }
 
     /// Adds a mirror that was looked at. Returns the spec that now holds.
-    pub(crate) fn add_mirror(&self, mirror: &MirrorSpec, store: Arc<dyn Store>) -> Result<PoolSpec> {
+    pub(crate) fn add_mirror(
+        &self,
+        mirror: &MirrorSpec,
+        store: Arc<dyn Store>,
+        seen: MirrorProof,
+    ) -> Result<PoolSpec> {
         let open = self.open()?;
         let spec = self.spec_with(mirror)?;
         open.data
             .add(&mirror.url, store, options(mirror))
             .map_err(error::store)?;
+        open.forget_seen(&mirror.url);
+        open.seen
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(seen);
         *self.spec.write().unwrap_or_else(PoisonError::into_inner) = spec.clone();
         Ok(spec)
     }
@@ -152,6 +183,7 @@ impl PoolEntry {
         }
         if let Ok(open) = self.open() {
             open.data.remove(url).map_err(error::store)?;
+            open.forget_seen(url);
         }
         spec.urls.remove(at);
         *self.spec.write().unwrap_or_else(PoisonError::into_inner) = spec.clone();
@@ -303,7 +335,34 @@ impl Open {
         self.data.mirrors().into_iter().map(one).collect()
     }
 
+    fn forget_seen(&self, url: &str) {
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|mirror| mirror.name != url);
+    }
+
+    /// What was proved, with the mirrors that there are now.
+    pub(crate) fn proof(&self) -> Proof {
+        Proof {
+            mirrors: self.seen.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            ..self.proof.clone()
+        }
+    }
+
+    /// Keeps on the store what was proved. That it cannot be kept is told, and harms nothing.
+    pub(crate) async fn keep_proof(&self) {
+        let kept = patience::bounded(self.repository.keep_proof(proved(&self.proof()))).await;
+        if let Err(error) = kept {
+            tracing::warn!(%error, "what the store was proved to do is not kept on it");
+        }
+    }
+
     fn proven(&self) -> Proven {
+        let seen = |mirror: MirrorProof| ProvenMirror {
+            url: mirror.name,
+            lag_ms: mirror.lag_ms,
+            clock_skew_ms: mirror.clock_skew_ms,
+            problem: mirror.problem,
+        };
         let can = &self.proof.capabilities;
         Proven {
             dialect: self.proof.dialect.clone(),
@@ -313,7 +372,36 @@ impl Open {
             flush: can.durability != Durability::Unstated,
             fences: can.lock,
             notes: self.proof.notes.clone(),
+            mirrors: self.proof().mirrors.into_iter().map(seen).collect(),
         }
+    }
+}
+
+/// The proof as the repository's marker has it.
+fn proved(proof: &Proof) -> Proved {
+    let can = &proof.capabilities;
+    let abilities = [
+        ("exclusive_create", can.exclusive_create),
+        ("compare_and_set", can.compare_and_set),
+        ("write_in_place", can.write_at),
+        ("punch", can.punch),
+        ("flush", can.durability != Durability::Unstated),
+        ("lock", can.lock),
+    ];
+    let can = abilities.iter().filter(|(_, able)| *able);
+    let mirror = |mirror: &MirrorProof| ProvedMirror {
+        url: mirror.name.clone(),
+        lag_ms: mirror.lag_ms,
+        clock_skew_ms: mirror.clock_skew_ms,
+        problem: mirror.problem.clone(),
+    };
+    Proved {
+        at: clock::now(),
+        by: env!("CARGO_PKG_VERSION").to_owned(),
+        dialect: proof.dialect.clone(),
+        can: can.map(|(name, _)| (*name).to_owned()).collect(),
+        mirrors: proof.mirrors.iter().map(mirror).collect(),
+        notes: proof.notes.clone(),
     }
 }
 
@@ -379,6 +467,7 @@ pub(crate) fn store_config(spec: &PoolSpec) -> Result<StoreConfig> {
 
 async fn open(spec: &PoolSpec, known: Option<Proof>) -> Result<Open> {
     let config = store_config(spec)?;
+    let is_new = known.is_none();
     let proof = match known {
         Some(proof) => proof,
         None => {
@@ -392,13 +481,16 @@ async fn open(spec: &PoolSpec, known: Option<Proof>) -> Result<Open> {
         data.set(&mirror.url, options(mirror)).map_err(error::store)?;
     }
     let control: Arc<dyn Store> = Arc::new(data.with_outage(Outage::FailAfter(patience::WORK)));
-    let fresh = PoolRecord {
+    let mut fresh = PoolRecord {
         id: restblk_types::VolumeId::random().to_string(),
         created_at: clock::now(),
         created_by: env!("CARGO_PKG_VERSION").to_owned(),
         incompat: Vec::new(),
         ro_compat: Vec::new(),
+        proved: None,
+        other: restblk_format::OtherFields::new(),
     };
+    fresh.keep_proof(proved(&proof));
     let safety = if spec.single_host {
         Safety::SingleHost
     } else {
@@ -416,10 +508,15 @@ async fn open(spec: &PoolSpec, known: Option<Proof>) -> Result<Open> {
     .await
     .map_err(error::engine)?;
     data.watch(repository.marker());
-    Ok(Open {
+    let open = Open {
         repository: Arc::new(repository),
         data,
         limiter: Arc::new(Limiter::new(spec.rate_limits)),
+        seen: RwLock::new(proof.mirrors.clone()),
         proof,
-    })
+    };
+    if is_new {
+        open.keep_proof().await;
+    }
+    Ok(open)
 }

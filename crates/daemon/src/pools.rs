@@ -91,7 +91,7 @@ impl Pools {
     }
 
     fn keep_proof(&self, spec: &PoolSpec, open: &Open) {
-        if let Err(e) = self.state.keep("proofs", &spec.name, &(spec, &open.proof)) {
+        if let Err(e) = self.state.keep("proofs", &spec.name, &(spec, &open.proof())) {
             tracing::warn!(pool = %spec.name, error = e.message, "the proof of the store is not kept: the next start proves it again");
         }
     }
@@ -200,14 +200,20 @@ impl Pools {
     /// Adds a mirror to a pool.
     pub(crate) async fn add_mirror(&self, name: &PoolName, mirror: &MirrorSpec) -> Result<Pool> {
         let (entry, url) = (self.get(name)?, &mirror.url);
-        let store = entry.look_at_mirror(mirror).await?;
-        let _one = self.changing.lock().await;
+        let (store, seen) = entry.look_at_mirror(mirror).await?;
+        let one = self.changing.lock().await;
         if !Arc::ptr_eq(&entry, &self.get(name)?) {
             let message = format!("add the mirror {url}: pool {name} was made anew meanwhile");
             return Err(ErrorBody::new(ErrorKind::Conflict, message));
         }
-        let spec = entry.add_mirror(mirror, store)?;
-        self.keep_spec(&entry, &spec)
+        let spec = entry.add_mirror(mirror, store, seen)?;
+        let pool = self.keep_spec(&entry, &spec)?;
+        drop(one);
+        if let Ok(open) = entry.open() {
+            self.keep_proof(&spec, &open);
+            open.keep_proof().await;
+        }
+        Ok(pool)
     }
 
     /// Changes how a mirror is used.

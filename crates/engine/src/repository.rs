@@ -8,7 +8,7 @@
 
 use crate::{EngineError, flush::flush, names};
 use bytes::Bytes;
-use restblk_format::{Decoded, PoolRecord, Record};
+use restblk_format::{Decoded, PoolRecord, Proved, Record};
 use restblk_store::{Capabilities, ETag, Key, Marker, Precondition, Store, Written};
 use restblk_types::{ErrorKind, VolumeName};
 use std::sync::Arc;
@@ -134,6 +134,24 @@ impl Repository {
             is_ours: Arc::new(move |bytes| {
                 PoolRecord::decode(bytes).is_ok_and(|decoded| decoded.record.id == id)
             }),
+        }
+    }
+
+    /// Keeps in the marker what the store was proved to do, for people and for other hosts. Nothing is changed where the marker could be torn
+    /// or another host's change lost by that, or where a later version forbids it.
+    pub async fn keep_proof(&self, proved: Proved) -> Result<(), EngineError> {
+        let can = &self.capabilities;
+        let key = names::pool();
+        if !(can.atomic_put && can.compare_and_set) {
+            return Ok(());
+        }
+        match self.read::<PoolRecord>(&key).await? {
+            Some(found) if found.read_only_because.is_empty() && found.record.id == self.id => {
+                let mut record = found.record;
+                record.keep_proof(proved);
+                self.replace(&key, &record, found.etag).await
+            }
+            _ => Ok(()),
         }
     }
 

@@ -12,6 +12,6 @@ mod volume;
 
 pub use attachment::{AttachmentRecord, LocalAttachment};
 pub use error::FormatError;
-pub use pool::PoolRecord;
+pub use pool::{PoolRecord, Proved, ProvedMirror};
 pub use record::{Decoded, RECORD_LEN, Record};
 pub use volume::{LayoutKind, LifeState, OtherFields, VolumeRecord};

@@ -41,6 +41,8 @@ fn pool() -> PoolRecord {
         created_by: "0.1.0".into(),
         incompat: vec![],
         ro_compat: vec![],
+        proved: None,
+        other: Default::default(),
     }
 }
 
@@ -131,6 +133,32 @@ fn what_a_later_version_added_outlives_a_rewrite_by_this_one() {
     read.size += 512;
     let again = VolumeRecord::decode(&read.encode().unwrap()).unwrap().record;
     assert_eq!(again.other["colour"], "blue");
+}
+
+#[test]
+fn a_proof_is_kept_as_far_as_there_is_room() {
+    let full = crate::Proved {
+        can: vec!["punch".into()],
+        notes: vec!["note".into()],
+        mirrors: vec![crate::ProvedMirror::default()],
+        ..crate::Proved::default()
+    };
+    let kept = |change: fn(&mut crate::Proved)| {
+        let mut proved = full.clone();
+        change(&mut proved);
+        let mut record = pool();
+        record.keep_proof(proved);
+        PoolRecord::decode(&record.encode().unwrap())
+            .unwrap()
+            .record
+            .proved
+    };
+    assert_eq!(kept(|_| {}), Some(full.clone()));
+    let shorter = kept(|proved| proved.notes[0] = "n".repeat(RECORD_LEN)).unwrap();
+    assert_eq!((shorter.notes.len(), shorter.mirrors.len()), (0, 1));
+    let shorter = kept(|proved| proved.mirrors[0].url = "u".repeat(RECORD_LEN)).unwrap();
+    assert_eq!((shorter.can.len(), shorter.mirrors.len()), (1, 0));
+    assert_eq!(kept(|proved| proved.by = "b".repeat(RECORD_LEN)), None);
 }
 
 #[test]

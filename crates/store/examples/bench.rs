@@ -2,10 +2,15 @@
 //!
 //! `cargo run --release -p restblk-store --example bench [SECONDS]`. Prints a table and the ratios; what is not installed is
 //! left out. All clients speak to the same server over loopback with as many connections as requests under way.
+//!
+//! `… --example bench -- --mirrors SECONDS` compares our client through the mirror layer with the bare client, in turns of a second within one run,
+//! and fails where the layer takes more than 5 % more of the processor for each request, or does 5 % less of them in a second.
 
 use bytes::Bytes;
 use restblk_cdmi_server::{Config, Server};
-use restblk_store::{Dialect, Key, Precondition, Store, StoreConfig, StoreKind, open};
+use restblk_store::{
+    Dialect, Key, Marker, Precondition, Store, StoreConfig, StoreKind, open, open_mirror_pinned,
+};
 use restblk_types::Extent;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -186,13 +191,107 @@ async fn bench(time: Duration) -> Result<()> {
     Ok(())
 }
 
+/// Seconds of processor time that this process has used.
+fn cpu_seconds() -> Result<f64> {
+    /// USER_HZ, which Linux holds at this on all our architectures.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = after_name.split_whitespace().skip(11).take(2);
+    let ticks: Vec<f64> = ticks.map(str::parse).collect::<std::result::Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
+}
+
+/// What some turns of one client came to.
+#[derive(Default)]
+struct Sum {
+    rates: Vec<f64>,
+    requests: f64,
+    cpu_s: f64,
+}
+
+impl Sum {
+    /// The middle turn, which no other program's moment of work decides.
+    fn rate(&mut self) -> f64 {
+        self.rates.sort_by(f64::total_cmp);
+        self.rates[self.rates.len() / 2]
+    }
+
+    fn cpu_us(&self) -> f64 {
+        self.cpu_s * 1e6 / self.requests
+    }
+}
+
+async fn mirrors(seconds: u32) -> Result<()> {
+    const TURN: Duration = Duration::from_secs(1);
+    const DEPTH: usize = 8;
+    let dir = tempfile::tempdir()?;
+    let server = ServerProcess::new(dir.path())?;
+    let mut config = StoreConfig::new(StoreKind::Cdmi, [server.url.as_str()]);
+    config.dialect = Some(Dialect::Cdmi2.to_string());
+    let opened = open(&config).await?;
+    let bare = open_mirror_pinned(&config, &server.url, &opened.proof)?;
+    let (key, marker) = (Key::new("vol")?, Key::new("marker")?);
+    bare.put(&key, Bytes::from(vec![0x5a; 16 << 20]), Precondition::Always)
+        .await?;
+    bare.set_size(&key, OBJECT_LEN).await?;
+    bare.put(&marker, Bytes::from_static(b"ours"), Precondition::Always)
+        .await?;
+    opened.store.watch(Marker {
+        key: marker,
+        is_ours: Arc::new(|bytes| bytes == b"ours"),
+    });
+    let layered: Arc<dyn Store> = opened.store;
+    let data = Bytes::from(vec![0x5a; 4096]);
+    let mut holds = true;
+    for (name, write) in [("reads", None), ("writes", Some(&data))] {
+        let (mut of_bare, mut of_layered) = (Sum::default(), Sum::default());
+        for store in [&bare, &layered] {
+            ours(store, &key, 4096, DEPTH, write, TURN).await?;
+        }
+        // In turns, and the first of a pair in turns too: what slows the machine for a while slows both.
+        for turn in 0..seconds.max(2) / 2 {
+            let mut pair = [(&bare, &mut of_bare), (&layered, &mut of_layered)];
+            if turn % 2 == 1 {
+                pair.reverse();
+            }
+            for (store, sum) in pair {
+                let (cpu, begun) = (cpu_seconds()?, Instant::now());
+                let rate = ours(store, &key, 4096, DEPTH, write, TURN).await?;
+                sum.requests += rate * begun.elapsed().as_secs_f64();
+                sum.cpu_s += cpu_seconds()? - cpu;
+                sum.rates.push(rate);
+            }
+        }
+        let (rate, cpu) = (
+            of_layered.rate() / of_bare.rate(),
+            of_layered.cpu_us() / of_bare.cpu_us(),
+        );
+        println!(
+            "4 KiB {name} at depth {DEPTH}: bare {:.0}/s at {:.1} us of processor each, through the mirror layer {:.0}/s at {:.1} us: {rate:.3} of the \
+             requests, {cpu:.3} of the processor time",
+            of_bare.rate(),
+            of_bare.cpu_us(),
+            of_layered.rate(),
+            of_layered.cpu_us(),
+        );
+        holds &= rate >= 0.95 && cpu <= 1.05;
+    }
+    if holds {
+        Ok(())
+    } else {
+        Err("the mirror layer costs more than 5 %".into())
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
         [serve_here, dir] if serve_here == "--serve" => serve(dir).await,
+        [layer, seconds] if layer == "--mirrors" => mirrors(seconds.parse()?).await,
         [] => bench(Duration::from_secs(3)).await,
         [seconds] => bench(Duration::from_secs(seconds.parse()?)).await,
-        _ => Err("usage: bench [SECONDS]".into()),
+        _ => Err("usage: bench [--mirrors] [SECONDS]".into()),
     }
 }

@@ -95,6 +95,7 @@ async fn race(store: &dyn Store, rounds: usize) -> Result<usize, String> {
 /// Makes, reads, lists and removes one object, believing nothing but that.
 async fn use_once(config: &StoreConfig, url: &str) -> Result<(), StoreError> {
     let proof = Proof {
+        mirrors: Vec::new(),
         dialect: None,
         capabilities: MemoryStore::new().capabilities(),
         notes: Vec::new(),

@@ -39,14 +39,19 @@ pub struct OpenedMirror {
     pub proof: Proof,
 }
 
-/// Opens a pool's store: proves what it does through the first mirror that answers, and reaches the others in the same
-/// dialect. Fails where none answers, or where none can write in place.
+/// Opens a pool's store: proves what it does through the first mirror that answers, reaches the others in the same
+/// dialect, and compares those that answer. Fails where none answers, where two show different files, or where a clock is far off.
 pub async fn open(config: &StoreConfig) -> Result<Opened, StoreError> {
     config.check()?;
     let mut failed: Option<StoreError> = None;
     for url in &config.urls {
         match open_mirror(config, url).await {
-            Ok(OpenedMirror { proof, .. }) => {
+            Ok(OpenedMirror { mut proof, .. }) => {
+                let mut mirrors = Vec::with_capacity(config.urls.len());
+                for url in &config.urls {
+                    mirrors.push((url.clone(), open_mirror_pinned(config, url, &proof)?));
+                }
+                proof.mirrors = prove::mirrors::compare(&mirrors, &mut proof).await?;
                 return Ok(Opened {
                     store: open_pinned(config, &proof)?,
                     proof,

@@ -38,6 +38,9 @@ pub struct Proof {
     pub capabilities: Capabilities,
     /// What was declared and struck out, and why; what is believed unseen.
     pub notes: Vec<String>,
+    /// What was seen of each mirror beside the others.
+    #[serde(default)]
+    pub mirrors: Vec<MirrorProof>,
     /// When, in seconds since 1970.
     pub proved_at_s: u64,
 }
@@ -356,6 +359,7 @@ async fn prove_on(scratch: &Scratch<'_>) -> Result<Proof, StoreError> {
         dialect: None,
         capabilities: can,
         notes,
+        mirrors: Vec::new(),
         proved_at_s,
     })
 }

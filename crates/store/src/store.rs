@@ -122,6 +122,11 @@ pub trait Store: Send + Sync + fmt::Debug {
         None
     }
 
+    /// How many connections its network has made: after a new one it may be another server that answers.
+    fn connections_opened(&self) -> u64 {
+        self.network().map_or(0, |network| network.connections_opened)
+    }
+
     /// The whole object, or a range of it. `NotFound` where there is none. An empty range is `Invalid`.
     async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Fetched, StoreError>;
 

@@ -8,7 +8,7 @@
 //! | line | what happens |
 //! |---|---|
 //! | `pass` | bytes pass |
-//! | `hang` | no byte passes, and nobody is told: as where a cable is cut. Afterwards what was held passes |
+//! | `hang` | no byte passes, and nobody is told: as where a cable is cut. Afterwards what was held passes, if its connection is there yet |
 //! | `delay MS` | answers arrive so much later |
 //! | `rate BYTES` | so many bytes a second pass in each direction, over all connections |
 //! | `refuse` | nobody listens, and what was open is reset |
@@ -52,10 +52,8 @@ async fn main() -> Result<()> {
     let mut connections = JoinSet::new();
     loop {
         let now = *mode.borrow_and_update();
-        if !now.carries() {
-            // Both close what is open: a connection between two requests would else go on.
-            connections.shutdown().await;
-        }
+        // What is open would else go on as before: a connection between two requests, or one that answers by a status.
+        connections.shutdown().await;
         if now == Mode::Refuse {
             mode.changed().await?;
             continue;

@@ -2,15 +2,18 @@
 //!
 //! A reader and a writer for each direction, with a queue between, so that bytes that are on their way take their time
 //! without holding up those behind them.
+//!
+//! Where a side has closed its connection while nothing passed, what was held is thrown away, in both directions: after a cable is mended
+//! nobody sends again what belonged to a connection that is gone.
 
 use crate::mode::Mode;
 use bytes::{Bytes, BytesMut};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
+use std::net::Shutdown;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -50,19 +53,17 @@ pub(crate) async fn both(
     mode: watch::Receiver<Mode>,
     rates: Arc<Rates>,
 ) -> io::Result<()> {
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
     tokio::try_join!(
-        one(from_client, to_server, mode.clone(), &rates.up, false),
-        one(from_server, to_client, mode, &rates.down, true),
+        one(&client, &server, mode.clone(), &rates.up, false),
+        one(&server, &client, mode, &rates.down, true),
     )?;
     Ok(())
 }
 
 /// One direction.
 async fn one(
-    from: OwnedReadHalf,
-    to: OwnedWriteHalf,
+    from: &TcpStream,
+    to: &TcpStream,
     mode: watch::Receiver<Mode>,
     turn: &Turn,
     delayed: bool,
@@ -70,22 +71,36 @@ async fn one(
     let (queue, chunks) = mpsc::channel(QUEUE_LEN);
     tokio::try_join!(
         read(from, queue, mode.clone(), delayed),
-        write(to, chunks, mode, turn)
+        write(from, to, chunks, mode, turn)
     )?;
     Ok(())
 }
 
-/// Waits while nothing passes.
-async fn not_hung(mode: &mut watch::Receiver<Mode>) -> Mode {
-    let now = mode.wait_for(|mode| *mode != Mode::Hang).await.map(|mode| *mode);
-    match now {
-        Ok(mode) => mode,
-        Err(_) => std::future::pending().await,
+/// Waits while nothing passes. An error where the side that the bytes come from is gone by then.
+async fn not_hung(mode: &mut watch::Receiver<Mode>, from: &TcpStream) -> io::Result<Mode> {
+    let now = *mode.borrow_and_update();
+    if now != Mode::Hang {
+        return Ok(now);
     }
+    let now = mode.wait_for(|mode| *mode != Mode::Hang).await.map(|mode| *mode);
+    let Ok(now) = now else {
+        return std::future::pending().await;
+    };
+    if has_left(from)? {
+        return Err(io::ErrorKind::ConnectionReset.into());
+    }
+    Ok(now)
+}
+
+fn has_left(side: &TcpStream) -> io::Result<bool> {
+    let mut socket = [PollFd::new(side, PollFlags::RDHUP)];
+    poll(&mut socket, Some(&Timespec::default()))?;
+    let left = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    Ok(socket[0].revents().intersects(left))
 }
 
 async fn read(
-    mut from: OwnedReadHalf,
+    from: &TcpStream,
     queue: mpsc::Sender<(Instant, Bytes)>,
     mut mode: watch::Receiver<Mode>,
     delayed: bool,
@@ -93,8 +108,12 @@ async fn read(
     let mut buffer = BytesMut::new();
     loop {
         buffer.reserve(CHUNK_LEN);
-        let len = from.read_buf(&mut buffer).await?;
-        let now = not_hung(&mut mode).await;
+        from.readable().await?;
+        let len = match from.try_read_buf(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            other => other?,
+        };
+        let now = not_hung(&mut mode, from).await?;
         let due = Instant::now() + if delayed { now.delay() } else { Duration::ZERO };
         // An empty chunk is the end.
         if queue.send((due, buffer.split().freeze())).await.is_err() || len == 0 {
@@ -104,20 +123,32 @@ async fn read(
 }
 
 async fn write(
-    mut to: OwnedWriteHalf,
+    from: &TcpStream,
+    to: &TcpStream,
     mut chunks: mpsc::Receiver<(Instant, Bytes)>,
     mut mode: watch::Receiver<Mode>,
     turn: &Turn,
 ) -> io::Result<()> {
     while let Some((due, chunk)) = chunks.recv().await {
         sleep_until(due).await;
-        if let Mode::Rate(rate) = not_hung(&mut mode).await {
+        if let Mode::Rate(rate) = not_hung(&mut mode, from).await? {
             turn.take(chunk.len(), rate).await;
         }
         if chunk.is_empty() {
-            return to.shutdown().await;
+            return socket2::SockRef::from(to).shutdown(Shutdown::Write);
         }
-        to.write_all(&chunk).await?;
+        write_all(to, &chunk).await?;
+    }
+    Ok(())
+}
+
+async fn write_all(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        to.writable().await?;
+        match to.try_write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => bytes = &bytes[written?..],
+        }
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ pub(crate) use request_line::RequestLines;
 
 use crate::config::{Config, Mode};
 use crate::error::{Error, Result, ServeError};
+use crate::peer;
 use crate::quirks::{Landing, LateCounter};
 use crate::store::{Entry, Stat, Store};
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
@@ -91,7 +92,8 @@ impl Shared {
         })
     }
 
-    /// Calls the store on the blocking pool. The call runs to its end even if nobody waits for it any more.
+    /// Calls the store on the blocking pool. The call runs to its end even if nobody waits for it any more; a change does not begin
+    /// once its peer is gone.
     async fn blocking<T: Send + 'static>(
         &self,
         kind: Kind,
@@ -103,9 +105,13 @@ impl Shared {
         };
         let permit = pool.clone().acquire_owned().await.map_err(gone)?;
         let store = self.store.clone();
+        let peer = peer::of_task().filter(|_| matches!(kind, Kind::Change));
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            call(&store)
+            peer::call(peer, || {
+                peer::still_there()?;
+                call(&store)
+            })
         })
         .await
         .map_err(gone)?

@@ -150,6 +150,7 @@ impl Store {
                 continue;
             }
             conditions.check(Some(entry.tag()))?;
+            crate::peer::still_there()?;
             change(&entry)?;
             let tag = entry.tag();
             drop((shared.take(), whole.take(), pass));

@@ -140,6 +140,7 @@ impl Upload {
                 continue; // Someone was faster: take the ID and the fields of what is there now.
             }
             let generation = store.table.generation();
+            crate::peer::still_there()?;
             match store
                 .root
                 .publish(&self.temp, &directory, name, current.is_some())

@@ -185,7 +185,13 @@ fn malformed_requests_are_refused_and_the_server_lives() {
         c.raw(garbage);
         let _ = c.stream.shutdown(std::net::Shutdown::Write);
         if let Ok(reply) = c.reply(false) {
-            assert_eq!(reply.status, 400, "{}", String::from_utf8_lossy(garbage));
+            // 408: it was seen to have closed before its body was.
+            assert!(
+                matches!(reply.status, 400 | 408),
+                "{}: {}",
+                reply.status,
+                String::from_utf8_lossy(garbage)
+            );
         }
     }
     rig.client().get("o").is(404);

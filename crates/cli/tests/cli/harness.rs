@@ -88,7 +88,7 @@ pub(crate) fn pool(name: &str) -> Value {
     json!({
         "spec": {"name": name, "store": "cdmi", "urls": ["http://a/v/"], "on_outage": "wait", "single_host": false},
         "state": "ready",
-        "proven": {"dialect": "cdmi2", "exclusive_create": true, "write_in_place": true, "punch": false, "flush": true, "fences": false, "notes": ["no punch"]},
+        "proven": {"dialect": "cdmi2", "exclusive_create": true, "write_in_place": true, "punch": false, "flush": true, "fences": false, "notes": ["no punch"], "mirrors": [{"url": "http://a/v/", "lag_ms": 0, "clock_skew_ms": 0}]},
         "mirrors": [{
             "url": "http://a/v/", "state": "up", "weight": 1, "priority": 0, "outstanding": 2, "share": 0.5, "requests": 12, "errors": 0,
             "latency_ms": 1.25, "latency_p50_ms": 1.0, "latency_p95_ms": 2.0, "latency_p99_ms": 4.0,

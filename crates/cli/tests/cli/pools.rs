@@ -62,6 +62,8 @@ fn pools_are_listed_and_shown() {
     for wanted in [
         "Exclusive create:  yes",
         "Gives space back:  no",
+        "Fences by itself:  no",
+        "Mirrors seen:      http://a/v/ shows the others' changes at once, clock right",
         "http://a/v/  up            0       1   50 %     2        12       0  1.2 ms  1.0 ms  2.0 ms  4.0 ms",
     ] {
         assert!(shown.contains(wanted), "{wanted} in {shown}");

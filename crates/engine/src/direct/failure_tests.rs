@@ -16,6 +16,8 @@ async fn device(gated: &Arc<Gated>) -> DirectDevice {
         created_by: "v".into(),
         incompat: vec![],
         ro_compat: vec![],
+        proved: None,
+        other: Default::default(),
     };
     let repository = Repository::open(
         "main",

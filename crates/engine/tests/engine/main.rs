@@ -19,6 +19,8 @@ fn marker() -> PoolRecord {
         created_by: "test".into(),
         incompat: vec![],
         ro_compat: vec![],
+        proved: None,
+        other: Default::default(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! servers do. It never invents data but for [`Fault::BitFlip`]. A late landing is done by a task of the runtime.
 
 mod draw;
+mod moved;
 mod replicated;
 
 use crate::http::StatsSnapshot;
@@ -16,6 +17,7 @@ use bytes::{Bytes, BytesMut};
 use draw::Draw;
 pub use draw::{Fault, Operation, Rate};
 use futures_util::future::BoxFuture;
+pub use moved::Moved;
 pub use replicated::Replicated;
 use restblk_types::{ErrorKind, Extent};
 use std::sync::Arc;

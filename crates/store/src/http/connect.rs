@@ -1,7 +1,8 @@
 //! Making a connection: name to addresses, addresses in turn, socket options, TLS.
 //!
 //! Addresses of both families are interleaved; the next one starts when the one before has failed or has taken a quarter
-//! of a second (RFC 8305), and the first to connect wins.
+//! of a second (RFC 8305), and the first to connect wins. Each connection resolves the name anew: what may be remembered of it is the system's
+//! resolver's business.
 
 use super::endpoint::{Endpoint, Host};
 use super::error::{Class, HttpError};
@@ -12,6 +13,8 @@ use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -22,11 +25,54 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// Idle time before the kernel asks the peer whether it is there, and between its questions.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// A connected socket, with TLS or without.
+/// A connected socket, with TLS or without. Closed in the middle of an exchange it is reset, so that the peer, and what lies between, throw
+/// away what they have not handed on: a request that was given up must not be carried out later.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(super) struct Stream {
+    socket: Socket,
+    in_exchange: InExchange,
+}
+
+#[derive(Debug)]
+enum Socket {
     Plain(TcpStream),
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+/// Whether an exchange is under way on a connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InExchange(Arc<AtomicBool>);
+
+impl InExchange {
+    pub(super) fn set(&self, under_way: bool) {
+        self.0.store(under_way, Ordering::Relaxed);
+    }
+}
+
+impl Stream {
+    fn new(socket: Socket) -> Self {
+        Self {
+            socket,
+            in_exchange: InExchange::default(),
+        }
+    }
+
+    pub(super) fn in_exchange(&self) -> InExchange {
+        self.in_exchange.clone()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.in_exchange.0.load(Ordering::Relaxed) {
+            let tcp = match &self.socket {
+                Socket::Plain(tcp) => tcp,
+                Socket::Tls(tls) => tls.get_ref().0,
+            };
+            // Where that fails it is closed as ever.
+            let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+        }
+    }
 }
 
 /// How to connect.
@@ -60,10 +106,10 @@ impl Connector {
         self.set_options(&tcp)
             .map_err(|error| HttpError::unsent(Class::Unreachable, error.to_string()))?;
         let Some(tls) = &self.tls else {
-            return Ok(Stream::Plain(tcp));
+            return Ok(Stream::new(Socket::Plain(tcp)));
         };
         match tls.connector.connect(tls.name.clone(), tcp).await {
-            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+            Ok(stream) => Ok(Stream::new(Socket::Tls(Box::new(stream)))),
             Err(error) => {
                 let (class, reason) = tls.explain(&error);
                 Err(HttpError::unsent(class, reason))
@@ -145,18 +191,18 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        match &mut self.get_mut().socket {
+            Socket::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        match &mut self.get_mut().socket {
+            Socket::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Socket::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -165,30 +211,30 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        match &mut self.get_mut().socket {
+            Socket::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Socket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+        match &self.socket {
+            Socket::Plain(stream) => stream.is_write_vectored(),
+            Socket::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().socket {
+            Socket::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Socket::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().socket {
+            Socket::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the two are polled together, which saves two hops between tasks for each request, and makes dropping the future of an
 //! exchange close the socket.
 
-use super::connect::Stream;
+use super::connect::{InExchange, Stream};
 use super::error::{Class, HttpError};
 use super::relay::Relay;
 use super::stats::OpenConnection;
@@ -30,9 +30,11 @@ pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: Engine,
     relay: Relay,
+    in_exchange: InExchange,
     /// Exchanges completed.
     exchanges: u64,
     pub(super) idle_since: Instant,
+    pub(super) born: Instant,
     _open: OpenConnection,
 }
 
@@ -70,6 +72,7 @@ pub(super) enum Failed {
 
 impl Connection {
     pub(super) async fn new(stream: Stream, open: OpenConnection) -> Result<Self, HttpError> {
+        let in_exchange = stream.in_exchange();
         let made = Builder::new()
             .max_buf_size(READ_BUF_LEN_MAX)
             .handshake(TokioIo::new(stream))
@@ -83,8 +86,10 @@ impl Connection {
                 ended: false,
             },
             relay: Relay::new(),
+            in_exchange,
             exchanges: 0,
             idle_since: Instant::now(),
+            born: Instant::now(),
             _open: open,
         })
     }
@@ -111,6 +116,7 @@ impl Connection {
         clock: &mut Clock<'_>,
     ) -> Result<Response<Incoming>, Failed> {
         let earlier = self.exchanges;
+        self.in_exchange.set(true);
         let (driver, relay) = (&mut self.driver, &self.relay);
         // It hands the request to the driver at once, and wakes it.
         let sender = &mut self.sender;
@@ -197,6 +203,7 @@ impl Connection {
 
     /// Counts an exchange that was complete.
     pub(super) fn complete(&mut self) {
+        self.in_exchange.set(false);
         self.exchanges += 1;
         self.idle_since = Instant::now();
     }

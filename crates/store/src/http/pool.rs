@@ -1,5 +1,8 @@
 //! Kept connections to one endpoint: the last one used is the first used again, old ones are closed, and no more than so
 //! many are open; who comes first waits least.
+//!
+//! No connection is kept for longer than [`AGE_MAX`], however busy it is: the next one resolves the server's name anew, so that a name that was
+//! given other addresses is followed.
 
 use super::connection::Connection;
 use super::stats::Stats;
@@ -7,6 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+
+/// Common times to live of DNS records are of this order.
+const AGE_MAX: Duration = Duration::from_secs(300);
 
 /// The connections.
 pub(super) struct Pool {
@@ -60,7 +66,7 @@ impl Pool {
     /// Keeps a connection after a complete exchange, if it can carry another.
     pub(super) async fn keep(&self, mut connection: Connection) {
         connection.complete();
-        if !connection.is_usable().await {
+        if connection.born.elapsed() >= AGE_MAX || !connection.is_usable().await {
             return;
         }
         let mut kept = lock(&self.kept);

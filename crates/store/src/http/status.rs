@@ -1,12 +1,12 @@
 //! What an answer's status means, in a store's words: for protocols that do not say more.
 
-use super::client::Answer;
+use super::client::{Answer, server_time};
 use crate::StoreError;
 use http::StatusCode;
 use http::header::{LOCATION, RETRY_AFTER};
 use restblk_types::ErrorKind;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Most characters of a server's own words that are repeated.
 const WORDS_LEN_MAX: usize = 200;
@@ -95,17 +95,21 @@ pub(crate) fn meaning(status: StatusCode, answer: &Answer) -> (ErrorKind, String
     }
 }
 
-/// The pause that the server asks for; a date is not understood.
+/// The pause that the server asks for, in seconds or until a date (RFC 9110, 10.2.3).
 pub(crate) fn retry_after(answer: &Answer) -> Option<Duration> {
-    let seconds = answer
-        .headers
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds))
+    let asked = answer.headers.get(RETRY_AFTER)?.to_str().ok()?;
+    pause_asked(asked, server_time(&answer.headers), SystemTime::now())
+}
+
+/// A date is one of the server's clock, which `server_s` tells (seconds since 1970), where it does: ours may be another.
+fn pause_asked(asked: &str, server_s: Option<u64>, now: SystemTime) -> Option<Duration> {
+    let asked = asked.trim();
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(asked).ok()?;
+    let now = server_s.map_or(now, |s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 /// The beginning of the server's own explanation, where it is text in one line.
@@ -127,4 +131,30 @@ pub(crate) fn one_line(text: &str) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(WORDS_LEN_MAX)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_asked_for_in_seconds_or_by_a_date() {
+        let at = |s| SystemTime::UNIX_EPOCH + Duration::from_secs(s);
+        // 784111777 s after 1970, the date of RFC 9110's examples.
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        for (asked, server_s, now, pause_s) in [
+            ("120", None, 0, Some(120)),
+            (" 0 ", Some(5), 7, Some(0)),
+            (date, None, 784_111_767, Some(10)),
+            (date, None, 784_111_787, Some(0)),
+            // This host's clock is an hour ahead.
+            (date, Some(784_111_770), 784_115_370, Some(7)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", None, 784_111_767, Some(10)),
+            ("soon", None, 0, None),
+            ("-1", None, 0, None),
+        ] {
+            let pause = pause_asked(asked, server_s, at(now));
+            assert_eq!(pause, pause_s.map(Duration::from_secs), "{asked}");
+        }
+    }
 }

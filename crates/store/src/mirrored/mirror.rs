@@ -105,6 +105,10 @@ pub(super) struct Mirror {
     priority: AtomicI32,
     draining: AtomicBool,
     foreign: AtomicBool,
+    /// Connections that its network had made when the repository's marker was last seen.
+    connections_known: AtomicU64,
+    /// One look at the marker at a time.
+    pub(super) looking: tokio::sync::Mutex<()>,
     /// The breaker is closed; a copy.
     closed: AtomicBool,
     /// And has nothing to remember.
@@ -141,6 +145,8 @@ impl Mirror {
             priority: AtomicI32::new(options.priority),
             draining: AtomicBool::new(options.drained),
             foreign: AtomicBool::new(false),
+            connections_known: AtomicU64::new(0),
+            looking: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(true),
             clean: AtomicBool::new(true),
             breaker: Mutex::new(Breaker::new()),
@@ -185,6 +191,14 @@ impl Mirror {
     /// Says whether it is another than before.
     pub(super) fn set_foreign(&self, foreign: bool) -> bool {
         self.foreign.swap(foreign, Ordering::SeqCst) != foreign
+    }
+
+    pub(super) fn connections_known(&self) -> u64 {
+        self.connections_known.load(Ordering::Acquire)
+    }
+
+    pub(super) fn know_connections(&self, opened: u64) {
+        self.connections_known.fetch_max(opened, Ordering::AcqRel);
     }
 
     /// New requests may go to it, if its breaker lets them.

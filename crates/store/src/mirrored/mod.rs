@@ -6,7 +6,8 @@
 //!    │ retry     the way of one     ├── budget    how much more may be sent than was asked for
 //!    │ hedge     reads sent twice   ├── recent    read your writes, where mirrors lag
 //!    │ flush     what it reaches    ├── dirty     who took writes since the last flush
-//!    └ deadline  of operations      └── probe     is it alive, and is it the right one
+//!    │                              ├── probe     is it alive, and is it the right one
+//!    └ deadline  of operations      └── identity  is what answers the right one
 //! ```
 //! Mirrors come and go, and are drained, while it is in use; the last one stays. Limits on how much its users may do are not
 //! here but above it (`restblk_block::limit`).
@@ -33,8 +34,8 @@
 //! # Late landings
 //! The danger is not the retry but a first try that the server carries out *later*: write A times out, A again is
 //! answered, a newer write B to the same range is answered, and then the first A lands over B. What is done:
-//! 1. After a time-out the connection is closed and never used again (`http`), so a server that drops the work of a closed
-//!    connection, as the embedded one does, never lands late.
+//! 1. After a time-out the connection is reset and never used again (`http`), so a server that drops the work of a closed
+//!    connection, as the embedded one does right before each change, never lands late, also where it was stopped meanwhile.
 //! 2. A retry sends the same bytes, so that a landing before the caller hears of success does no harm.
 //! 3. Success after a try that may land later is told only when [`RetryPolicy::landing_grace`] has passed since that try
 //!    was given up ([`RetryPolicy::broken_grace`] where the connection broke), also on another mirror. The caller orders
@@ -63,6 +64,7 @@ mod deadline;
 mod dirty;
 mod flush;
 mod hedge;
+mod identity;
 mod latency;
 mod mirror;
 mod outage;

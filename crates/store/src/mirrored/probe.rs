@@ -15,13 +15,13 @@
 //!
 //! One task of the runtime for each pool, for as long as anybody has a view of it.
 
+use super::identity::look;
 use super::mirror::Mirror;
 use super::set::{Mirrored, Set, best_us};
 use crate::{Key, StoreError};
 use restblk_types::ErrorKind;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -65,7 +65,7 @@ impl fmt::Debug for Marker {
 impl Mirrored {
     /// Has every mirror probed from now on, by this marker; for all views of the store, and once. Needs a tokio runtime.
     pub fn watch(&self, marker: Marker) {
-        if !self.set.is_watched.swap(true, Ordering::SeqCst) {
+        if self.set.marker.set(marker.clone()).is_ok() {
             tokio::spawn(watch(Arc::downgrade(&self.set), marker));
         }
     }
@@ -147,43 +147,23 @@ fn pause(mirror: &Mirror, in_vain: u32, best_us: u64, outage: bool, now: Instant
 async fn probe(mirror: &Mirror, set: &Weak<Set>, marker: &Marker) {
     let began = Instant::now();
     let patience = (mirror.latency().unwrap_or_default() * PATIENCE_FACTOR).max(PATIENCE);
-    let answer = timeout(patience, mirror.store.get(&marker.key, None)).await;
+    let opened = mirror.store.connections_opened();
+    let answer = timeout(patience, look(mirror, marker)).await;
     let Some(set) = set.upgrade() else { return };
-    let (pool, now) = (set.outage.name(), Instant::now());
-    let shown = match answer {
-        Ok(Ok(found)) => (marker.is_ours)(&found.payload.into_bytes())
-            .then_some(())
-            .ok_or("another repository"),
-        Ok(Err(error)) if error.kind() == ErrorKind::NotFound => Err("no repository"),
-        Ok(Err(error)) => return mirror.failed(&error, began, now),
-        Err(_) => {
-            let reason = format!("a probe was not answered within {} ms", patience.as_millis());
-            let error = StoreError::new(ErrorKind::Unavailable, "read", &marker.key, reason);
-            return mirror.failed(&error.at(mirror.store.location()), began, now);
-        }
-    };
-    match shown {
-        Ok(()) => {
-            let returned = mirror.set_foreign(false);
-            if returned {
-                tracing::info!(
-                    pool,
-                    mirror = mirror.name,
-                    "the mirror shows the pool's repository again"
-                );
-            }
-            if mirror.answered_probe(began, now) || returned {
+    let now = Instant::now();
+    match answer {
+        Ok(Ok(shown)) => {
+            mirror.know_connections(opened);
+            let returned = set.shown(mirror, shown);
+            if shown.is_ok() && (mirror.answered_probe(began, now) || returned) {
                 set.better.notify_waiters();
             }
         }
-        Err(what) => {
-            if mirror.set_foreign(true) {
-                tracing::error!(
-                    pool,
-                    mirror = mirror.name,
-                    "the mirror shows {what} now: nothing is sent to it until it shows the pool's own; check the server and its name"
-                );
-            }
+        Ok(Err(error)) => mirror.failed(&error, began, now),
+        Err(_) => {
+            let reason = format!("a probe was not answered within {} ms", patience.as_millis());
+            let error = StoreError::new(ErrorKind::Unavailable, "read", &marker.key, reason);
+            mirror.failed(&error.at(mirror.store.location()), began, now);
         }
     }
 }

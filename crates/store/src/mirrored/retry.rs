@@ -108,7 +108,7 @@ impl<'a> Request<'a> {
             || (kind == ErrorKind::Corrupt && self.effect == Effect::Reads)
     }
 
-    fn is_last_word<T>(&self, result: &Result<T, StoreError>) -> bool {
+    pub(super) fn is_last_word<T>(&self, result: &Result<T, StoreError>) -> bool {
         !result
             .as_ref()
             .is_err_and(|error| self.is_of_mirror(error.kind()))
@@ -188,7 +188,10 @@ impl Mirrored {
         R: Future<Output = Result<T, StoreError>>,
     {
         let outstanding = mirror.begin(trial);
-        let work = attempt(Arc::clone(&mirror.store));
+        let work = async {
+            let answer = attempt(Arc::clone(&mirror.store)).await;
+            self.of_ours(mirror, request, answer).await
+        };
         let result = match deadline {
             None => work.await,
             Some(deadline) => timeout_at(self.end_of_try(deadline), work)

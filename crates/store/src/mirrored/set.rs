@@ -13,13 +13,14 @@ use super::dirty::Dirty;
 use super::hedge::{self, Delays};
 use super::mirror::{Mirror, MirrorOptions, MirrorStatus};
 use super::outage::OutageLog;
+use super::probe::Marker;
 use super::recent::{MirrorId, Recent};
 use super::retry::{Outage, RetryPolicy};
 use crate::{Capabilities, Durability, Key, LockToken, Resize, Store, StoreError};
 use restblk_types::ErrorKind;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -54,7 +55,8 @@ pub(super) struct Set {
     pub(super) better: Notify,
     /// A mirror failed: the prober looks at it soon.
     pub(super) worse: Notify,
-    pub(super) is_watched: AtomicBool,
+    /// How the repository is known, once the pool is watched.
+    pub(super) marker: OnceLock<Marker>,
     pub(super) figures: Figures,
 }
 
@@ -150,7 +152,7 @@ impl Mirrored {
             dirty: Dirty::default(),
             better: Notify::new(),
             worse: Notify::new(),
-            is_watched: AtomicBool::new(false),
+            marker: OnceLock::new(),
             figures: Figures::default(),
         };
         Ok(Self {

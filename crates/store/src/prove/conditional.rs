@@ -9,7 +9,7 @@ use restblk_types::ErrorKind;
 
 /// Servers that check and then write let several racers win only now and then: this many races catch one that does so in
 /// one of ten with a probability of 97 %.
-const RACES: usize = 32;
+pub(super) const RACES: usize = 32;
 const RACERS: usize = 16;
 
 fn body(race: usize, racer: usize) -> Bytes {
@@ -61,13 +61,13 @@ impl Scratch<'_> {
             Err(error) => return Err(error.into()),
         }
         self.expect(&key, b"first", "after a refused create").await?;
-        self.races(&[self.store]).await
+        self.races(&[self.store], RACES).await
     }
 
-    /// Of racing creates through these stores one wins, on each of many objects.
-    pub(super) async fn races(&self, stores: &[&dyn Store]) -> Step {
-        let mut keys = Vec::with_capacity(RACES);
-        for _ in 0..RACES {
+    /// Of racing creates through these stores one wins, on each of so many objects.
+    pub(super) async fn races(&self, stores: &[&dyn Store], objects: usize) -> Step {
+        let mut keys = Vec::with_capacity(objects);
+        for _ in 0..objects {
             keys.push(self.key()?);
         }
         let races = keys

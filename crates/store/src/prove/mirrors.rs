@@ -1,13 +1,16 @@
 //! Proof that mirrors are mirrors: what is written through one is seen through every other, and soon enough; races between
 //! them have one winner; they tell the same state of an object. What one server keeps to may fail between two.
 //!
+//! [`compare`] is for a pool that is made, [`compare_new`] for a mirror that joins one, whose users count already on what was proved.
 //! Works on scratch objects, as `prove` does. A mirror that cannot be asked is named and left out, so that the others can be
 //! compared; whether that is acceptable is the caller's to say.
 
+use super::conditional::RACES;
 use super::{Fail, MirrorProof, Proof, Scratch, Step, always, not, seen};
 use crate::{Key, Precondition, Store, StoreError};
 use bytes::Bytes;
 use restblk_types::ErrorKind;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -15,6 +18,11 @@ use tokio::time::{Instant, sleep};
 /// How long a write may take to be seen through another mirror, before the two are taken for different repositories.
 const LAG_MAX: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// A server whose clock is further from ours is refused: S3 refuses what is signed by such a clock, and times in logs and locks would mislead.
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(15 * 60);
+/// Objects that are raced for when a mirror joins a pool in use, whose load it shares; two servers that do not exclude each other are found out by
+/// the first few.
+const RACES_OF_NEW: usize = 4;
 /// A first look this soon counts as at once: it is the time of one request.
 const AT_ONCE: Duration = Duration::ZERO;
 
@@ -39,18 +47,81 @@ pub async fn compare(mirrors: &[Named], proof: &mut Proof) -> Result<Vec<MirrorP
     }
     if let [(_, first), _, ..] = alive[..] {
         let scratch = Scratch::new(&**first);
-        let compared = compare_on(&scratch, &alive, proof).await;
+        let compared = compare_on(&scratch, &alive, proof, RACES).await;
         scratch.clean().await;
         for (name, lag) in compared? {
             if let Some(mirror) = told.iter_mut().find(|mirror| mirror.name == name) {
-                mirror.lag_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+                mirror.lag_ms = ms(lag);
             }
         }
     }
     for (mirror, (_, store)) in told.iter_mut().zip(mirrors) {
-        mirror.clock_skew_ms = store.network().and_then(|network| network.clock_skew_ms);
+        mirror.clock_skew_ms = clock_skew_ms(&**store);
+        check_clock(mirror, &**store)?;
     }
     Ok(told)
+}
+
+/// Compares a mirror that is to join others with the first of them that answers. It has to do all that the pool was proved to do, also
+/// between the two: else `Unsupported`.
+pub async fn compare_new(new: &Named, others: &[Named], proof: &Proof) -> Result<MirrorProof, StoreError> {
+    let (name, store) = new;
+    answers(&**store).await?;
+    let mut told = MirrorProof {
+        name: name.clone(),
+        clock_skew_ms: clock_skew_ms(&**store),
+        ..MirrorProof::default()
+    };
+    check_clock(&told, &**store)?;
+    for (other_name, other) in others {
+        if answers(&**other).await.is_err() {
+            continue;
+        }
+        let mut together = proof.clone();
+        let scratch = Scratch::new(&**other);
+        let pair = [(other_name.as_str(), other), (name.as_str(), store)];
+        let compared = compare_on(&scratch, &pair, &mut together, RACES_OF_NEW).await;
+        scratch.clean().await;
+        let lag = compared?.into_iter().map(|(_, lag)| lag).max();
+        told.lag_ms = ms(lag.unwrap_or_default());
+        if together.capabilities != proof.capabilities {
+            let lacking = together.notes.split_off(proof.notes.len()).join("; ");
+            let reason =
+                format!("together with {other_name} it lacks what the pool's users count on: {lacking}");
+            return Err(mirror_error(ErrorKind::Unsupported, name, reason, &**store));
+        }
+        break;
+    }
+    Ok(told)
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn clock_skew_ms(store: &dyn Store) -> Option<i64> {
+    store.network().and_then(|network| network.clock_skew_ms)
+}
+
+fn mirror_error(kind: ErrorKind, name: &dyn fmt::Display, reason: String, store: &dyn Store) -> StoreError {
+    StoreError::new(kind, "use", format!("the mirror {name}"), reason).at(store.location())
+}
+
+fn check_clock(mirror: &MirrorProof, store: &dyn Store) -> Result<(), StoreError> {
+    let Some(skew) = mirror.clock_skew_ms else {
+        return Ok(());
+    };
+    let off = Duration::from_millis(skew.unsigned_abs());
+    if off <= CLOCK_SKEW_MAX {
+        return Ok(());
+    }
+    let side = if skew > 0 { "ahead of" } else { "behind" };
+    let reason = format!(
+        "its clock is {} minutes {side} this host's, and {} are the most: set the clocks of both by NTP (timedatectl shows this one's), then try again",
+        off.as_secs() / 60,
+        CLOCK_SKEW_MAX.as_secs() / 60,
+    );
+    Err(mirror_error(ErrorKind::Invalid, &mirror.name, reason, store))
 }
 
 /// Whether the mirror answers and lets us in: for an object that nobody makes.
@@ -71,6 +142,7 @@ async fn compare_on(
     scratch: &Scratch<'_>,
     alive: &[Alive<'_>],
     proof: &mut Proof,
+    objects: usize,
 ) -> Result<Vec<(String, Duration)>, StoreError> {
     let mut lags = Vec::new();
     for (reader, through) in alive {
@@ -91,7 +163,7 @@ async fn compare_on(
     };
     let can = &mut proof.capabilities;
     if can.exclusive_create {
-        let raced = seen(|| scratch.races(&stores)).await?;
+        let raced = seen(|| scratch.races(&stores, objects)).await?;
         strike(&mut can.exclusive_create, "exclusive create", raced);
     }
     if can.compare_and_set {
@@ -109,8 +181,7 @@ fn of_pair(fail: Fail, writer: &str, reader: &str, store: &dyn Store) -> StoreEr
                 "it does not show what was written through {writer}: {reason}; all mirrors of a pool show the same files: \
                  check the path of both URLs"
             );
-            StoreError::new(ErrorKind::Invalid, "use", format!("the mirror {reader}"), reason)
-                .at(store.location())
+            mirror_error(ErrorKind::Invalid, &reader, reason, store)
         }
     }
 }

@@ -75,3 +75,53 @@ async fn a_mirror_that_is_down_is_named_and_the_others_are_compared() {
     assert_eq!(problems, [false, true, false]);
     assert!(proof.capabilities.exclusive_create);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_mirror_joins_only_what_it_keeps_up_with() {
+    let memory = MemoryStore::new();
+    let one = named([Arc::new(memory.another_client()) as Arc<dyn Store>]);
+    let proof = prove(&*one[0].1).await.unwrap();
+    let joining = |store: Arc<dyn Store>| ("new".to_owned(), store);
+    let told = compare_new(&joining(Arc::new(memory.another_client())), &one, &proof).await;
+    assert_eq!(
+        (told.as_ref().unwrap().lag_ms, &told.as_ref().unwrap().problem),
+        (0, &None)
+    );
+    let foreign = compare_new(&joining(Arc::new(MemoryStore::new())), &one, &proof).await;
+    assert_eq!(foreign.unwrap_err().kind(), ErrorKind::Invalid);
+
+    let [first, second] = Replicated::pair(Duration::from_millis(500));
+    let lagging = named([first]);
+    let proof = prove(&*lagging[0].1).await.unwrap();
+    let refused = compare_new(&joining(second), &lagging, &proof).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported);
+    assert!(refused.to_string().contains("the mirror new"), "{refused}");
+
+    let down = Faulty::scripted(Arc::new(memory.another_client()));
+    down.set_down(true);
+    let gone = compare_new(&joining(Arc::new(down)), &one, &proof).await;
+    assert!(gone.unwrap_err().kind().is_transient());
+}
+
+#[test]
+fn a_clock_that_is_far_off_is_refused_by_name() {
+    let store = MemoryStore::new();
+    let with = |clock_skew_ms| MirrorProof {
+        name: "http://m1/".to_owned(),
+        clock_skew_ms,
+        ..MirrorProof::default()
+    };
+    for fine in [None, Some(0), Some(-899_000), Some(900_000)] {
+        check_clock(&with(fine), &store).unwrap();
+    }
+    for (skew, words) in [
+        (1_200_000, "20 minutes ahead of"),
+        (-1_200_000, "20 minutes behind"),
+    ] {
+        let refused = check_clock(&with(Some(skew)), &store).unwrap_err();
+        let said = refused.to_string();
+        for wanted in [words, "the mirror http://m1/", "NTP"] {
+            assert!(said.contains(wanted), "{wanted} in {said}");
+        }
+    }
+}

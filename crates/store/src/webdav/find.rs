@@ -48,6 +48,7 @@ pub async fn find(config: &StoreConfig, url: &str) -> Result<Proof, StoreError> 
     let mut proof = prove(&WebdavStore::pinned(config, url, dialect, can)?).await?;
     notes.append(&mut proof.notes);
     Ok(Proof {
+        mirrors: Vec::new(),
         dialect: Some(dialect.to_string()),
         notes,
         ..proof

@@ -308,15 +308,17 @@ async fn a_kept_connection_that_was_closed_is_not_used() {
     assert_eq!(server.connections(), 5);
 }
 
+/// By a reset, which also throws away what is on its way: it must not be carried out later.
 #[tokio::test]
-async fn a_dropped_request_closes_its_connection() {
+async fn a_dropped_request_resets_its_connection() {
     let (closed, mut told) = tokio::sync::mpsc::channel(1);
     let server = Malicious::new(move |mut stream, _| {
         let closed = closed.clone();
         async move {
             read_request(&mut stream).await;
             let end = stream.read(&mut [0; 1]).await;
-            closed.send(end.is_ok_and(|len| len == 0)).await.unwrap();
+            let is_reset = end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
+            closed.send(is_reset).await.unwrap();
         }
     })
     .await;
@@ -389,4 +391,33 @@ async fn no_more_connections_than_allowed_and_all_are_served() {
         ),
         (60, 0, 3, 0)
     );
+}
+
+/// So that a name which was given another address is followed also by a pool that is never idle.
+#[tokio::test]
+async fn a_connection_is_made_anew_after_a_while_however_busy() {
+    let server = Malicious::new(|mut stream, _| async move {
+        while read_request(&mut stream).await.is_some() {
+            let answer = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n");
+            answer.await.unwrap();
+        }
+    })
+    .await;
+    let url = format!("http://{}/", server.address);
+    let mut config = crate::server::config(&url);
+    config.idle_timeout_ms = 3_600_000;
+    let http = Arc::new(HttpClient::new(&config, &url).unwrap());
+    let store = CdmiStore::pinned(http, Dialect::Cdmi2, MemoryStore::new().capabilities());
+    // The first to end after the time closes it.
+    for (minutes, connections) in [(0, 1), (3, 1), (3, 1), (0, 2)] {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(60 * minutes)).await;
+        tokio::time::resume();
+        store
+            .write_at(&key(), 0, Bytes::from_static(b"x"), false)
+            .await
+            .unwrap();
+        let opened = store.http().stats().snapshot().connections_opened;
+        assert_eq!(opened, connections, "after {minutes} minutes more");
+    }
 }

@@ -7,7 +7,7 @@ use crate::failure::Result;
 use crate::output::pairs;
 use crate::session::Session;
 use clap::Args;
-use restblk_api::{OutagePolicy, Pool};
+use restblk_api::{OutagePolicy, Pool, ProvenMirror};
 use restblk_types::PoolName;
 
 /// Show a pool: its state, its mirrors, and what its store was proved to do
@@ -69,8 +69,27 @@ fn words(pool: &Pool) -> String {
             ("Fences by itself", able(proven.fences)),
             ("Notes", proven.notes.join("; ")),
         ]);
+        let of_mirrors: Vec<_> = proven.mirrors.iter().map(seen).collect();
+        lines.push(("Mirrors seen", of_mirrors.join("; ")));
     }
     format!("{}\n{}", pairs(&lines), mirror::table(&pool.mirrors))
+}
+
+/// What was seen of a mirror beside the others.
+fn seen(mirror: &ProvenMirror) -> String {
+    if let Some(problem) = &mirror.problem {
+        return format!("{} not looked at: {problem}", mirror.url);
+    }
+    let lag = match mirror.lag_ms {
+        0 => "at once".to_owned(),
+        ms => format!("after {ms} ms"),
+    };
+    let clock = match mirror.clock_skew_ms {
+        None => String::new(),
+        Some(0) => ", clock right".to_owned(),
+        Some(ms) => format!(", clock {:+} s", ms / 1000),
+    };
+    format!("{} shows the others' changes {lag}{clock}", mirror.url)
 }
 
 fn outage(policy: OutagePolicy) -> String {
