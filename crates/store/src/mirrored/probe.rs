@@ -89,7 +89,7 @@ async fn watch(set: Weak<Set>, marker: Marker) {
         turns.retain(|id, _| list.iter().any(|mirror| mirror.id == *id));
         let best = best_us(&list, now);
         let mut tick = TICK_CALM;
-        let outage = !list.iter().any(|mirror| mirror.is_used() && mirror.is_closed());
+        let outage = !set.works();
         for mirror in list.iter().filter(|mirror| !mirror.is_draining()) {
             let turn = turns.entry(mirror.id).or_default();
             if mirror.is_closed() {

@@ -351,7 +351,10 @@ impl<'a> Tries<'a> {
             if !reason.kind().is_transient() {
                 return Err(reason);
             }
-            set.outage.failed(&reason);
+            // One that failed for this request alone is no outage.
+            if !set.works() {
+                set.outage.failed(&reason);
+            }
             tokio::select! {
                 slept = self.sleep(until) => slept?,
                 () = better => {}

@@ -348,6 +348,13 @@ impl Set {
         };
     }
 
+    /// Whether requests go to any mirror.
+    pub(super) fn works(&self) -> bool {
+        self.current()
+            .iter()
+            .any(|mirror| mirror.is_used() && mirror.is_closed())
+    }
+
     pub(super) fn by_id(&self, id: MirrorId) -> Option<Arc<Mirror>> {
         self.current().iter().find(|mirror| mirror.id == id).cloned()
     }

@@ -278,3 +278,25 @@ async fn an_answer_of_another_repository_is_not_believed() {
         assert_eq!(content(&store).await, "b");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_failed_everywhere_is_no_outage_while_mirrors_work() {
+    let rig = rig(2, Outage::Wait);
+    rig.store
+        .put(&key(), bytes("a"), Precondition::Always)
+        .await
+        .unwrap();
+    // Each fails twice in passing, so that the request waits for its next round; a third time would open the breaker.
+    for mirror in rig.mirrors.iter().chain(&rig.mirrors) {
+        mirror.next(Some(Operation::Get), Fault::Refuse(ErrorKind::Retry));
+    }
+    let begun = Instant::now();
+    assert_eq!(content(&rig.store).await, "a");
+    assert!(begun.elapsed() > Duration::ZERO, "it has waited");
+    assert_eq!(states(&rig), [MirrorState::Up; 2]);
+    assert_eq!(rig.store.figures().outage_total, Duration::ZERO);
+    // While none works it is one.
+    rig.mirrors.iter().for_each(|mirror| mirror.set_down(true));
+    let waits = tokio::time::timeout(SECOND, rig.store.get(&key(), None)).await;
+    assert!(waits.is_err() && rig.store.figures().outage_now.is_some());
+}
