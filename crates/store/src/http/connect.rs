@@ -25,8 +25,8 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// Idle time before the kernel asks the peer whether it is there, and between its questions.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// A connected socket, with TLS or without. Closed in the middle of an exchange it is reset, so that the peer, and what lies between, throw
-/// away what they have not handed on: a request that was given up must not be carried out later.
+/// A connected socket, with TLS or without. Closed in the middle of an exchange it is reset: what was not sent yet is thrown away, and
+/// what lies between is told that nobody waits any more. A request that was given up must not be carried out later.
 #[derive(Debug)]
 pub(super) struct Stream {
     socket: Socket,

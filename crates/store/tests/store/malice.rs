@@ -308,7 +308,7 @@ async fn a_kept_connection_that_was_closed_is_not_used() {
     assert_eq!(server.connections(), 5);
 }
 
-/// By a reset, which also throws away what is on its way: it must not be carried out later.
+/// By a reset, which also throws away what was not sent yet: it must not be carried out later.
 #[tokio::test]
 async fn a_dropped_request_resets_its_connection() {
     let (closed, mut told) = tokio::sync::mpsc::channel(1);
