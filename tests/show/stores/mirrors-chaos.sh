@@ -45,7 +45,14 @@ healthy() {
 all=(kill stop refuse cut slow restart) kinds=() slow_own=0 slow_all=0
 until=$(($(date +%s) + seconds)) round=0
 while [ "$(date +%s)" -lt "$until" ]; do
-  [ ${#kinds[@]} -gt 0 ] || mapfile -t kinds < <(for kind in "${all[@]}"; do echo "$RANDOM $kind"; done | sort -n | cut -d' ' -f2)
+  if [ ${#kinds[@]} = 0 ]; then
+    # shuffled here: a subshell would draw from chance of its own
+    kinds=("${all[@]}")
+    for ((at = ${#kinds[@]} - 1; at > 0; at--)); do
+      other=$((RANDOM % (at + 1))) kind=${kinds[at]}
+      kinds[at]=${kinds[other]} kinds[other]=$kind
+    done
+  fi
   kind=${kinds[0]} kinds=("${kinds[@]:1}") n=$((RANDOM % 3 + 1)) lasts=$((4000 + RANDOM % 9000)) round=$((round + 1))
   begun=$(now_ms)
   case $kind in

@@ -17,9 +17,30 @@ use super::set::{Mirrored, Set};
 use crate::StoreError;
 use restblk_types::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// What a mirror shows instead of the pool's repository.
 pub(super) type Shown = Result<(), &'static str>;
+
+/// A look at the marker may take this long, or several times as long as the mirror's requests.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE_FACTOR: u32 = 4;
+
+/// How long an answer to a look is waited for.
+pub(super) fn patience(mirror: &Mirror) -> Duration {
+    (mirror.latency().unwrap_or_default() * PATIENCE_FACTOR).max(PATIENCE)
+}
+
+/// The error of a look that was not answered in time.
+pub(super) fn unanswered(mirror: &Mirror, marker: &Marker) -> StoreError {
+    let reason = format!(
+        "a probe was not answered within {} ms",
+        patience(mirror).as_millis()
+    );
+    let error = StoreError::new(ErrorKind::Unavailable, "read", &marker.key, reason);
+    error.at(mirror.store.location()).ambiguous()
+}
 
 /// Reads the marker through the mirror.
 pub(super) async fn look(mirror: &Mirror, marker: &Marker) -> Result<Shown, StoreError> {
@@ -75,12 +96,23 @@ impl Mirrored {
         if !is_doubted || !request.is_last_word(&answer) {
             return answer;
         }
+        let failed_before = mirror.looks_failed();
         let _one = mirror.looking.lock().await;
+        if mirror.looks_failed() != failed_before {
+            // Whoever was before has waited for it long enough.
+            return Err(unanswered(mirror, marker));
+        }
         if is_missing || mirror.connections_known() < opened {
             // Those that are made from here on are doubted anew.
             let opened = mirror.store.connections_opened();
-            // What was asked for may have been done: asking once more elsewhere is right then.
-            let shown = look(mirror, marker).await.map_err(StoreError::ambiguous)?;
+            let looked = timeout(patience(mirror), look(mirror, marker)).await;
+            let shown = looked
+                .unwrap_or_else(|_| Err(unanswered(mirror, marker)))
+                .map_err(|error| {
+                    mirror.look_failed();
+                    // What was asked for may have been done: asking once more elsewhere is right then.
+                    error.ambiguous()
+                })?;
             mirror.know_connections(opened);
             self.set.shown(mirror, shown);
         }

@@ -107,6 +107,8 @@ pub(super) struct Mirror {
     foreign: AtomicBool,
     /// Connections that its network had made when the repository's marker was last seen.
     connections_known: AtomicU64,
+    /// Looks at the marker that were not answered.
+    looks_failed: AtomicU64,
     /// One look at the marker at a time.
     pub(super) looking: tokio::sync::Mutex<()>,
     /// The breaker is closed; a copy.
@@ -146,6 +148,7 @@ impl Mirror {
             draining: AtomicBool::new(options.drained),
             foreign: AtomicBool::new(false),
             connections_known: AtomicU64::new(0),
+            looks_failed: AtomicU64::new(0),
             looking: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(true),
             clean: AtomicBool::new(true),
@@ -199,6 +202,14 @@ impl Mirror {
 
     pub(super) fn know_connections(&self, opened: u64) {
         self.connections_known.fetch_max(opened, Ordering::AcqRel);
+    }
+
+    pub(super) fn looks_failed(&self) -> u64 {
+        self.looks_failed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn look_failed(&self) {
+        self.looks_failed.fetch_add(1, Ordering::AcqRel);
     }
 
     /// New requests may go to it, if its breaker lets them.

@@ -15,11 +15,10 @@
 //!
 //! One task of the runtime for each pool, for as long as anybody has a view of it.
 
-use super::identity::look;
+use super::identity::{look, patience, unanswered};
 use super::mirror::Mirror;
 use super::set::{Mirrored, Set, best_us};
-use crate::{Key, StoreError};
-use restblk_types::ErrorKind;
+use crate::Key;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -33,9 +32,6 @@ const DOWN_MIN: Duration = Duration::from_millis(250);
 const DOWN_MAX: Duration = Duration::from_secs(2);
 const OUTAGE: Duration = Duration::from_millis(400);
 const FOREIGN: Duration = Duration::from_secs(5);
-/// A probe may take this long, or several times as long as the mirror's requests.
-const PATIENCE: Duration = Duration::from_secs(2);
-const PATIENCE_FACTOR: u32 = 4;
 /// Probes of one mirror that wait for an answer at the same time.
 const PENDING_MAX: usize = 5;
 /// Between two looks at whose turn it is; while all work, and while not.
@@ -146,9 +142,8 @@ fn pause(mirror: &Mirror, in_vain: u32, best_us: u64, outage: bool, now: Instant
 
 async fn probe(mirror: &Mirror, set: &Weak<Set>, marker: &Marker) {
     let began = Instant::now();
-    let patience = (mirror.latency().unwrap_or_default() * PATIENCE_FACTOR).max(PATIENCE);
     let opened = mirror.store.connections_opened();
-    let answer = timeout(patience, look(mirror, marker)).await;
+    let answer = timeout(patience(mirror), look(mirror, marker)).await;
     let Some(set) = set.upgrade() else { return };
     let now = Instant::now();
     match answer {
@@ -160,10 +155,6 @@ async fn probe(mirror: &Mirror, set: &Weak<Set>, marker: &Marker) {
             }
         }
         Ok(Err(error)) => mirror.failed(&error, began, now),
-        Err(_) => {
-            let reason = format!("a probe was not answered within {} ms", patience.as_millis());
-            let error = StoreError::new(ErrorKind::Unavailable, "read", &marker.key, reason);
-            mirror.failed(&error.at(mirror.store.location()), began, now);
-        }
+        Err(_) => mirror.failed(&unanswered(mirror, marker), began, now),
     }
 }

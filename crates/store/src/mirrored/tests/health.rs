@@ -300,3 +300,19 @@ async fn a_request_that_failed_everywhere_is_no_outage_while_mirrors_work() {
     let waits = tokio::time::timeout(SECOND, rig.store.get(&key(), None)).await;
     assert!(waits.is_err() && rig.store.figures().outage_now.is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_is_not_answered_holds_nobody_up_for_long() {
+    let rig = watched(rig(2, Outage::Wait)).await;
+    tokio::time::sleep(SECOND).await;
+    for _ in 0..20 {
+        rig.mirrors[0].next(Some(Operation::Get), Fault::Hang);
+    }
+    let begun = Instant::now();
+    // What is missing is looked into; changes are not hedged.
+    let keys: Vec<_> = (0..8).map(|n| Key::new(format!("none{n}")).unwrap()).collect();
+    let deletes = keys.iter().map(|key| rig.store.delete(key, Precondition::Always));
+    futures_util::future::join_all(deletes).await;
+    assert!(begun.elapsed() < 3 * SECOND, "{:?}", begun.elapsed());
+    assert_eq!(states(&rig)[0], MirrorState::Down);
+}
