@@ -16,7 +16,7 @@ start_host
 
 for transport in $TRANSPORTS; do
   # each other file system once, where nobody asks for all
-  kinds=${KINDS:-ext4 $([ "$transport" = ublk ] && echo xfs || echo btrfs)}
+  kinds=${KINDS:-$([ "$transport" = ublk ] && echo ext4 xfs || echo btrfs)}
   for kind in $kinds; do
     say "$transport, $kind: fill, restart the daemon, compare"
     # the least that mkfs.xfs and mkfs.btrfs take

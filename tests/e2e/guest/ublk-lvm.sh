@@ -1,6 +1,6 @@
 #!/bin/bash
 # test: LVM thin provisioning with a snapshot on a ublk device, and a partition table
-# kernels: 6.12 7.2
+# kernels: 6.12
 # timeout: 300
 # modules: dm-thin-pool
 . "$RESTBLK_ROOT/tests/lib.sh"
