@@ -133,7 +133,10 @@ async fn holders_are_named_and_a_held_device_stays() {
         .args(["-m", "sh", "-c", &script])
         .spawn()
         .unwrap();
-    let words = format!("mounted on {at} (in the mount namespace of pid {})", other.id());
+    let words = format!(
+        "mounted on {at} inside the container or sandbox of sleep (pid {pid}) (nsenter -t {pid} -m umount {at})",
+        pid = other.id()
+    );
     until_held(&node, &[&words]).await;
     other.kill().unwrap();
     other.wait().unwrap();
