@@ -1,11 +1,12 @@
 //! The bytes that restblk keeps, on stores and on the host's disk: pure encode and decode, no I/O.
 //!
-//! Everything here is a *record*: a line that says what follows, and JSON that a person can read with curl at three in
+//! What people look at is a *record*: a line that says what follows, and JSON that a person can read with curl at three in
 //! the morning. docs/format.md tells it with an example; the golden files under `golden/` never change.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod attachment;
 mod error;
+pub mod log;
 mod pool;
 mod record;
 mod volume;

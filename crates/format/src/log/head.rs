@@ -1,0 +1,212 @@
+//! Epochs, heads and tombstones: a header, and JSON that a person can read.
+
+use super::{Header, Kind, ObjectType, Pointer, SegmentNumber};
+use crate::FormatError;
+use restblk_types::VolumeId;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::collections::BTreeMap;
+
+/// A right to write: one an attachment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// The host's name, for people.
+    pub hostname: String,
+    /// When it began, RFC 3339, UTC, by the writer's clock: for people.
+    pub since: String,
+}
+
+/// The end of a series: nobody writes here any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// The epoch that put it there.
+    pub by: u32,
+}
+
+/// Where the segments of one epoch are among all numbers of the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// Whose epoch: an index into [`Head::lineage`].
+    pub volume: u16,
+    /// The epoch.
+    pub epoch: u32,
+    /// Number of its first log segment, the one of sequence 0.
+    pub log: u32,
+    /// Number of its first map segment.
+    pub map: u32,
+    /// Number of its first segment of moved frames.
+    pub gc: u32,
+}
+
+impl Span {
+    /// The number of the first segment of this kind.
+    #[must_use]
+    pub fn first(&self, kind: Kind) -> u32 {
+        match kind {
+            Kind::Log => self.log,
+            Kind::Map => self.map,
+            Kind::Gc => self.gc,
+        }
+    }
+}
+
+/// A volume whose segments can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// Its id.
+    pub volume: VolumeId,
+    /// The snapshot that pins them there; none for the volume itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<u64>,
+}
+
+/// A tree of pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tree {
+    /// The root page; none while the tree is empty.
+    #[serde(with = "pointer")]
+    pub root: Option<Pointer>,
+    /// Levels of pages: a tree of one level has 128 numbers.
+    pub levels: u8,
+}
+
+/// A snapshot: a state of the volume that stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its number in the volume, never used again.
+    pub id: u64,
+    /// Its name; none once it is deleted for users and only held by clones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+    /// The volume's size in bytes.
+    pub size: u64,
+    /// The first log number that is not in it.
+    pub log: u32,
+    /// The first map number that is not in it.
+    pub map_cut: u32,
+    /// Its map.
+    pub map: Tree,
+    /// Not to be deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protected: bool,
+    /// Volumes that were cloned from it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<VolumeId>,
+}
+
+/// The state of a volume at one moment: all that a recovery starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Capacity in bytes.
+    pub size: u64,
+    /// Unit of addressing for users, 512 or 4096.
+    pub block_size: u32,
+    /// Whose segments there are; the first is the volume itself.
+    pub lineage: Vec<Lineage>,
+    /// The epochs whose segments can be reached, by number of their first segments; the last is this head's.
+    pub epochs: Vec<Span>,
+    /// The sequence, in this epoch, of the first log segment that is not in the map.
+    pub log_next: u32,
+    /// The first sequence of the map series that is not used.
+    pub map_next: u32,
+    /// The first sequence of the gc series that is not used.
+    pub gc_next: u32,
+    /// Block → where it is.
+    pub map: Tree,
+    /// Segment → how much of it lives, where it is now, what snapshots hold of it.
+    pub segments: Tree,
+    /// The map segments that hold the pages of `segments` and the lists, with how many frames of each are in use.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub books: BTreeMap<u32, u32>,
+    /// Oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<Snapshot>,
+    /// The next snapshot's id.
+    #[serde(default)]
+    pub snapshot_next: u64,
+    /// Segments that nothing reaches any more since this head; to be deleted when it is known to be there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "numbers")]
+    pub deletions: Vec<SegmentNumber>,
+}
+
+impl Head {
+    /// The epoch a segment was written in, and its sequence there.
+    #[must_use]
+    pub fn place(&self, segment: SegmentNumber) -> Option<(Span, u32)> {
+        let (kind, number) = (segment.kind(), segment.number());
+        let after = self.epochs.partition_point(|span| span.first(kind) <= number);
+        let span = *self.epochs.get(after.checked_sub(1)?)?;
+        Some((span, number - span.first(kind)))
+    }
+}
+
+macro_rules! json_object {
+    ($type:ident) => {
+        impl $type {
+            /// The object's bytes.
+            #[must_use]
+            pub fn encode(&self, volume: VolumeId, epoch: u32, sequence: u32, nonce: [u8; 16]) -> Vec<u8> {
+                let header = Header {
+                    object: ObjectType::$type,
+                    read_only_because: 0,
+                    volume,
+                    nonce,
+                    epoch,
+                    sequence,
+                    segment: None,
+                };
+                // Numbers, strings and lists of them always have a JSON.
+                header.with_json(&serde_json::to_vec(self).unwrap_or_default())
+            }
+
+            /// Reads an object of this type.
+            pub fn decode(bytes: &[u8]) -> Result<(Header, Self), FormatError> {
+                let (header, json) = Header::json(ObjectType::$type, bytes)?;
+                let body =
+                    serde_json::from_slice(json).map_err(|error| FormatError::Damaged(error.to_string()))?;
+                Ok((header, body))
+            }
+        }
+    };
+}
+json_object!(Epoch);
+json_object!(Tombstone);
+json_object!(Head);
+
+/// Pointers in JSON: 16 hexadecimal digits, because many readers of JSON cannot keep 64 bits.
+mod pointer {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(pointer: &Option<Pointer>, to: S) -> Result<S::Ok, S::Error> {
+        match pointer {
+            Some(pointer) => to.serialize_some(&format!("{:016x}", pointer.to_bits())),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Pointer>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(from)? else {
+            return Ok(None);
+        };
+        let bits = u64::from_str_radix(&text, 16).map_err(de::Error::custom)?;
+        Pointer::from_bits(bits).map_err(|()| de::Error::custom(format!("{text} is no pointer")))
+    }
+}
+
+/// Segments in JSON: their 32 bits.
+mod numbers {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(numbers: &[SegmentNumber], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(numbers.iter().map(|number| number.to_bits()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SegmentNumber>, D::Error> {
+        let bits = Vec::<u32>::deserialize(from)?.into_iter();
+        let segment = |bits| {
+            SegmentNumber::from_bits(bits).ok_or_else(|| de::Error::custom(format!("{bits} is no segment")))
+        };
+        bits.map(segment).collect()
+    }
+}

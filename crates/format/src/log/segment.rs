@@ -1,0 +1,285 @@
+//! Segments: a header, an index, frames.
+//!
+//! ```text
+//! 0            96                      96 + 32 × lines        object length ≤ 8 MiB
+//! +------------+-----------------------+----------------------+
+//! | header     | index, a line a frame | frames, each at      |
+//! |            | (covered by body CRC) | a multiple of 16     |
+//! +------------+-----------------------+----------------------+
+//! ```
+//! The index comes first, so that one ranged read of some tens of KiB is all that a recovery needs. Its room is set
+//! aside when the segment is begun; lines that are not used stay zeros, and are not counted.
+
+use super::header::Extents;
+use super::{
+    Codec, Entry, EntryKind, Frame, FrameError, FrameKind, HEADER_LEN, Header, INDEX_ENTRY_LEN, ObjectType,
+    Pointer, SegmentNumber,
+};
+use crate::FormatError;
+use crate::record::crc32c;
+use restblk_types::VolumeId;
+
+/// Bytes of a segment's object at the most.
+pub const SEGMENT_LEN_MAX: usize = 8 << 20;
+/// Blocks in a segment at the most; well-packed ones are shorter than [`SEGMENT_LEN_MAX`].
+pub const SEGMENT_BLOCKS_MAX: usize = 4096;
+
+/// What a frame takes beyond its payload at the most: its header, and the room up to the unit of a pointer's length.
+const FRAME_ROOM: usize = 68 + Pointer::LEN_UNIT as usize;
+
+/// A segment that is being made.
+#[derive(Debug)]
+pub struct SegmentBuilder {
+    number: SegmentNumber,
+    codec: Codec,
+    bytes: Vec<u8>,
+    lines: usize,
+    entries: Vec<Entry>,
+}
+
+impl SegmentBuilder {
+    /// Begins a segment with room for so many lines.
+    #[must_use]
+    pub fn new(number: SegmentNumber, lines: usize, codec: Codec) -> Self {
+        let start = HEADER_LEN + lines * INDEX_ENTRY_LEN;
+        Self {
+            number,
+            codec,
+            bytes: vec![0; start],
+            lines,
+            entries: Vec::with_capacity(lines),
+        }
+    }
+
+    /// Which one it is.
+    #[must_use]
+    pub fn number(&self) -> SegmentNumber {
+        self.number
+    }
+
+    /// What is in it.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn is_full(&self, more: usize) -> bool {
+        self.entries.len() == self.lines || self.bytes.len() + more > SEGMENT_LEN_MAX
+    }
+
+    /// Adds a frame that is born here; `None` where it does not fit any more.
+    ///
+    /// # Panics
+    /// Where the bytes are not as many as a frame of this kind has.
+    pub fn push(&mut self, kind: FrameKind, first: u64, plain: &[u8]) -> Option<Pointer> {
+        // Packing never makes a frame longer than this: what does not get shorter is stored as it is.
+        if self.is_full(plain.len() + FRAME_ROOM) {
+            return None;
+        }
+        let offset = u32::try_from(self.bytes.len()).ok()?;
+        let (number, mut length) = (self.number, 0);
+        let born = |len: usize| {
+            length = u32::try_from(len).ok()?;
+            Pointer::new(number, offset, length, 0)
+        };
+        let origin = Frame::encode(kind, first, plain, self.codec, born, &mut self.bytes)?;
+        let count = if kind == FrameKind::Data {
+            plain.len() / super::BLOCK
+        } else {
+            1
+        };
+        self.entries.push(Entry {
+            first,
+            count: u32::try_from(count).ok()?,
+            kind: EntryKind::Frame {
+                kind,
+                origin,
+                offset,
+                len: length,
+            },
+        });
+        self.pad();
+        Some(origin)
+    }
+
+    /// Adds blocks that read as zeros from now on; false where the segment is full.
+    #[must_use]
+    pub fn push_hole(&mut self, first: u64, count: u32) -> bool {
+        if self.is_full(0) {
+            return false;
+        }
+        self.entries.push(Entry {
+            first,
+            count,
+            kind: EntryKind::Hole,
+        });
+        true
+    }
+
+    /// Adds a frame of another segment as it is stored there, after checking it; false where the segment is full.
+    pub fn push_moved(&mut self, entry: &Entry, stored: &[u8]) -> Result<bool, FrameError> {
+        let EntryKind::Frame { kind, origin, .. } = entry.kind else {
+            return Err(FrameError::Header);
+        };
+        if self.is_full(stored.len() + 16) {
+            return Ok(false);
+        }
+        Frame::check_stored(stored, origin)?;
+        let (Ok(offset), Ok(len)) = (u32::try_from(self.bytes.len()), u32::try_from(stored.len())) else {
+            return Ok(false);
+        };
+        self.bytes.extend_from_slice(stored);
+        self.entries.push(Entry {
+            kind: EntryKind::Frame {
+                kind,
+                origin,
+                offset,
+                len,
+            },
+            ..*entry
+        });
+        self.pad();
+        Ok(true)
+    }
+
+    /// Adds a frame of another segment, some blocks of which are zeros now because nobody reaches them; false where the
+    /// segment is full. It keeps its address.
+    #[must_use]
+    pub fn push_thinned(&mut self, entry: &Entry, plain: &[u8]) -> bool {
+        let EntryKind::Frame { kind, origin, .. } = entry.kind else {
+            return false;
+        };
+        if self.is_full(plain.len() + FRAME_ROOM) {
+            return false;
+        }
+        let start = self.bytes.len();
+        if Frame::encode(
+            kind,
+            entry.first,
+            plain,
+            self.codec,
+            |_| Some(origin),
+            &mut self.bytes,
+        )
+        .is_none()
+        {
+            return false;
+        }
+        let (Ok(offset), Ok(len)) = (u32::try_from(start), u32::try_from(self.bytes.len() - start)) else {
+            return false;
+        };
+        self.entries.push(Entry {
+            kind: EntryKind::Frame {
+                kind,
+                origin,
+                offset,
+                len,
+            },
+            ..*entry
+        });
+        self.pad();
+        true
+    }
+
+    fn pad(&mut self) {
+        let unit = Pointer::PLACE_UNIT as usize;
+        self.bytes.resize(self.bytes.len().next_multiple_of(unit), 0);
+    }
+
+    /// The object's bytes, and its index.
+    #[must_use]
+    pub fn finish(
+        mut self,
+        volume: VolumeId,
+        epoch: u32,
+        sequence: u32,
+        nonce: [u8; 16],
+    ) -> (Vec<u8>, Vec<Entry>) {
+        // A pointer's length is rounded up, and a read by it must not reach past the end.
+        let end = self.entries.last().and_then(|entry| entry.pointer(0));
+        if let Some(last) = end.filter(|last| last.segment() == self.number) {
+            let end = last.offset() as usize + last.len() as usize;
+            self.bytes.resize(self.bytes.len().max(end), 0);
+        }
+        let index = HEADER_LEN..HEADER_LEN + self.entries.len() * INDEX_ENTRY_LEN;
+        for (entry, line) in self
+            .entries
+            .iter()
+            .zip(self.bytes[index.clone()].chunks_mut(INDEX_ENTRY_LEN))
+        {
+            entry.encode(line);
+        }
+        let length = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let extents = Extents {
+            body_len: length(index.len()),
+            body_crc: crc32c(&self.bytes[index]),
+            object_len: length(self.bytes.len()),
+        };
+        let header = Header {
+            object: ObjectType::Segment,
+            read_only_because: 0,
+            volume,
+            nonce,
+            epoch,
+            sequence,
+            segment: Some(self.number),
+        };
+        self.bytes[..HEADER_LEN].copy_from_slice(&header.encode(extents));
+        (self.bytes, self.entries)
+    }
+}
+
+/// The part of a segment before its frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentHead {
+    /// Whose it is, and which one.
+    pub header: Header,
+    /// What its frames are of.
+    pub entries: Vec<Entry>,
+    /// The object's length in bytes.
+    pub object_len: u32,
+}
+
+impl SegmentHead {
+    /// How many bytes of the object's start [`Self::decode`] needs; `bytes` are at least the first [`HEADER_LEN`].
+    pub fn len(bytes: &[u8]) -> Result<usize, FormatError> {
+        let (_, extents) = Header::decode(bytes)?;
+        Ok(HEADER_LEN + usize::try_from(extents.body_len).unwrap_or(usize::MAX / 2))
+    }
+
+    /// Reads header and index from the start of a segment.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let (header, extents) = Header::decode(bytes)?;
+        if header.object != ObjectType::Segment {
+            return Err(FormatError::Damaged("it is no segment".to_owned()));
+        }
+        let index = usize::try_from(extents.body_len)
+            .ok()
+            .and_then(|len| bytes[HEADER_LEN..].get(..len))
+            .ok_or_else(|| FormatError::Damaged("its index is cut off".to_owned()))?;
+        if crc32c(index) != extents.body_crc {
+            return Err(FormatError::Damaged("its index's checksum is wrong".to_owned()));
+        }
+        let (lines, []) = index.as_chunks() else {
+            return Err(FormatError::Damaged("its index has half a line".to_owned()));
+        };
+        let entries = lines.iter().map(Entry::decode).collect::<Result<_, _>>()?;
+        Ok(Self {
+            header,
+            entries,
+            object_len: extents.object_len,
+        })
+    }
+}

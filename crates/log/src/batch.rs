@@ -1,0 +1,177 @@
+//! What users wrote and is not in the map yet: the batch that is being filled, and those that are on their way to the store.
+//!
+//! A batch becomes one segment. Within it only the last write of a block counts, because a segment is recovered whole or
+//! not at all: holes come first, and data that a later hole covers is dropped from it.
+
+use bytes::{Bytes, BytesMut};
+use restblk_format::log::{BLOCK, Codec, Entry, FrameKind, MAX_BLOCKS, SegmentBuilder, SegmentNumber};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+/// Blocks after which a batch is sealed: with their headers they fit a segment, however badly they pack.
+pub(crate) const BLOCKS_MAX: usize = 1984;
+/// Holes after which a batch is sealed.
+const HOLES_MAX: usize = 256;
+
+/// Writes, on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    holes: Vec<Range<u64>>,
+    data: BTreeMap<u64, Bytes>,
+    /// What became of it: set when the segment is on the store.
+    pub(crate) stored: OnceLock<Vec<Entry>>,
+}
+
+/// What a batch knows of a block.
+#[derive(Clone, Debug)]
+pub(crate) enum Known {
+    Data(Bytes),
+    Hole,
+}
+
+impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.holes.is_empty() && self.data.is_empty()
+    }
+
+    /// True where it should become a segment now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.data.len() >= BLOCKS_MAX || self.holes.len() >= HOLES_MAX
+    }
+
+    /// Blocks that it can still take.
+    pub(crate) fn room(&self) -> usize {
+        BLOCKS_MAX.saturating_sub(self.data.len())
+    }
+
+    /// Blocks with data.
+    pub(crate) fn blocks(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Takes whole blocks from `first` on; returns how many of them it had already.
+    pub(crate) fn write(&mut self, first: u64, mut data: Bytes) -> usize {
+        let mut again = 0;
+        for block in first.. {
+            if data.is_empty() {
+                break;
+            }
+            again += usize::from(self.data.insert(block, data.split_to(BLOCK)).is_some());
+        }
+        again
+    }
+
+    /// Takes a hole; returns how many blocks of data it covers.
+    pub(crate) fn punch(&mut self, blocks: Range<u64>) -> usize {
+        let mut covered = self.data.split_off(&blocks.start);
+        let mut after = covered.split_off(&blocks.end);
+        self.data.append(&mut after);
+        self.holes.push(blocks);
+        covered.len()
+    }
+
+    pub(crate) fn look(&self, block: u64) -> Option<Known> {
+        if let Some(data) = self.data.get(&block) {
+            return Some(Known::Data(data.clone()));
+        }
+        let hole = self.holes.iter().any(|hole| hole.contains(&block));
+        hole.then_some(Known::Hole)
+    }
+
+    /// The segment.
+    pub(crate) fn encode(&self, number: SegmentNumber, codec: Codec) -> SegmentBuilder {
+        let mut holes = Vec::new();
+        for hole in &self.holes {
+            let mut first = hole.start;
+            while first < hole.end {
+                let count = u32::try_from(hole.end - first).unwrap_or(u32::MAX);
+                holes.push((first, count));
+                first += u64::from(count);
+            }
+        }
+        let runs = self.runs();
+        let mut builder = SegmentBuilder::new(number, holes.len() + runs.len(), codec);
+        for (first, count) in holes {
+            let fits = builder.push_hole(first, count);
+            debug_assert!(fits);
+        }
+        for (first, plain) in runs {
+            let pointer = builder.push(FrameKind::Data, first, &plain);
+            debug_assert!(pointer.is_some(), "a batch fits a segment");
+        }
+        builder
+    }
+
+    /// The data in frames: runs of at most eight blocks.
+    fn runs(&self) -> Vec<(u64, Bytes)> {
+        let mut runs: Vec<(u64, Vec<&Bytes>)> = Vec::new();
+        for (block, data) in &self.data {
+            match runs.last_mut() {
+                Some((first, run)) if *first + run.len() as u64 == *block && run.len() < MAX_BLOCKS => {
+                    run.push(data)
+                }
+                _ => runs.push((*block, vec![data])),
+            }
+        }
+        let joined = |run: Vec<&Bytes>| match run[..] {
+            [one] => one.clone(),
+            _ => {
+                let mut plain = BytesMut::with_capacity(run.len() * BLOCK);
+                run.iter().for_each(|data| plain.extend_from_slice(data));
+                plain.freeze()
+            }
+        };
+        runs.into_iter()
+            .map(|(first, run)| (first, joined(run)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use restblk_format::log::{EntryKind, Kind};
+
+    fn data(byte: u8, blocks: usize) -> Bytes {
+        Bytes::from(vec![byte; blocks * BLOCK])
+    }
+
+    #[test]
+    fn the_last_write_counts() {
+        let mut batch = Batch::default();
+        assert_eq!(batch.write(10, data(1, 4)), 0);
+        assert_eq!(batch.write(12, data(2, 1)), 1);
+        assert_eq!(batch.punch(11..13), 2);
+        batch.write(11, data(3, 1));
+        let look = |block| match batch.look(block) {
+            Some(Known::Data(data)) => i32::from(data[0]),
+            Some(Known::Hole) => 0,
+            None => -1,
+        };
+        assert_eq!([9, 10, 11, 12, 13, 14].map(look), [-1, 1, 3, 0, 1, -1]);
+        assert_eq!(batch.blocks(), 3);
+        let builder = batch.encode(SegmentNumber::new(Kind::Log, 1).unwrap(), Codec::Lz4);
+        let lines: Vec<_> = builder
+            .entries()
+            .iter()
+            .map(|entry| (entry.first, entry.count, entry.kind == EntryKind::Hole))
+            .collect();
+        assert_eq!(lines, [(11, 2, true), (10, 2, false), (13, 1, false)]);
+    }
+
+    #[test]
+    fn the_largest_batch_fits_a_segment() {
+        let words = (0..BLOCK as u64 / 8).map(|at| at.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes());
+        let noise: Vec<u8> = words.flatten().collect();
+        let mut batch = Batch::default();
+        for block in 0..BLOCKS_MAX as u64 {
+            batch.write(block * 2, Bytes::from(noise.clone()));
+        }
+        for hole in 0..HOLES_MAX as u64 {
+            batch.punch(100_000 + hole * 2..100_001 + hole * 2);
+        }
+        let builder = batch.encode(SegmentNumber::new(Kind::Log, 1).unwrap(), Codec::None);
+        assert_eq!(builder.entries().len(), BLOCKS_MAX + HOLES_MAX);
+    }
+}

@@ -1,0 +1,259 @@
+//! What all parts of an attached volume share: the state, the store, and the ways to what is not in memory.
+
+use crate::frames::{Frames, Place};
+use crate::shelf::{Series, Shelf};
+use crate::state::{Source, State};
+use crate::tree::{NeedsPage, Radix};
+use crate::{LogError, Options};
+use futures_util::future::try_join_all;
+use restblk_format::log::{Frame, FrameKind, PAGE_FAN_OUT, Pointer, SegmentNumber};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// Looks for a frame that is moved again and again, before it is held to be lost.
+const LOOKS: usize = 16;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) shelf: Shelf,
+    pub(crate) epoch: u32,
+    pub(crate) nonce: [u8; 16],
+    pub(crate) options: Options,
+    state: Mutex<State>,
+    pub(crate) frames: Frames,
+    /// Room for blocks that are written and not in the map.
+    pub(crate) room: Semaphore,
+    /// Uploads at once.
+    pub(crate) uploads: Semaphore,
+    /// Sequences on the store, without a hole.
+    pub(crate) stored: watch::Sender<u32>,
+    /// Something is there to be put into the map.
+    pub(crate) arrived: Notify,
+    /// Capacity in bytes.
+    pub(crate) size: watch::Sender<u64>,
+    failed: OnceLock<LogError>,
+    /// Uploads under way: they end with the attachment.
+    tasks: Mutex<JoinSet<()>>,
+    /// Told when `failed` is set.
+    pub(crate) failing: Notify,
+}
+
+/// One of the two trees.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which {
+    Map,
+    Table,
+}
+
+impl State {
+    pub(crate) fn tree(&mut self, which: Which) -> &mut Radix {
+        match which {
+            Which::Map => &mut self.map,
+            Which::Table => &mut self.table,
+        }
+    }
+}
+
+impl Core {
+    pub(crate) fn new(shelf: Shelf, epoch: u32, nonce: [u8; 16], options: Options, state: State) -> Self {
+        Self {
+            shelf,
+            epoch,
+            nonce,
+            room: Semaphore::new(options.dirty_blocks),
+            uploads: Semaphore::new(options.uploads),
+            stored: watch::Sender::new(state.stored()),
+            size: watch::Sender::new(state.head.size),
+            options,
+            state: Mutex::new(state),
+            frames: Frames::default(),
+            arrived: Notify::new(),
+            failed: OnceLock::new(),
+            tasks: Mutex::new(JoinSet::new()),
+            failing: Notify::new(),
+        }
+    }
+
+    pub(crate) fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the volume's service: every request from now on fails with this.
+    pub(crate) fn fail(&self, error: LogError) {
+        if self.failed.set(error.clone()).is_ok() {
+            tracing::error!(volume = %self.shelf.volume, epoch = self.epoch, %error, "the volume has failed");
+        }
+        self.room.close();
+        self.arrived.notify_one();
+        self.failing.notify_waiters();
+        self.stored.send_modify(|_| {});
+    }
+
+    pub(crate) fn alive(&self) -> Result<(), LogError> {
+        self.failed.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// Does `work` on the state, loading the pages of a tree that it needs.
+    pub(crate) async fn with<T>(
+        &self,
+        which: Which,
+        mut work: impl FnMut(&mut State) -> Result<T, NeedsPage>,
+    ) -> Result<T, LogError> {
+        loop {
+            let page = match work(&mut self.state()) {
+                Ok(done) => return Ok(done),
+                Err(page) => page,
+            };
+            self.load(which, &[page]).await?;
+        }
+    }
+
+    /// Loads all pages of a tree for these ranges of indexes.
+    pub(crate) async fn load_ranges(&self, which: Which, ranges: &[Range<u64>]) -> Result<(), LogError> {
+        loop {
+            let mut missing = Vec::new();
+            {
+                let mut state = self.state();
+                for range in ranges {
+                    state.tree(which).missing(range.clone(), &mut missing);
+                }
+            }
+            missing.sort_unstable();
+            missing.dedup();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            self.load(which, &missing).await?;
+        }
+    }
+
+    async fn load(&self, which: Which, pages: &[NeedsPage]) -> Result<(), LogError> {
+        let load = async |page: &NeedsPage| -> Result<(), LogError> {
+            let frame = match which {
+                Which::Map => self.frame(page.pointer).await?,
+                Which::Table => self.book(page.pointer).await?,
+            };
+            let Some(frame) = frame else {
+                // A checkpoint may have stored the page elsewhere since it was asked for.
+                let still = self.state().tree(which).wants(*page);
+                return if still { Err(lost(page.pointer)) } else { Ok(()) };
+            };
+            let numbers = page_numbers(&frame, *page)?;
+            self.state().tree(which).install(*page, &numbers);
+            Ok(())
+        };
+        for some in pages.chunks(self.options.uploads * 4) {
+            try_join_all(some.iter().map(load)).await?;
+        }
+        Ok(())
+    }
+
+    /// A frame of the books (pages of the table, lists), which are never moved.
+    pub(crate) async fn book_frame(&self, pointer: Pointer) -> Result<Arc<Frame>, LogError> {
+        self.book(pointer).await?.ok_or_else(|| lost(pointer))
+    }
+
+    async fn book(&self, pointer: Pointer) -> Result<Option<Arc<Frame>>, LogError> {
+        if let Some(frame) = self.frames.kept(pointer) {
+            return Ok(Some(frame));
+        }
+        let place = self.born_at(pointer.segment())?;
+        self.frames.fetch(pointer, &place).await
+    }
+
+    /// The frame of a block or of a page of the map; `None` where nothing reaches it any more.
+    pub(crate) async fn frame(&self, pointer: Pointer) -> Result<Option<Arc<Frame>>, LogError> {
+        if let Some(frame) = self.frames.kept(pointer) {
+            return Ok(Some(frame));
+        }
+        for _ in 0..LOOKS {
+            let place = self.place(pointer.segment()).await?;
+            if let Some(frame) = self.frames.fetch(pointer, &place).await? {
+                return Ok(Some(frame));
+            }
+            if place.key == self.place(pointer.segment()).await?.key {
+                return Ok(None);
+            }
+        }
+        Err(lost(pointer))
+    }
+
+    /// Where a segment's frames are now.
+    pub(crate) async fn place(&self, segment: SegmentNumber) -> Result<Place, LogError> {
+        let line = self.with(Which::Table, |state| state.line(segment)).await?;
+        let Some(moved) = line.moved else {
+            return self.born_at(segment);
+        };
+        Ok(Place {
+            moved: Some(moved),
+            ..self.born_at(moved)?
+        })
+    }
+
+    /// The object that a segment was written as.
+    pub(crate) fn born_at(&self, segment: SegmentNumber) -> Result<Place, LogError> {
+        let state = self.state();
+        let unknown = || LogError::corrupt(segment, "no epoch of the volume has such a segment");
+        let (span, sequence) = state.head.place(segment).ok_or_else(unknown)?;
+        let owner = state
+            .head
+            .lineage
+            .get(usize::from(span.volume))
+            .ok_or_else(unknown)?;
+        let shelf = if span.volume == 0 {
+            self.shelf.clone()
+        } else {
+            self.shelf.of(owner.volume)
+        };
+        let key = shelf.key(Series::Segments(segment.kind(), span.epoch), sequence);
+        Ok(Place {
+            key,
+            moved: None,
+            shelf,
+        })
+    }
+
+    /// Where the bytes of these blocks are, with all pages that it takes to tell.
+    pub(crate) async fn sources(&self, blocks: Range<u64>) -> Result<Vec<Source>, LogError> {
+        loop {
+            let found: Result<Vec<Source>, NeedsPage> = {
+                let state = self.state();
+                blocks.clone().map(|block| state.look(block)).collect()
+            };
+            match found {
+                Ok(sources) => return Ok(sources),
+                Err(_) => {
+                    self.load_ranges(Which::Map, std::slice::from_ref(&blocks))
+                        .await?
+                }
+            }
+        }
+    }
+}
+
+/// The numbers on a page, if it is that one.
+pub(crate) fn page_numbers(frame: &Frame, page: NeedsPage) -> Result<[u64; PAGE_FAN_OUT], LogError> {
+    if frame.kind != FrameKind::Page || frame.first != page.id() {
+        return Err(LogError::corrupt(
+            page.pointer,
+            "it is not the page of the tree that it should be",
+        ));
+    }
+    let (numbers, _) = frame.plain.as_chunks();
+    Ok(std::array::from_fn(|at| {
+        numbers.get(at).map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }))
+}
+
+fn lost(pointer: Pointer) -> LogError {
+    LogError::corrupt(pointer, "its object is not on the store")
+}

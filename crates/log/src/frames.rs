@@ -1,0 +1,124 @@
+//! Frames from the store: found where they are now, checked, and kept for the next reader.
+//!
+//! What a frame holds never changes, so what is in memory is right whatever happened to the object it came from.
+
+use crate::LogError;
+use crate::shelf::Shelf;
+use lru::LruCache;
+use restblk_format::log::{EntryKind, Frame, HEADER_LEN, Pointer, SegmentHead, SegmentNumber};
+use restblk_store::Key;
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Frames that are kept: of eight blocks at the most, 64 MiB.
+const FRAMES: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
+/// Indexes of segments of moved frames that are kept.
+const INDEXES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// Where a frame is now.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The object.
+    pub(crate) key: Key,
+    /// The segment of moved frames that it is; none where the frame was born in it.
+    pub(crate) moved: Option<SegmentNumber>,
+    /// Whose object it is.
+    pub(crate) shelf: Shelf,
+}
+
+/// Offset and length of each frame of a segment of moved frames.
+type Index = HashMap<Pointer, (u32, u32)>;
+
+/// The frames of a volume.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    kept: Mutex<LruCache<Pointer, Arc<Frame>>>,
+    indexes: Mutex<LruCache<Key, Arc<Index>>>,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self {
+            kept: Mutex::new(LruCache::new(FRAMES)),
+            indexes: Mutex::new(LruCache::new(INDEXES)),
+        }
+    }
+}
+
+impl Frames {
+    /// The frame, where it is in memory.
+    pub(crate) fn kept(&self, pointer: Pointer) -> Option<Arc<Frame>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(&pointer.frame()).cloned()
+    }
+
+    /// The frame that was born at `pointer`; `None` where its object is not there (any more): look again where it is.
+    pub(crate) async fn fetch(
+        &self,
+        pointer: Pointer,
+        place: &Place,
+    ) -> Result<Option<Arc<Frame>>, LogError> {
+        let (offset, len) = match place.moved {
+            None => (pointer.offset(), pointer.len()),
+            Some(_) => {
+                let Some(index) = self.index(place).await? else {
+                    return Ok(None);
+                };
+                *index.get(&pointer.frame()).ok_or_else(|| {
+                    LogError::corrupt(
+                        &place.key,
+                        format!("the frame of {pointer} was moved there and is not in its index"),
+                    )
+                })?
+            }
+        };
+        let Some(bytes) = place.shelf.range(&place.key, offset.into(), len.into()).await? else {
+            return Ok(None);
+        };
+        let frame = Frame::decode(&bytes, pointer)
+            .map_err(|error| LogError::corrupt(format!("{pointer} in {}", place.key), error))?;
+        let frame = Arc::new(frame);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.put(pointer.frame(), frame.clone());
+        Ok(Some(frame))
+    }
+
+    async fn index(&self, place: &Place) -> Result<Option<Arc<Index>>, LogError> {
+        let kept = {
+            let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+            indexes.get(&place.key).cloned()
+        };
+        if kept.is_some() {
+            return Ok(kept);
+        }
+        let Some(head) = segment_head(&place.shelf, &place.key).await? else {
+            return Ok(None);
+        };
+        let frames = head.entries.iter().filter_map(|entry| match entry.kind {
+            EntryKind::Frame {
+                origin, offset, len, ..
+            } => Some((origin, (offset, len))),
+            EntryKind::Hole => None,
+        });
+        let index = Arc::new(frames.collect::<Index>());
+        let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        indexes.put(place.key.clone(), index.clone());
+        Ok(Some(index))
+    }
+}
+
+/// Header and index of a segment; `None` where there is no object.
+pub(crate) async fn segment_head(shelf: &Shelf, key: &Key) -> Result<Option<SegmentHead>, LogError> {
+    let bad = |error| crate::error::format_error(key)(error);
+    let Some(start) = shelf.range(key, 0, HEADER_LEN as u64).await? else {
+        return Ok(None);
+    };
+    let len = SegmentHead::len(&start).map_err(bad)?;
+    let Some(bytes) = shelf.range(key, 0, len as u64).await? else {
+        return Ok(None);
+    };
+    let head = SegmentHead::decode(&bytes).map_err(bad)?;
+    shelf.belongs(key, &head.header)?;
+    Ok(Some(head))
+}

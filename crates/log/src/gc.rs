@@ -1,0 +1,314 @@
+//! Garbage collection: what lives in mostly dead segments is moved together into new ones, and the old ones go.
+//!
+//! A moved frame keeps its address, so the map is not touched: the table's line of each segment tells where its frames
+//! are now, all of them in one object. A block that dies while its frame is on the way is counted like any other.
+//!
+//! Done by the task that changes the trees, and committed by its next head; the objects go with the head after that.
+
+use crate::checkpoint::{checkpoint, held};
+use crate::core::{Core, Which};
+use crate::defect::Defect;
+use crate::frames::Place;
+use crate::shelf::Series;
+use crate::table::{self, Held, Line, is_held};
+use crate::tree::page_of_id;
+use crate::upload::create;
+use crate::{LogError, frames};
+use bytes::Bytes;
+use restblk_format::log::{
+    BLOCK, Entry, EntryKind, Frame, FrameKind, Kind, Pointer, SegmentBuilder, SegmentNumber,
+};
+use std::collections::hash_map::Entry::Vacant;
+use std::collections::{BTreeMap, HashMap};
+
+/// Lines of a segment of moved frames.
+const LINES: usize = 8192;
+
+/// Segments emptied in one go: the reads and writes of a go are bounded by it, and so is its stall.
+const AT_ONCE: usize = 16;
+
+/// A segment less of which lives than this part is worth moving.
+const LIVE_MAX: f64 = 0.5;
+
+/// Whether more of what is on the store is dead than the options allow.
+pub(crate) async fn is_due(core: &Core) -> Result<bool, LogError> {
+    let lines = objects(core).await?;
+    let sum = |part: fn(&Line) -> u16| lines.iter().map(|(_, line)| u64::from(part(line))).sum::<u64>();
+    let (live, total) = (sum(|line| line.live), sum(|line| line.total));
+    Ok(total > 0 && (live as f64) < total as f64 * core.options.live_min)
+}
+
+/// The lines of what is an object of its own now: nothing that was moved.
+async fn objects(core: &Core) -> Result<Vec<(SegmentNumber, Line)>, LogError> {
+    let mut found = Vec::new();
+    for kind in [Kind::Log, Kind::Map, Kind::Gc] {
+        let range = table::indexes(kind, 1..SegmentNumber::MAX);
+        core.load_ranges(Which::Table, std::slice::from_ref(&range))
+            .await?;
+        let lines = table::lines(&core.state().table, range);
+        found.extend(
+            lines
+                .into_iter()
+                .filter(|(_, line)| line.moved.is_none() && line.total > 0),
+        );
+    }
+    Ok(found)
+}
+
+/// Empties the segments that are worth it, a bounded number of them; answers how many.
+pub(crate) async fn collect(core: &Core) -> Result<u64, LogError> {
+    // Lists are complete as of a checkpoint.
+    checkpoint(core, |_| {}).await?;
+    let part = |line: &Line| f64::from(line.live) / f64::from(line.total);
+    let mut worth = objects(core).await?;
+    worth.retain(|(_, line)| line.live > 0 && part(line) < LIVE_MAX);
+    worth.sort_by(|(_, a), (_, b)| part(a).total_cmp(&part(b)));
+    worth.truncate(AT_ONCE);
+    if worth.is_empty() {
+        return Ok(0);
+    }
+    let mut mover = Mover::new(core)?;
+    for (segment, _) in &worth {
+        mover.empty(*segment).await?;
+    }
+    mover.finish().await?;
+    checkpoint(core, |_| {}).await?;
+    Ok(worth.len() as u64)
+}
+
+/// A frame that goes elsewhere.
+enum Moving {
+    /// As it is stored.
+    Stored(Bytes),
+    /// With zeros for what is dead of it.
+    Thinned(Vec<u8>),
+}
+
+/// Frames that go together: all that live of one segment, by where they were born, and their live blocks.
+type Group = (SegmentNumber, Vec<(Entry, Moving)>, u32);
+
+fn thin(stored: Bytes, origin: Pointer, dead: &[u32]) -> Result<Moving, LogError> {
+    if dead.is_empty() {
+        return Ok(Moving::Stored(stored));
+    }
+    let mut frame = Frame::decode(&stored, origin).map_err(|error| LogError::corrupt(origin, error))?;
+    for at in dead {
+        frame.plain[*at as usize * BLOCK..][..BLOCK].fill(0);
+    }
+    Ok(Moving::Thinned(frame.plain))
+}
+
+struct Mover<'a> {
+    core: &'a Core,
+    sequence: u32,
+    builder: SegmentBuilder,
+    /// What was moved into it, with live blocks.
+    moved: Vec<(SegmentNumber, u32)>,
+    gone: Vec<SegmentNumber>,
+}
+
+impl<'a> Mover<'a> {
+    fn new(core: &'a Core) -> Result<Self, LogError> {
+        let state = core.state();
+        let sequence = state.head.gc_next;
+        let number = state.number(Kind::Gc, sequence)?;
+        drop(state);
+        Ok(Self {
+            core,
+            sequence,
+            builder: SegmentBuilder::new(number, LINES, core.options.codec),
+            moved: Vec::new(),
+            gone: Vec::new(),
+        })
+    }
+
+    /// Moves what lives out of one object.
+    async fn empty(&mut self, object: SegmentNumber) -> Result<(), LogError> {
+        let place = self.core.born_at(object)?;
+        for group in self.groups(object, &place).await? {
+            self.take(group).await?;
+        }
+        self.gone.push(object);
+        Ok(())
+    }
+
+    /// What lives in an object, by where it was born.
+    async fn groups(&self, object: SegmentNumber, place: &Place) -> Result<Vec<Group>, LogError> {
+        let lost = || LogError::corrupt(&place.key, "it is not on the store");
+        let head = frames::segment_head(&place.shelf, &place.key)
+            .await?
+            .ok_or_else(lost)?;
+        let bytes = place.shelf.whole(&place.key).await?.ok_or_else(lost)?;
+        if head.header.segment != Some(object) || bytes.len() != head.object_len as usize {
+            return Err(LogError::corrupt(
+                &place.key,
+                "it is not the segment that it should be, or cut off",
+            ));
+        }
+        let mut lists = HashMap::new();
+        let mut groups: BTreeMap<SegmentNumber, Group> = BTreeMap::new();
+        for entry in head.entries {
+            let EntryKind::Frame {
+                origin, offset, len, ..
+            } = entry.kind
+            else {
+                continue;
+            };
+            let born = origin.segment();
+            if let Vacant(place) = lists.entry(born) {
+                place.insert(self.held(born).await?);
+            }
+            let dead = self.dead(&entry, &lists[&born]).await?;
+            let live = entry.count - u32::try_from(dead.len()).unwrap_or(entry.count);
+            if live > 0 {
+                let stored = bytes.slice(offset as usize..(offset + len) as usize);
+                let group = groups.entry(born).or_insert_with(|| (born, Vec::new(), 0));
+                group.1.push((entry, thin(stored, origin, &dead)?));
+                group.2 += live;
+            }
+        }
+        Ok(groups.into_values().collect())
+    }
+
+    async fn held(&self, segment: SegmentNumber) -> Result<HashMap<u32, u32>, LogError> {
+        let line = self.core.with(Which::Table, |state| state.line(segment)).await?;
+        let list = match line.held {
+            Some(_) if Defect::CollectedWithoutLists.is_made() => Vec::new(),
+            Some(at) => held(self.core, segment, at).await?,
+            None => Vec::new(),
+        };
+        let cuts = self.core.state().cuts(segment.kind());
+        let alive = |held: &Held| is_held(&cuts, segment.number(), held.died);
+        Ok(list
+            .into_iter()
+            .filter(alive)
+            .map(|held| (held.block, held.died))
+            .collect())
+    }
+
+    /// The blocks of a frame that neither the volume nor a snapshot can reach.
+    async fn dead(&self, entry: &Entry, held: &HashMap<u32, u32>) -> Result<Vec<u32>, LogError> {
+        let EntryKind::Frame { kind, .. } = entry.kind else {
+            return Ok(Vec::new());
+        };
+        let mut dead = Vec::new();
+        for at in 0..entry.count {
+            let Some(pointer) = entry.pointer(at) else {
+                continue;
+            };
+            let reached = match kind {
+                FrameKind::Data => {
+                    let block = entry.first + u64::from(at);
+                    let bits = self.core.with(Which::Map, |state| state.map.get(block)).await?;
+                    bits == pointer.to_bits()
+                }
+                FrameKind::Page => {
+                    let (level, first) = page_of_id(entry.first);
+                    let stored = self
+                        .core
+                        .with(Which::Map, |state| state.map.stored_page(level, first))
+                        .await?;
+                    stored == Some(pointer)
+                }
+                // Books are not collected.
+                FrameKind::List => false,
+            };
+            let reached = reached && !Defect::CollectedWithoutMap.is_made();
+            if !reached && !held.contains_key(&pointer.low()) {
+                dead.push(at);
+            }
+        }
+        Ok(dead)
+    }
+
+    async fn take(&mut self, (born, frames, live): Group) -> Result<(), LogError> {
+        let room = |moving: &Moving| match moving {
+            Moving::Stored(stored) => stored.len(),
+            Moving::Thinned(plain) => plain.len() + 128,
+        };
+        let len: usize = frames
+            .iter()
+            .map(|(_, moving)| room(moving) + Pointer::PLACE_UNIT as usize)
+            .sum();
+        if self.builder.entries().len() + frames.len() > LINES
+            || self.builder.len() + len > restblk_format::log::SEGMENT_LEN_MAX
+        {
+            self.finish().await?;
+        }
+        for (entry, moving) in &frames {
+            let fits = match moving {
+                Moving::Stored(stored) => self.builder.push_moved(entry, stored),
+                Moving::Thinned(plain) => Ok(self.builder.push_thinned(entry, plain)),
+            };
+            let fits = fits.map_err(|error| LogError::corrupt(born, error))?;
+            if !fits {
+                return Err(LogError::bug(format!(
+                    "move the frames of {born}: they do not fit a segment"
+                )));
+            }
+        }
+        self.moved.push((born, live));
+        Ok(())
+    }
+
+    /// Uploads what was moved, and writes down where it is.
+    async fn finish(&mut self) -> Result<(), LogError> {
+        let number = self.builder.number();
+        if !self.builder.is_empty() {
+            let next = SegmentNumber::new(Kind::Gc, number.number() + 1)
+                .ok_or_else(|| LogError::bug("move frames: the volume has used all its gc numbers"))?;
+            let core = self.core;
+            let full = std::mem::replace(
+                &mut self.builder,
+                SegmentBuilder::new(next, LINES, core.options.codec),
+            );
+            let (bytes, _) = full.finish(core.shelf.volume, core.epoch, self.sequence, core.nonce);
+            create(
+                core,
+                Series::Segments(Kind::Gc, core.epoch),
+                self.sequence,
+                Bytes::from(bytes),
+            )
+            .await?;
+            self.sequence += 1;
+            core.state().head.gc_next = self.sequence;
+        }
+        self.note(number).await
+    }
+
+    async fn note(&mut self, to: SegmentNumber) -> Result<(), LogError> {
+        let blocks: u32 = self.moved.iter().map(|(_, live)| live).sum();
+        let most = |blocks: u32| u16::try_from(blocks).unwrap_or(u16::MAX);
+        if blocks > 0 {
+            let line = Line {
+                live: most(blocks),
+                total: most(blocks),
+                ..Line::default()
+            };
+            self.set(to, line).await?;
+        }
+        for (born, live) in std::mem::take(&mut self.moved) {
+            let mut line = self.core.with(Which::Table, |state| state.line(born)).await?;
+            line.live = most(live);
+            line.moved = Some(to);
+            self.set(born, line).await?;
+        }
+        for object in std::mem::take(&mut self.gone) {
+            // Where nothing of it lived after all, its line still says that it is an object.
+            let line = self.core.with(Which::Table, |state| state.line(object)).await?;
+            if line.moved.is_none() {
+                self.set(object, Line::default()).await?;
+            }
+            self.core.state().emptied.push(object);
+        }
+        Ok(())
+    }
+
+    async fn set(&self, segment: SegmentNumber, line: Line) -> Result<(), LogError> {
+        self.core
+            .with(Which::Table, |state| {
+                table::set_line(&mut state.table, segment, line)
+            })
+            .await
+    }
+}

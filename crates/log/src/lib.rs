@@ -1,0 +1,81 @@
+//! The log layout: a volume of immutable segments on any store that decides races of creates.
+//!
+//! Writes are gathered in a batch, which becomes a segment (`batch`, `upload`); what is on the store is put into the map
+//! (`applier`); the map goes to the store with a head that names it (`checkpoint`). Attaching claims an epoch and recovers the
+//! last head and the log after it (`recover`). Formats: `restblk_format::log`.
+//!
+//! Durability is `remote` so far: a write is durable once its segment, and all before it, are on the store, which is what a
+//! flush waits for. Time and randomness come in: everything here runs under a virtual clock.
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+mod applier;
+mod batch;
+mod checkpoint;
+mod core;
+mod defect;
+mod device;
+mod diff;
+mod error;
+mod frames;
+mod gc;
+mod recover;
+mod series;
+mod shelf;
+mod snapshot;
+mod state;
+mod table;
+mod tree;
+mod upload;
+mod view;
+
+#[cfg(test)]
+mod sim_tests;
+
+pub use device::LogVolume;
+pub use error::LogError;
+pub use recover::create;
+pub use restblk_format::log::{Codec, Snapshot};
+pub use view::SnapshotView;
+
+/// Who attaches.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    /// Random: what this writer knows its own objects by.
+    pub nonce: [u8; 16],
+    /// The host's name, for people.
+    pub hostname: String,
+    /// Now, RFC 3339, UTC.
+    pub since: String,
+}
+
+/// How a volume is served.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How data is packed.
+    pub codec: Codec,
+    /// Blocks of 4 KiB that may be written and not in the map: beyond, writers wait.
+    pub dirty_blocks: usize,
+    /// Segments uploaded at once.
+    pub uploads: usize,
+    /// Segments in the map that are not in a head, after which a checkpoint is made: a recovery reads so many at the most, and
+    /// those on their way.
+    pub segments_per_checkpoint: u32,
+    /// Pages of each tree in memory, of 1 KiB; those that a checkpoint must write come on top.
+    pub pages: usize,
+    /// Garbage is collected when less than this part of the blocks on the store is alive.
+    pub live_min: f64,
+}
+
+impl Default for Options {
+    /// LZ4, 128 MiB dirty, 8 uploads, a checkpoint after 1 GiB, 64 MiB of pages a tree, garbage up to two fifths.
+    fn default() -> Self {
+        Self {
+            codec: Codec::Lz4,
+            dirty_blocks: 32 << 10,
+            uploads: 8,
+            segments_per_checkpoint: 128,
+            pages: 64 << 10,
+            live_min: 0.6,
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Attaching: the right to write is claimed, whoever had it is fenced, and what was written is found.
+//!
+//! The protocol is that of docs/decisions/0008, model-checked in crates/model:
+//! 1. *claim* the first free epoch;
+//! 2. *fence* the epochs below, the newest first, until one that was live is found: a tombstone ends its heads, and the one before
+//!    it is where the recovery starts; a tombstone in the first hole of its log ends what it will ever have acknowledged;
+//! 3. *recover*: put what is in the log and not in that head into the map;
+//! 4. *go live*: the first head of our epoch.
+
+use crate::core::{Core, Which};
+use crate::defect::Defect;
+use crate::error::format_error;
+use crate::frames::segment_head;
+use crate::series::{self, Ended, entomb};
+use crate::shelf::{Created, Series, Shelf};
+use crate::state::State;
+use crate::{LogError, Options, Writer, checkpoint};
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use restblk_format::log::{BLOCK, Entry, Epoch, Head, Kind, Lineage, ObjectType, SegmentNumber, Span, Tree};
+use restblk_store::Store;
+use restblk_types::{ErrorKind, VolumeId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Segments looked for at once.
+const WINDOW: u32 = 16;
+
+/// Makes an empty volume of `size` bytes: its first epoch, and that one's first head.
+pub async fn create(
+    store: Arc<dyn Store>,
+    volume: VolumeId,
+    size: u64,
+    writer: &Writer,
+) -> Result<(), LogError> {
+    check_size(size)?;
+    let shelf = Shelf::new(store, volume);
+    let taken = || {
+        LogError::new(
+            ErrorKind::Exists,
+            format!("create the volume {volume}: it exists"),
+        )
+    };
+    if claim(&shelf, 1, writer).await? != 1 {
+        return Err(taken());
+    }
+    let head = Head {
+        size,
+        block_size: 4096,
+        lineage: vec![Lineage {
+            volume,
+            snapshot: None,
+        }],
+        epochs: vec![Span {
+            volume: 0,
+            epoch: 1,
+            log: 1,
+            map: 1,
+            gc: 1,
+        }],
+        log_next: 0,
+        map_next: 0,
+        gc_next: 0,
+        map: Tree::default(),
+        segments: Tree::default(),
+        books: BTreeMap::new(),
+        snapshots: Vec::new(),
+        snapshot_next: 1,
+        deletions: Vec::new(),
+    };
+    let bytes = Bytes::from(head.encode(volume, 1, 0, writer.nonce));
+    match shelf
+        .create(&shelf.key(Series::Heads(1), 0), bytes, &writer.nonce)
+        .await?
+    {
+        Created::Ours => Ok(()),
+        Created::Theirs(_) => Err(taken()),
+    }
+}
+
+pub(crate) fn check_size(size: u64) -> Result<(), LogError> {
+    // Five levels of the map: 128 TiB.
+    if size == 0 || !size.is_multiple_of(BLOCK as u64) || size > (BLOCK as u64) << 35 {
+        let message = format!("use {size} bytes as a size: it must be a multiple of 4096, up to 128 TiB");
+        return Err(LogError::new(ErrorKind::Invalid, message));
+    }
+    Ok(())
+}
+
+/// Claims the first free epoch from `from` on.
+async fn claim(shelf: &Shelf, from: u32, writer: &Writer) -> Result<u32, LogError> {
+    let mut epoch = from;
+    let body = Epoch {
+        hostname: writer.hostname.clone(),
+        since: writer.since.clone(),
+    };
+    loop {
+        let bytes = Bytes::from(body.encode(shelf.volume, epoch, 0, writer.nonce));
+        match shelf
+            .create(&shelf.key(Series::Epochs, epoch), bytes, &writer.nonce)
+            .await?
+        {
+            Created::Ours => return Ok(epoch),
+            Created::Theirs(_) => epoch += 1,
+        }
+    }
+}
+
+/// What the writers before left behind.
+struct Found {
+    head: Head,
+    /// The segments that are not in it, in order.
+    segments: Vec<(SegmentNumber, Vec<Entry>)>,
+}
+
+/// Attaches a volume: see the module. Whoever had it is fenced.
+pub(crate) async fn open(
+    store: Arc<dyn Store>,
+    volume: VolumeId,
+    writer: Writer,
+    options: Options,
+) -> Result<Core, LogError> {
+    let shelf = Shelf::new(store, volume);
+    let free = series::end(&shelf, Series::Epochs, 1).await?;
+    if free == 1 {
+        return Err(LogError::new(
+            ErrorKind::NotFound,
+            format!("attach the volume {volume}: there is none"),
+        ));
+    }
+    let epoch = claim(&shelf, free, &writer).await?;
+    let Found { mut head, segments } = fence(&shelf, epoch, &writer).await?;
+    let last = *head
+        .epochs
+        .last()
+        .ok_or_else(|| LogError::corrupt("the last head", "it names no epoch"))?;
+    let recovered = u32::try_from(segments.len()).unwrap_or(u32::MAX);
+    head.epochs.push(Span {
+        volume: 0,
+        epoch,
+        log: last.log + head.log_next + recovered,
+        map: last.map + head.map_next,
+        gc: last.gc + head.gc_next,
+    });
+    (head.log_next, head.map_next, head.gc_next) = (0, 0, 0);
+    let core = Core::new(shelf, epoch, writer.nonce, options, State::new(head, 0));
+    for (segment, entries) in &segments {
+        let ranges: Vec<_> = State::blocks_of(entries).collect();
+        core.load_ranges(Which::Map, &ranges).await?;
+        let applied = core.state().apply(*segment, entries);
+        applied.map_err(|page| LogError::bug(format!("apply {segment}: page {page:?} is missing")))?;
+    }
+    checkpoint::checkpoint(&core, |_| {}).await?;
+    Ok(core)
+}
+
+async fn fence(shelf: &Shelf, epoch: u32, writer: &Writer) -> Result<Found, LogError> {
+    for before in (1..epoch).rev() {
+        let heads = Series::Heads(before);
+        let mut end = series::end(shelf, heads, 0).await?;
+        // A tombstone that another writer left is the last object of its series.
+        let left = match end.checked_sub(1) {
+            Some(last) => shelf
+                .header(&shelf.key(heads, last))
+                .await?
+                .is_some_and(|header| header.object == ObjectType::Tombstone),
+            None => false,
+        };
+        if left {
+            end -= 1;
+        } else {
+            while let Ended::Taken = entomb(shelf, heads, end, before, epoch, &writer.nonce).await? {
+                end += 1;
+            }
+        }
+        let Some(last) = end.checked_sub(1) else { continue };
+        let key = shelf.key(heads, last);
+        let bytes = shelf
+            .whole(&key)
+            .await?
+            .ok_or_else(|| LogError::corrupt(&key, "it was there, and is gone"))?;
+        let (header, head) = Head::decode(&bytes).map_err(format_error(&key))?;
+        shelf.belongs(&key, &header)?;
+        if header.read_only_because != 0 {
+            let message = format!(
+                "attach the volume {}: it has features that this version cannot write; use a newer restblk",
+                shelf.volume
+            );
+            return Err(LogError::new(ErrorKind::Unsupported, message));
+        }
+        let segments = walk(shelf, before, &head, epoch, writer).await?;
+        return Ok(Found { head, segments });
+    }
+    Err(LogError::new(
+        ErrorKind::NotFound,
+        format!(
+            "attach the volume {}: none of its epochs has a head: its creation was cut off",
+            shelf.volume
+        ),
+    ))
+}
+
+/// The segments of an epoch that are not in its last head, up to the first hole, which gets a tombstone.
+async fn walk(
+    shelf: &Shelf,
+    before: u32,
+    head: &Head,
+    epoch: u32,
+    writer: &Writer,
+) -> Result<Vec<(SegmentNumber, Vec<Entry>)>, LogError> {
+    let (log, mut next, mut found) = (Series::Segments(Kind::Log, before), head.log_next, Vec::new());
+    let first = head.epochs.last().map_or(1, |span| span.log);
+    loop {
+        let look = async |sequence: u32| {
+            let key = shelf.key(log, sequence);
+            match shelf.header(&key).await? {
+                Some(header) if header.object == ObjectType::Segment => segment_head(shelf, &key).await,
+                _ => Ok(None),
+            }
+        };
+        for segment in try_join_all((next..next + WINDOW).map(look)).await? {
+            let Some(segment) = segment else {
+                if Defect::RecoveredPastHole.is_made() {
+                    next += 1;
+                    continue;
+                }
+                break;
+            };
+            let number = SegmentNumber::new(Kind::Log, first + next);
+            if segment.header.segment != number
+                || segment.header.sequence != next
+                || segment.header.epoch != before
+            {
+                return Err(LogError::corrupt(
+                    shelf.key(log, next),
+                    "it says that it is another segment",
+                ));
+            }
+            found.extend(number.map(|number| (number, segment.entries)));
+            next += 1;
+        }
+        if Defect::NoTombstone.is_made() {
+            return Ok(found);
+        }
+        if let Ended::Here = entomb(shelf, log, next, before, epoch, &writer.nonce).await? {
+            return Ok(found);
+        }
+    }
+}

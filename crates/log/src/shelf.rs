@@ -1,0 +1,199 @@
+//! A volume's objects on the store: their names, and how they are made, read and removed.
+//!
+//! ```text
+//! .restblk/vol/ID/epoch/E      .restblk/vol/ID/head/E/N
+//! .restblk/vol/ID/log/E/S      .restblk/vol/ID/map/E/S      .restblk/vol/ID/gc/E/S
+//! ```
+//! Every object is created, never replaced. Whether a create won is decided by the object itself: after anything but a
+//! plain success it is read back, and its nonce compared.
+
+use crate::LogError;
+use crate::defect::Defect;
+use bytes::Bytes;
+use restblk_format::log::{HEADER_LEN, Header, Kind};
+use restblk_store::{Durability, Instance, Key, Precondition, Store};
+use restblk_types::{ErrorKind, Extent, VolumeId};
+use std::sync::Arc;
+
+/// Tries of a create whose answer was lost, before it is an error. Behind mirrors one is enough; a bare store loses answers.
+const TRIES: usize = 8;
+
+/// A series of objects, numbered from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Series {
+    /// The epochs themselves; the epoch is the number.
+    Epochs,
+    /// The heads of an epoch.
+    Heads(u32),
+    /// The segments of an epoch.
+    Segments(Kind, u32),
+}
+
+/// How a create ended.
+#[derive(Debug)]
+pub(crate) enum Created {
+    /// The object is ours.
+    Ours,
+    /// Somebody else's object is there.
+    Theirs(Header),
+}
+
+/// A volume's folder on a store.
+#[derive(Clone, Debug)]
+pub(crate) struct Shelf {
+    store: Arc<dyn Store>,
+    pub(crate) volume: VolumeId,
+}
+
+impl Shelf {
+    pub(crate) fn new(store: Arc<dyn Store>, volume: VolumeId) -> Self {
+        Self { store, volume }
+    }
+
+    /// The same store's shelf of another volume.
+    pub(crate) fn of(&self, volume: VolumeId) -> Self {
+        Self::new(self.store.clone(), volume)
+    }
+
+    pub(crate) fn key(&self, series: Series, number: u32) -> Key {
+        let volume = self.volume;
+        let name = match series {
+            Series::Epochs => format!(".restblk/vol/{volume}/epoch/{number:010}"),
+            Series::Heads(epoch) => format!(".restblk/vol/{volume}/head/{epoch:010}/{number:010}"),
+            Series::Segments(kind, epoch) => {
+                format!(".restblk/vol/{volume}/{}/{epoch:010}/{number:010}", kind.name())
+            }
+        };
+        #[expect(
+            clippy::expect_used,
+            reason = "an id and numbers of ten digits make a valid key"
+        )]
+        Key::new(name).expect("a valid key")
+    }
+
+    /// Creates an object that says this nonce, and makes it durable.
+    pub(crate) async fn create(
+        &self,
+        key: &Key,
+        bytes: Bytes,
+        nonce: &[u8; 16],
+    ) -> Result<Created, LogError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let error = match self.store.put(key, bytes.clone(), Precondition::Absent).await {
+                Ok(written) if self.settle(key, &bytes, Some(written.instance)).await? => {
+                    return Ok(Created::Ours);
+                }
+                Ok(_) => continue,
+                Err(error) => error,
+            };
+            let lost = error.is_ambiguous() || error.kind().is_transient();
+            if error.kind() != ErrorKind::Conflict && !lost {
+                return Err(error.into());
+            }
+            match self.header(key).await {
+                Ok(Some(header)) if header.nonce == *nonce || Defect::NonceNotCompared.is_made() => {
+                    if self.settle(key, &bytes, None).await? {
+                        return Ok(Created::Ours);
+                    }
+                }
+                Ok(Some(header)) => return Ok(Created::Theirs(header)),
+                Ok(None) if tries < TRIES => {}
+                Ok(None) => return Err(error.into()),
+                Err(_) if tries < TRIES => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes an object survive the server's power loss, where that takes a request of its own; false where the server lost it
+    /// before. `took` is what the answer of the create told; where there was no answer, or the machine that took it is not the one
+    /// that was flushed, what is there is compared.
+    async fn settle(
+        &self,
+        key: &Key,
+        bytes: &Bytes,
+        took: Option<Option<Instance>>,
+    ) -> Result<bool, LogError> {
+        if self.store.capabilities().durability == Durability::OnWrite {
+            return Ok(true);
+        }
+        let (mut tries, answered) = (0, took.is_some());
+        let took = took.flatten();
+        let flushed = loop {
+            tries += 1;
+            match self.store.flush(key, took.as_slice()).await {
+                Ok(flushed) => break flushed,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+                Err(error) if error.kind().is_transient() && tries < TRIES => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
+        if answered && flushed.misses(took.as_slice()).is_none() {
+            return Ok(true);
+        }
+        match self.whole(key).await? {
+            None => Ok(false),
+            Some(there) if there == *bytes || Defect::NonceNotCompared.is_made() => Ok(true),
+            Some(_) => Err(LogError::corrupt(
+                key,
+                "the server has lost its power and kept a part of it",
+            )),
+        }
+    }
+
+    /// A range of an object; `None` where there is no object.
+    pub(crate) async fn range(&self, key: &Key, offset: u64, len: u64) -> Result<Option<Bytes>, LogError> {
+        let extent = Extent::new(offset, len)
+            .ok_or_else(|| LogError::bug(format!("read {len} bytes at {offset} of {key}")))?;
+        self.get(key, Some(extent)).await
+    }
+
+    /// A whole object; `None` where there is none.
+    pub(crate) async fn whole(&self, key: &Key) -> Result<Option<Bytes>, LogError> {
+        self.get(key, None).await
+    }
+
+    async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Option<Bytes>, LogError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.store.get(key, range).await {
+                Ok(fetched) => return Ok(Some(fetched.payload.into_bytes())),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(error) if error.kind().is_transient() && tries < TRIES => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// An object's header; `None` where there is no object.
+    pub(crate) async fn header(&self, key: &Key) -> Result<Option<Header>, LogError> {
+        let Some(bytes) = self.range(key, 0, HEADER_LEN as u64).await? else {
+            return Ok(None);
+        };
+        let header = Header::peek(&bytes).map_err(crate::error::format_error(key))?;
+        self.belongs(key, &header)?;
+        Ok(Some(header))
+    }
+
+    /// Refuses an object of another volume.
+    pub(crate) fn belongs(&self, key: &Key, header: &Header) -> Result<(), LogError> {
+        if header.volume == self.volume {
+            return Ok(());
+        }
+        Err(LogError::corrupt(
+            key,
+            format!("it is an object of the volume {}", header.volume),
+        ))
+    }
+
+    /// Removes an object; that there is none is as good.
+    pub(crate) async fn remove(&self, key: &Key) -> Result<(), LogError> {
+        match self.store.delete(key, Precondition::Always).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A snapshot, read beside its volume.
+
+use crate::LogError;
+use crate::batch::Known;
+use crate::core::{Core, page_numbers};
+use crate::device::{blocks, fill};
+use crate::state::Source;
+use crate::tree::Radix;
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use restblk_block::{BlockDevice, BlockError, Features, Geometry, WriteFlags};
+use restblk_format::log::Pointer;
+use restblk_types::{BlockSize, ErrorKind};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// A snapshot as a device that is only read.
+#[derive(Debug)]
+pub struct SnapshotView {
+    core: Arc<Core>,
+    id: u64,
+    map: Mutex<Radix>,
+    size: watch::Sender<u64>,
+}
+
+impl SnapshotView {
+    pub(crate) fn open(core: Arc<Core>, id: u64) -> Result<Self, LogError> {
+        let (map, size) = {
+            let state = core.state();
+            let found = state.head.snapshots.iter().find(|snapshot| snapshot.id == id);
+            let found = found.ok_or_else(|| {
+                LogError::new(ErrorKind::NotFound, format!("read snapshot {id}: there is none"))
+            })?;
+            (Radix::open(found.map), found.size)
+        };
+        Ok(Self {
+            core,
+            id,
+            map: Mutex::new(map),
+            size: watch::Sender::new(size),
+        })
+    }
+
+    fn map(&self) -> MutexGuard<'_, Radix> {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses once the snapshot is deleted: what it held may be gone, or be another's.
+    fn alive(&self) -> Result<(), LogError> {
+        self.core.alive()?;
+        if self
+            .core
+            .state()
+            .head
+            .snapshots
+            .iter()
+            .any(|snapshot| snapshot.id == self.id)
+        {
+            return Ok(());
+        }
+        Err(LogError::new(
+            ErrorKind::NotFound,
+            format!("read snapshot {}: it has been deleted", self.id),
+        ))
+    }
+
+    async fn load(&self, range: &Range<u64>) -> Result<(), LogError> {
+        loop {
+            let mut missing = Vec::new();
+            self.map().missing(range.clone(), &mut missing);
+            if missing.is_empty() {
+                return Ok(());
+            }
+            try_join_all(missing.into_iter().map(|page| async move {
+                let frame = self.core.frame(page.pointer).await?;
+                let frame =
+                    frame.ok_or_else(|| LogError::corrupt(page.pointer, "a page of the snapshot is gone"))?;
+                let numbers = page_numbers(&frame, page)?;
+                self.map().install(page, &numbers);
+                Ok::<_, LogError>(())
+            }))
+            .await?;
+        }
+    }
+
+    async fn read_blocks(&self, range: Range<u64>, buf: &mut [u8]) -> Result<(), LogError> {
+        self.alive()?;
+        self.load(&range).await?;
+        let sources: Vec<Source> = {
+            let map = self.map();
+            let source = |block| match Pointer::from_bits(map.get(block).unwrap_or(0)) {
+                Ok(Some(pointer)) => Source::Stored(pointer),
+                _ => Source::Known(Known::Hole),
+            };
+            range.clone().map(source).collect()
+        };
+        let there = fill(&self.core, &sources, range.start, buf).await?;
+        self.map().shrink(self.core.options.pages);
+        if there {
+            return Ok(());
+        }
+        self.alive()?;
+        Err(LogError::corrupt(
+            format!("snapshot {}", self.id),
+            "a segment of it is gone",
+        ))
+    }
+}
+
+fn read_only() -> BlockError {
+    BlockError::new(ErrorKind::Denied, "write: a snapshot is only read")
+}
+
+#[async_trait]
+impl BlockDevice for SnapshotView {
+    fn geometry(&self) -> Geometry {
+        Geometry {
+            size: *self.size.borrow(),
+            block_size: BlockSize::B4096,
+            io_size_optimal: 32 << 10,
+            features: Features {
+                read_only: true,
+                ..Features::default()
+            },
+        }
+    }
+
+    fn watch_size(&self) -> watch::Receiver<u64> {
+        self.size.subscribe()
+    }
+
+    async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        Ok(self.read_blocks(blocks(offset, buf.len() as u64), buf).await?)
+    }
+
+    async fn write(&self, _: u64, _: &[u8], _: WriteFlags) -> Result<(), BlockError> {
+        Err(read_only())
+    }
+
+    async fn flush(&self) -> Result<(), BlockError> {
+        Ok(())
+    }
+
+    async fn discard(&self, _: u64, _: u64) -> Result<(), BlockError> {
+        Err(read_only())
+    }
+
+    async fn write_zeroes(&self, _: u64, _: u64, _: WriteFlags) -> Result<(), BlockError> {
+        Err(read_only())
+    }
+}
