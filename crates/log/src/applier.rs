@@ -95,9 +95,17 @@ async fn carry_out(core: &Core, order: Order) -> Result<u64, LogError> {
         }
         Order::Snapshot { name, created_at } => snapshot::create(core, name, created_at).await,
         Order::DeleteSnapshot(id) => snapshot::delete(core, id).await.map(|()| 0),
-        Order::Rollback(id) => snapshot::rollback(core, id).await.map(|()| 0),
+        Order::Rollback(id) => rollback(core, id).await.map(|()| 0),
         Order::Collect => gc::collect(core).await,
     }
+}
+
+/// What the journal has is older than what the volume becomes: it must not be replayed upon it.
+async fn rollback(core: &Core, id: u64) -> Result<(), LogError> {
+    if let Some(journal) = &core.journal {
+        journal.trim(true).await?;
+    }
+    snapshot::rollback(core, id).await
 }
 
 /// Puts segments into the map until all before `until` are there.
@@ -143,15 +151,21 @@ async fn put(core: &Core, batch: &Batch) -> Result<(), LogError> {
     let entries = batch.stored.get().map(Vec::as_slice).unwrap_or_default();
     let ranges: Vec<_> = State::blocks_of(entries).collect();
     core.load_ranges(Which::Map, &ranges).await?;
-    let mut state = core.state();
-    let segment = state.number(Kind::Log, state.applied)?;
-    // All pages are in memory, and nobody else lets them go.
-    state
-        .apply(segment, entries)
-        .map_err(|page| LogError::bug(format!("apply {segment}: page {page:?} is missing")))?;
-    state.sealed.pop_front();
-    state.applied += 1;
-    drop(state);
+    {
+        let mut state = core.state();
+        let segment = state.number(Kind::Log, state.applied)?;
+        // All pages are in memory, and nobody else lets them go.
+        state
+            .apply(segment, entries)
+            .map_err(|page| LogError::bug(format!("apply {segment}: page {page:?} is missing")))?;
+        state.sealed.pop_front();
+        state.applied += 1;
+        state.head.journal = state.head.journal.max(batch.journal_end);
+    }
     core.room.add_permits(batch.blocks());
+    if let Some(journal) = &core.journal {
+        journal.release(batch.journal_end);
+        journal.trim(false).await?;
+    }
     Ok(())
 }

@@ -19,6 +19,8 @@ const HOLES_MAX: usize = 256;
 pub(crate) struct Batch {
     holes: Vec<Range<u64>>,
     data: BTreeMap<u64, Bytes>,
+    /// Where its last record in the journal ends.
+    pub(crate) journal_end: u64,
     /// What became of it: set when the segment is on the store.
     pub(crate) stored: OnceLock<Vec<Entry>>,
 }

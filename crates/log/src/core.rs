@@ -1,6 +1,7 @@
 //! What all parts of an attached volume share: the state, the store, and the ways to what is not in memory.
 
 use crate::frames::{Frames, Place};
+use crate::journal::Journal;
 use crate::shelf::{Series, Shelf};
 use crate::state::{Source, State};
 use crate::tree::{NeedsPage, Radix};
@@ -24,6 +25,7 @@ pub(crate) struct Core {
     pub(crate) options: Options,
     state: Mutex<State>,
     pub(crate) frames: Frames,
+    pub(crate) journal: Option<Journal>,
     /// Room for blocks that are written and not in the map.
     pub(crate) room: Semaphore,
     /// Uploads at once.
@@ -58,7 +60,14 @@ impl State {
 }
 
 impl Core {
-    pub(crate) fn new(shelf: Shelf, epoch: u32, nonce: [u8; 16], options: Options, state: State) -> Self {
+    pub(crate) fn new(
+        shelf: Shelf,
+        epoch: u32,
+        nonce: [u8; 16],
+        options: Options,
+        state: State,
+        journal: Option<Journal>,
+    ) -> Self {
         Self {
             shelf,
             epoch,
@@ -70,6 +79,7 @@ impl Core {
             options,
             state: Mutex::new(state),
             frames: Frames::default(),
+            journal,
             arrived: Notify::new(),
             failed: OnceLock::new(),
             tasks: Mutex::new(JoinSet::new()),
@@ -93,6 +103,9 @@ impl Core {
             tracing::error!(volume = %self.shelf.volume, epoch = self.epoch, %error, "the volume has failed");
         }
         self.room.close();
+        if let Some(journal) = &self.journal {
+            journal.freed.notify_waiters();
+        }
         self.arrived.notify_one();
         self.failing.notify_waiters();
         self.stored.send_modify(|_| {});

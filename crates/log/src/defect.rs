@@ -29,11 +29,17 @@ pub(crate) enum Defect {
     StaleMapAfterRollback,
     /// A deleted snapshot's blocks die although an older one holds them, too.
     ReleasedTooMuch,
+    /// A flush is answered without the journal's sync.
+    JournalNotSynced,
+    /// A journal is taken up although another host has written since.
+    StaleJournal,
+    /// A journal's records are let go when they are sent, not when they are on the store.
+    ReleasedEarly,
 }
 
 #[cfg(test)]
 impl Defect {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::FlushDoesNotWait,
         Self::StoredOutOfOrder,
         Self::NoTombstone,
@@ -46,6 +52,9 @@ impl Defect {
         Self::HeadAheadOfMap,
         Self::StaleMapAfterRollback,
         Self::ReleasedTooMuch,
+        Self::JournalNotSynced,
+        Self::StaleJournal,
+        Self::ReleasedEarly,
     ];
 }
 

@@ -4,11 +4,12 @@ use crate::applier::{self, Order};
 use crate::batch::{BLOCKS_MAX, Known};
 use crate::core::Core;
 use crate::defect::Defect;
+use crate::journal::{Disk, Found};
 use crate::recover::{self, check_size};
-use crate::state::Source;
+use crate::state::{Source, State};
 use crate::upload::seal;
 use crate::view::SnapshotView;
-use crate::{LogError, Options, Writer};
+use crate::{Durability, LogError, Options, Writer};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -16,13 +17,20 @@ use restblk_block::{BlockDevice, BlockError, Features, Geometry, WriteFlags};
 use restblk_format::log::{BLOCK, Frame, FrameKind, Pointer, Snapshot};
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Reads that find their blocks overwritten under them, before that is held to be a fault.
 const READS: usize = 64;
+
+/// How long a writer waits for space in a full journal before it looks again.
+const FULL_LOOK: Duration = Duration::from_millis(100);
+
+/// Blocks of a hole that one record says.
+const HOLE_MAX: u64 = u32::MAX as u64;
 
 /// A volume of the log layout, attached: the one writer it has. Dropped without [`LogVolume::stop`], it is recovered by the
 /// next attachment.
@@ -35,20 +43,40 @@ pub struct LogVolume {
 
 impl LogVolume {
     /// Attaches a volume; whoever had it before is fenced. Must be called within a runtime.
+    ///
+    /// With a journal, what it has and the store has not comes back, unless another host has written since.
     pub async fn open(
         store: Arc<dyn Store>,
         volume: VolumeId,
         writer: Writer,
         options: Options,
+        journal: Option<Arc<dyn Disk>>,
     ) -> Result<Self, LogError> {
-        let core = Arc::new(recover::open(store, volume, writer, options).await?);
+        let (core, found) = recover::open(store, volume, writer, options, journal).await?;
+        let core = Arc::new(core);
         let (orders, asked) = mpsc::unbounded_channel();
         let applier = tokio::spawn(applier::run(core.clone(), asked));
-        Ok(Self {
+        let opened = Self {
             core,
             orders,
             applier,
-        })
+        };
+        for record in found {
+            opened.replay(record).await?;
+        }
+        Ok(opened)
+    }
+
+    /// Does again what the journal has.
+    async fn replay(&self, record: Found) -> Result<(), LogError> {
+        let blocks = record.first..record.first + u64::from(record.blocks);
+        if record.data.is_empty() {
+            self.punch(blocks, record.end);
+            return Ok(());
+        }
+        self.room(record.blocks).await?;
+        self.put(record.first, Bytes::from(record.data), record.end);
+        Ok(())
     }
 
     /// Makes everything durable and ends the attachment.
@@ -62,7 +90,7 @@ impl LogVolume {
         let now = self.core.state().head.size;
         if size < now {
             let blocks = size / BLOCK as u64..now / BLOCK as u64;
-            self.hole(blocks)?;
+            self.hole(blocks).await?;
         }
         self.order(Order::Resize(size)).await.map(drop)
     }
@@ -122,13 +150,16 @@ impl LogVolume {
         }
     }
 
-    fn hole(&self, blocks: Range<u64>) -> Result<(), LogError> {
-        self.core.alive()?;
-        let mut state = self.core.state();
-        let covered = state.open.punch(blocks);
-        self.core.room.add_permits(covered);
-        if state.open.is_full() {
-            seal(&self.core, &mut state);
+    async fn hole(&self, blocks: Range<u64>) -> Result<(), LogError> {
+        let mut first = blocks.start;
+        while first < blocks.end {
+            let some = first..blocks.end.min(first + HOLE_MAX);
+            first = some.end;
+            let count = u32::try_from(some.end - some.start).unwrap_or(u32::MAX);
+            self.journalled(some.start, count, &Bytes::new(), |end| {
+                self.punch(some.clone(), end)
+            })
+            .await?;
         }
         Ok(())
     }
@@ -138,39 +169,111 @@ impl LogVolume {
         while !data.is_empty() {
             let some = data.split_to(data.len().min(BLOCKS_MAX / 4 * BLOCK));
             let blocks = u32::try_from(some.len() / BLOCK).unwrap_or(u32::MAX);
-            let room = match self.core.room.try_acquire_many(blocks) {
-                Ok(room) => room,
-                Err(_) => {
-                    // What fills the room may be waiting for company.
-                    seal(&self.core, &mut self.core.state());
-                    let room = self.core.room.acquire_many(blocks).await;
-                    let closed = |_| {
-                        self.core
-                            .alive()
-                            .err()
-                            .unwrap_or_else(|| LogError::bug("no more room"))
-                    };
-                    room.map_err(closed)?
-                }
-            };
-            self.core.alive()?;
-            room.forget();
-            let mut state = self.core.state();
-            if state.open.room() < blocks as usize {
-                seal(&self.core, &mut state);
-            }
-            let again = state.open.write(first, some);
-            self.core.room.add_permits(again);
-            if state.open.is_full() {
-                seal(&self.core, &mut state);
-            }
+            self.room(blocks).await?;
+            self.journalled(first, blocks, &some, |end| self.put(first, some.clone(), end))
+                .await?;
             first += u64::from(blocks);
         }
         Ok(())
     }
 
+    /// Writes a record into the journal, and has the open batch take it at once, so that both have the same order.
+    async fn journalled(
+        &self,
+        first: u64,
+        blocks: u32,
+        data: &Bytes,
+        take: impl Fn(u64),
+    ) -> Result<(), LogError> {
+        let Some(journal) = &self.core.journal else {
+            take(0);
+            return Ok(());
+        };
+        loop {
+            self.core.alive()?;
+            let freed = journal.freed.notified();
+            let appended = {
+                let mut ring = journal.ring();
+                let appended = ring.append(first, blocks, data);
+                if let Ok(Some(end)) = appended {
+                    take(end);
+                }
+                appended
+            };
+            match appended {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) => {}
+                Err(error) => {
+                    self.core.fail(error.clone());
+                    return Err(error);
+                }
+            }
+            // What fills the journal may be waiting for company, or be let go and not written down.
+            seal(&self.core, &mut self.core.state());
+            journal
+                .trim(true)
+                .await
+                .inspect_err(|error| self.core.fail(error.clone()))?;
+            // Looked at again after a while, whatever happens.
+            drop(tokio::time::timeout(FULL_LOOK, freed).await);
+        }
+    }
+
+    /// Waits for room for blocks that are not in the map.
+    async fn room(&self, blocks: u32) -> Result<(), LogError> {
+        let room = match self.core.room.try_acquire_many(blocks) {
+            Ok(room) => room,
+            Err(_) => {
+                // What fills the room may be waiting for company.
+                seal(&self.core, &mut self.core.state());
+                let closed = |_| {
+                    let ended = self.core.alive().err();
+                    ended.unwrap_or_else(|| LogError::bug("no more room"))
+                };
+                self.core.room.acquire_many(blocks).await.map_err(closed)?
+            }
+        };
+        self.core.alive()?;
+        room.forget();
+        Ok(())
+    }
+
+    /// Has the open batch take blocks whose record ends at `end`.
+    fn put(&self, first: u64, data: Bytes, end: u64) {
+        let mut state = self.core.state();
+        if state.open.room() < data.len() / BLOCK {
+            seal(&self.core, &mut state);
+        }
+        let again = state.open.write(first, data);
+        self.core.room.add_permits(again);
+        self.took(&mut state, end);
+    }
+
+    /// Has the open batch take a hole.
+    fn punch(&self, blocks: Range<u64>, end: u64) {
+        let mut state = self.core.state();
+        let covered = state.open.punch(blocks);
+        self.core.room.add_permits(covered);
+        self.took(&mut state, end);
+    }
+
+    fn took(&self, state: &mut State, end: u64) {
+        state.open.journal_end = end;
+        state.journalled = end;
+        if state.open.is_full() {
+            seal(&self.core, state);
+        }
+    }
+
     async fn flush_all(&self) -> Result<(), LogError> {
         self.core.alive()?;
+        if let (Durability::Local, Some(journal)) = (self.core.options.durability, &self.core.journal) {
+            let until = self.core.state().journalled;
+            return journal
+                .sync(until)
+                .await
+                .inspect_err(|error| self.core.fail(error.clone()));
+        }
         let until = seal(&self.core, &mut self.core.state());
         if Defect::FlushDoesNotWait.is_made() {
             return Ok(());
@@ -205,7 +308,7 @@ pub(crate) async fn fill(
     first: u64,
     buf: &mut [u8],
 ) -> Result<bool, LogError> {
-    let mut wanted: HashMap<Pointer, Option<Arc<Frame>>> = HashMap::new();
+    let mut wanted: BTreeMap<Pointer, Option<Arc<Frame>>> = BTreeMap::new();
     for source in sources {
         if let Source::Stored(pointer) = source {
             wanted.insert(pointer.frame(), core.frames.kept(*pointer));
@@ -314,11 +417,11 @@ impl BlockDevice for LogVolume {
     }
 
     async fn discard(&self, offset: u64, len: u64) -> Result<(), BlockError> {
-        Ok(self.hole(blocks(offset, len))?)
+        Ok(self.hole(blocks(offset, len)).await?)
     }
 
     async fn write_zeroes(&self, offset: u64, len: u64, flags: WriteFlags) -> Result<(), BlockError> {
-        self.hole(blocks(offset, len))?;
+        self.hole(blocks(offset, len)).await?;
         if flags.fua {
             self.flush_all().await?;
         }

@@ -4,8 +4,8 @@
 //! (`applier`); the map goes to the store with a head that names it (`checkpoint`). Attaching claims an epoch and recovers the
 //! last head and the log after it (`recover`). Formats: `restblk_format::log`.
 //!
-//! Durability is `remote` so far: a write is durable once its segment, and all before it, are on the store, which is what a
-//! flush waits for. Time and randomness come in: everything here runs under a virtual clock.
+//! With a [journal](Disk) a write is on the host's disk before it is answered, and a flush waits for that disk alone
+//! ([`Durability::Local`]) or for the store; without one, writes that were not flushed end with the process. Time and randomness come in: everything here runs under a virtual clock.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod applier;
@@ -16,8 +16,10 @@ mod defect;
 mod device;
 mod diff;
 mod error;
+mod file_disk;
 mod frames;
 mod gc;
+mod journal;
 mod recover;
 mod series;
 mod shelf;
@@ -33,6 +35,8 @@ mod sim_tests;
 
 pub use device::LogVolume;
 pub use error::LogError;
+pub use file_disk::FileDisk;
+pub use journal::Disk;
 pub use recover::create;
 pub use restblk_format::log::{Codec, Snapshot};
 pub use view::SnapshotView;
@@ -48,11 +52,23 @@ pub struct Writer {
     pub since: String,
 }
 
+/// What a flush waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The store.
+    #[default]
+    Remote,
+    /// The journal, where there is one: the store follows.
+    Local,
+}
+
 /// How a volume is served.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// How data is packed.
     pub codec: Codec,
+    /// What a flush waits for.
+    pub durability: Durability,
     /// Blocks of 4 KiB that may be written and not in the map: beyond, writers wait.
     pub dirty_blocks: usize,
     /// Segments uploaded at once.
@@ -71,6 +87,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             codec: Codec::Lz4,
+            durability: Durability::Remote,
             dirty_blocks: 32 << 10,
             uploads: 8,
             segments_per_checkpoint: 128,

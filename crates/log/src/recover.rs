@@ -11,6 +11,7 @@ use crate::core::{Core, Which};
 use crate::defect::Defect;
 use crate::error::format_error;
 use crate::frames::segment_head;
+use crate::journal::{Disk, Found, Journal};
 use crate::series::{self, Ended, entomb};
 use crate::shelf::{Created, Series, Shelf};
 use crate::state::State;
@@ -59,6 +60,7 @@ pub async fn create(
             gc: 1,
         }],
         log_next: 0,
+        journal: 0,
         map_next: 0,
         gc_next: 0,
         map: Tree::default(),
@@ -106,11 +108,16 @@ async fn claim(shelf: &Shelf, from: u32, writer: &Writer) -> Result<u32, LogErro
     }
 }
 
+/// Segments and what is in them, in order.
+type Segments = Vec<(SegmentNumber, Vec<Entry>)>;
+
 /// What the writers before left behind.
-struct Found {
+struct Left {
     head: Head,
     /// The segments that are not in it, in order.
-    segments: Vec<(SegmentNumber, Vec<Entry>)>,
+    segments: Segments,
+    /// The position in their writer's journal after the last write that is in them.
+    journal: u64,
 }
 
 /// Attaches a volume: see the module. Whoever had it is fenced.
@@ -119,7 +126,8 @@ pub(crate) async fn open(
     volume: VolumeId,
     writer: Writer,
     options: Options,
-) -> Result<Core, LogError> {
+    disk: Option<Arc<dyn Disk>>,
+) -> Result<(Core, Vec<Found>), LogError> {
     let shelf = Shelf::new(store, volume);
     let free = series::end(&shelf, Series::Epochs, 1).await?;
     if free == 1 {
@@ -129,7 +137,11 @@ pub(crate) async fn open(
         ));
     }
     let epoch = claim(&shelf, free, &writer).await?;
-    let Found { mut head, segments } = fence(&shelf, epoch, &writer).await?;
+    let Left {
+        mut head,
+        segments,
+        journal: covered,
+    } = fence(&shelf, epoch, &writer).await?;
     let last = *head
         .epochs
         .last()
@@ -143,7 +155,18 @@ pub(crate) async fn open(
         gc: last.gc + head.gc_next,
     });
     (head.log_next, head.map_next, head.gc_next) = (0, 0, 0);
-    let core = Core::new(shelf, epoch, writer.nonce, options, State::new(head, 0));
+    let (journal, found) = match disk {
+        Some(disk) => {
+            let (journal, found) = Journal::open(disk, volume, [last.epoch, epoch], covered).await?;
+            head.journal = journal.begins();
+            (Some(journal), found)
+        }
+        None => {
+            head.journal = 0;
+            (None, Vec::new())
+        }
+    };
+    let core = Core::new(shelf, epoch, writer.nonce, options, State::new(head, 0), journal);
     for (segment, entries) in &segments {
         let ranges: Vec<_> = State::blocks_of(entries).collect();
         core.load_ranges(Which::Map, &ranges).await?;
@@ -151,10 +174,10 @@ pub(crate) async fn open(
         applied.map_err(|page| LogError::bug(format!("apply {segment}: page {page:?} is missing")))?;
     }
     checkpoint::checkpoint(&core, |_| {}).await?;
-    Ok(core)
+    Ok((core, found))
 }
 
-async fn fence(shelf: &Shelf, epoch: u32, writer: &Writer) -> Result<Found, LogError> {
+async fn fence(shelf: &Shelf, epoch: u32, writer: &Writer) -> Result<Left, LogError> {
     for before in (1..epoch).rev() {
         let heads = Series::Heads(before);
         let mut end = series::end(shelf, heads, 0).await?;
@@ -188,8 +211,12 @@ async fn fence(shelf: &Shelf, epoch: u32, writer: &Writer) -> Result<Found, LogE
             );
             return Err(LogError::new(ErrorKind::Unsupported, message));
         }
-        let segments = walk(shelf, before, &head, epoch, writer).await?;
-        return Ok(Found { head, segments });
+        let (segments, journal) = walk(shelf, before, &head, epoch, writer).await?;
+        return Ok(Left {
+            head,
+            segments,
+            journal,
+        });
     }
     Err(LogError::new(
         ErrorKind::NotFound,
@@ -207,8 +234,9 @@ async fn walk(
     head: &Head,
     epoch: u32,
     writer: &Writer,
-) -> Result<Vec<(SegmentNumber, Vec<Entry>)>, LogError> {
+) -> Result<(Segments, u64), LogError> {
     let (log, mut next, mut found) = (Series::Segments(Kind::Log, before), head.log_next, Vec::new());
+    let mut journal = head.journal;
     let first = head.epochs.last().map_or(1, |span| span.log);
     loop {
         let look = async |sequence: u32| {
@@ -236,14 +264,15 @@ async fn walk(
                     "it says that it is another segment",
                 ));
             }
+            journal = journal.max(segment.header.journal);
             found.extend(number.map(|number| (number, segment.entries)));
             next += 1;
         }
         if Defect::NoTombstone.is_made() {
-            return Ok(found);
+            return Ok((found, journal));
         }
         if let Ended::Here = entomb(shelf, log, next, before, epoch, &writer.nonce).await? {
-            return Ok(found);
+            return Ok((found, journal));
         }
     }
 }

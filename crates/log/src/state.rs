@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) map: Radix,
     /// Segment → its line.
     pub(crate) table: Radix,
+    /// Where the last record that a batch has taken ends in the journal.
+    pub(crate) journalled: u64,
     /// What is being written.
     pub(crate) open: Batch,
     /// What is on its way, oldest first; the first has the sequence `applied`.
@@ -56,6 +58,7 @@ impl State {
             applied: head.log_next,
             head,
             head_next,
+            journalled: 0,
             open: Batch::default(),
             sealed: VecDeque::new(),
             died: HashMap::new(),

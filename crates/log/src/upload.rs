@@ -6,6 +6,7 @@
 use crate::LogError;
 use crate::batch::Batch;
 use crate::core::Core;
+use crate::defect::Defect;
 use crate::shelf::{Created, Series};
 use crate::state::State;
 use bytes::Bytes;
@@ -37,6 +38,12 @@ pub(crate) fn seal(core: &Arc<Core>, state: &mut State) -> u32 {
 }
 
 async fn upload(core: &Core, batch: &Batch, sequence: u32) -> Result<(), LogError> {
+    if Defect::ReleasedEarly.is_made()
+        && let Some(journal) = &core.journal
+    {
+        journal.release(batch.journal_end);
+        journal.trim(true).await?;
+    }
     let number = core.state().number(Kind::Log, sequence)?;
     let _turn = core
         .uploads
@@ -44,7 +51,9 @@ async fn upload(core: &Core, batch: &Batch, sequence: u32) -> Result<(), LogErro
         .await
         .map_err(|_| LogError::bug("the uploads have ended"))?;
     core.alive()?;
-    let builder = batch.encode(number, core.options.codec);
+    let builder = batch
+        .encode(number, core.options.codec)
+        .journalled(batch.journal_end);
     let (bytes, entries) = builder.finish(core.shelf.volume, core.epoch, sequence, core.nonce);
     let series = Series::Segments(Kind::Log, core.epoch);
     create(core, series, sequence, Bytes::from(bytes)).await?;

@@ -108,6 +108,9 @@ pub struct Head {
     pub epochs: Vec<Span>,
     /// The sequence, in this epoch, of the first log segment that is not in the map.
     pub log_next: u32,
+    /// The position in the writer's journal after the last write that is in the map; 0 without a journal.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub journal: u64,
     /// The first sequence of the map series that is not used.
     pub map_next: u32,
     /// The first sequence of the gc series that is not used.
@@ -128,6 +131,11 @@ pub struct Head {
     /// Segments that nothing reaches any more since this head; to be deleted when it is known to be there.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "numbers")]
     pub deletions: Vec<SegmentNumber>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Head {
@@ -155,6 +163,7 @@ macro_rules! json_object {
                     epoch,
                     sequence,
                     segment: None,
+                    journal: 0,
                 };
                 // Numbers, strings and lists of them always have a JSON.
                 header.with_json(&serde_json::to_vec(self).unwrap_or_default())

@@ -16,14 +16,15 @@
 //! 68  4  body length  JSON, or a segment's index
 //! 72  4  body CRC
 //! 76  4  object length in bytes: a shorter one was cut off
-//! 80 16  0
+//! 80  8  journal      in its writer's journal, the position after the last write that is in it; 0 without a journal
+//! 88  8  0
 //! ```
 
 use crate::FormatError;
 use crate::log::SegmentNumber;
 use crate::record::crc32c;
 use restblk_types::VolumeId;
-use zerocopy::little_endian::{U16, U32};
+use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Bytes of a header.
@@ -82,6 +83,8 @@ pub struct Header {
     pub sequence: u32,
     /// For a segment, which one.
     pub segment: Option<SegmentNumber>,
+    /// For a segment, the position in its writer's journal after the last write that is in it; 0 without a journal.
+    pub journal: u64,
 }
 
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -102,7 +105,8 @@ struct Raw {
     body_len: U32,
     body_crc: U32,
     object_len: U32,
-    reserved: [u8; 16],
+    journal: U64,
+    reserved: [u8; 8],
 }
 
 const _: () = assert!(size_of::<Raw>() == HEADER_LEN);
@@ -134,7 +138,8 @@ impl Header {
             body_len: extents.body_len.into(),
             body_crc: extents.body_crc.into(),
             object_len: extents.object_len.into(),
-            reserved: [0; 16],
+            journal: self.journal.into(),
+            reserved: [0; 8],
         };
         raw.crc = crc32c(raw.as_bytes()).into();
         zerocopy::transmute!(raw)
@@ -179,6 +184,7 @@ impl Header {
             epoch: raw.epoch.get(),
             sequence: raw.sequence.get(),
             segment,
+            journal: raw.journal.get(),
         };
         let extents = Extents {
             body_len: raw.body_len.get(),

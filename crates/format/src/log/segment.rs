@@ -35,6 +35,7 @@ pub struct SegmentBuilder {
     bytes: Vec<u8>,
     lines: usize,
     entries: Vec<Entry>,
+    journal: u64,
 }
 
 impl SegmentBuilder {
@@ -48,6 +49,7 @@ impl SegmentBuilder {
             bytes: vec![0; start],
             lines,
             entries: Vec::with_capacity(lines),
+            journal: 0,
         }
     }
 
@@ -198,6 +200,13 @@ impl SegmentBuilder {
         self.bytes.resize(self.bytes.len().next_multiple_of(unit), 0);
     }
 
+    /// The same, with the position in the writer's journal after the last write that is in it.
+    #[must_use]
+    pub fn journalled(mut self, journal: u64) -> Self {
+        self.journal = journal;
+        self
+    }
+
     /// The object's bytes, and its index.
     #[must_use]
     pub fn finish(
@@ -235,6 +244,7 @@ impl SegmentBuilder {
             epoch,
             sequence,
             segment: Some(self.number),
+            journal: self.journal,
         };
         self.bytes[..HEADER_LEN].copy_from_slice(&header.encode(extents));
         (self.bytes, self.entries)

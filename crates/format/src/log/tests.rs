@@ -76,6 +76,7 @@ fn a_head() -> Head {
             },
         ],
         log_next: 12,
+        journal: 0,
         map_next: 3,
         gc_next: 0,
         map: tree,
