@@ -39,4 +39,19 @@ pool_of() {
   [ "${1:-}" != -- ] || shift
   restblk -q pool create main "${urls[@]}" "$@"
 }
+# start_verifying DEPTH DEVICE: the process fio, which writes and verifies round after round until $WORK/stop is there, and ends badly at the
+# first error; $WORK/fio.runs counts its rounds.
+start_verifying() {
+  cat > "$WORK/fio.sh" << 'END'
+run=0
+while [ ! -e "$WORK/stop" ]; do
+  run=$((run + 1))
+  fio --name=v --filename="$1" --aux-path="$WORK" --direct=1 --ioengine=libaio --iodepth="$2" --rw=randwrite --bsrange=4k-64k --size=64M --io_size=64M \
+    --verify=crc32c --verify_backlog=256 --verify_fatal=1 --verify_state_save=0 --end_fsync=1 --randseed=$run > "$WORK/fio.txt" 2>&1 || { cat "$WORK/fio.txt"; exit 1; }
+  grep -q 'err= 0' "$WORK/fio.txt" || { cat "$WORK/fio.txt"; exit 1; }
+  echo $run > "$WORK/fio.runs"
+done
+END
+  start fio bash "$WORK/fio.sh" "$2" "$1"
+}
 [ -x "$proxy" ] || fail "$proxy is not built"

@@ -130,7 +130,7 @@ async fn advance(core: &Core, since_checkpoint: &mut u32) -> Result<(), LogError
             checkpoint::checkpoint(core, |_| {}).await?;
             *since_checkpoint = 0;
             if gc::is_due(core).await? {
-                gc::collect(core).await?;
+                gc::sweep(core).await?;
             }
         }
     }

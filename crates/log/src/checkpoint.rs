@@ -11,7 +11,7 @@
 //! A crash before 4 has ended leaves objects that no head names; nothing else.
 
 use crate::LogError;
-use crate::core::{Core, Which};
+use crate::core::Core;
 use crate::defect::Defect;
 use crate::shelf::Series;
 use crate::state::State;
@@ -19,11 +19,10 @@ use crate::table::{self, Held, Line};
 use crate::upload::create;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use restblk_format::log::{Codec, FrameKind, Kind, PAGE_LEN, Pointer, SegmentBuilder, SegmentNumber};
+use restblk_format::log::{
+    Codec, FrameKind, Kind, PAGE_LEN, Pointer, SEGMENT_BLOCKS_MAX, SegmentBuilder, SegmentNumber,
+};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Frames of pages in a map segment.
-const FRAMES: usize = 4096;
 
 /// The map segments of one checkpoint.
 struct Writer {
@@ -38,7 +37,7 @@ impl Writer {
         Self {
             number,
             sequence,
-            builder: SegmentBuilder::new(number, FRAMES, Codec::Lz4),
+            builder: SegmentBuilder::new(number, SEGMENT_BLOCKS_MAX, Codec::Lz4),
             done: Vec::new(),
         }
     }
@@ -60,7 +59,7 @@ impl Writer {
         self.number = number.unwrap_or(self.number);
         let full = std::mem::replace(
             &mut self.builder,
-            SegmentBuilder::new(self.number, FRAMES, Codec::Lz4),
+            SegmentBuilder::new(self.number, SEGMENT_BLOCKS_MAX, Codec::Lz4),
         );
         self.done.push((self.sequence - 1, full));
     }
@@ -111,10 +110,10 @@ pub(crate) async fn checkpoint(core: &Core, change: impl FnOnce(&mut State)) -> 
     };
     born.extend(map_segments);
     for (segment, blocks) in born {
-        let mut line = core.with(Which::Table, |state| state.line(segment)).await?;
+        let mut line = core.line(segment).await?;
         line.total = u16::try_from(blocks).unwrap_or(u16::MAX);
         line.live = line.total;
-        set(core, segment, line).await?;
+        core.set_line(segment, line).await?;
         if blocks == 0 {
             gone.push(segment);
         }
@@ -204,13 +203,6 @@ pub(crate) async fn checkpoint(core: &Core, change: impl FnOnce(&mut State)) -> 
     Ok(())
 }
 
-async fn set(core: &Core, segment: SegmentNumber, line: Line) -> Result<(), LogError> {
-    core.with(Which::Table, |state| {
-        table::set_line(&mut state.table, segment, line)
-    })
-    .await
-}
-
 /// Takes blocks that died off a segment's line, and off the segment that they were moved to.
 pub(crate) async fn bury(
     core: &Core,
@@ -220,7 +212,7 @@ pub(crate) async fn bury(
 ) -> Result<(), LogError> {
     let mut next = Some(segment);
     while let Some(segment) = next {
-        let mut line = core.with(Which::Table, |state| state.line(segment)).await?;
+        let mut line = core.line(segment).await?;
         next = line.moved;
         line.live = line
             .live
@@ -231,7 +223,7 @@ pub(crate) async fn bury(
             }
             line = Line::default();
         }
-        set(core, segment, line).await?;
+        core.set_line(segment, line).await?;
     }
     Ok(())
 }
@@ -243,7 +235,7 @@ async fn lists(
 ) -> Result<Vec<(SegmentNumber, Vec<Held>, Option<Pointer>)>, LogError> {
     let mut lists = Vec::new();
     for (segment, mut list) in grown {
-        let line = core.with(Which::Table, |state| state.line(segment)).await?;
+        let line = core.line(segment).await?;
         if line.live == 0 {
             continue;
         }

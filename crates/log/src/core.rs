@@ -4,6 +4,7 @@ use crate::frames::{Frames, Place};
 use crate::journal::Journal;
 use crate::shelf::{Series, Shelf};
 use crate::state::{Source, State};
+use crate::table::{self, Line};
 use crate::tree::{NeedsPage, Radix};
 use crate::{LogError, Options};
 use futures_util::future::try_join_all;
@@ -39,8 +40,6 @@ pub(crate) struct Core {
     failed: OnceLock<LogError>,
     /// Uploads under way: they end with the attachment.
     tasks: Mutex<JoinSet<()>>,
-    /// Told when `failed` is set.
-    pub(crate) failing: Notify,
 }
 
 /// One of the two trees.
@@ -83,7 +82,6 @@ impl Core {
             arrived: Notify::new(),
             failed: OnceLock::new(),
             tasks: Mutex::new(JoinSet::new()),
-            failing: Notify::new(),
         }
     }
 
@@ -107,7 +105,6 @@ impl Core {
             journal.freed.notify_waiters();
         }
         self.arrived.notify_one();
-        self.failing.notify_waiters();
         self.stored.send_modify(|_| {});
     }
 
@@ -200,9 +197,23 @@ impl Core {
         Err(lost(pointer))
     }
 
+    /// The line of a segment in the table.
+    pub(crate) async fn line(&self, segment: SegmentNumber) -> Result<Line, LogError> {
+        self.with(Which::Table, |state| table::line(&state.table, segment))
+            .await
+    }
+
+    /// Writes a segment's line.
+    pub(crate) async fn set_line(&self, segment: SegmentNumber, line: Line) -> Result<(), LogError> {
+        self.with(Which::Table, |state| {
+            table::set_line(&mut state.table, segment, line)
+        })
+        .await
+    }
+
     /// Where a segment's frames are now.
     pub(crate) async fn place(&self, segment: SegmentNumber) -> Result<Place, LogError> {
-        let line = self.with(Which::Table, |state| state.line(segment)).await?;
+        let line = self.line(segment).await?;
         let Some(moved) = line.moved else {
             return self.born_at(segment);
         };

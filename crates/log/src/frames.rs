@@ -5,7 +5,9 @@
 use crate::LogError;
 use crate::shelf::Shelf;
 use lru::LruCache;
-use restblk_format::log::{EntryKind, Frame, HEADER_LEN, Pointer, SegmentHead, SegmentNumber};
+use restblk_format::log::{
+    EntryKind, Frame, HEADER_LEN, Header, ObjectType, Pointer, SegmentHead, SegmentNumber,
+};
 use restblk_store::Key;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -108,12 +110,15 @@ impl Frames {
     }
 }
 
-/// Header and index of a segment; `None` where there is no object.
+/// Header and index of a segment; `None` where there is no object, or a tombstone.
 pub(crate) async fn segment_head(shelf: &Shelf, key: &Key) -> Result<Option<SegmentHead>, LogError> {
     let bad = |error| crate::error::format_error(key)(error);
     let Some(start) = shelf.range(key, 0, HEADER_LEN as u64).await? else {
         return Ok(None);
     };
+    if Header::peek(&start).map_err(bad)?.object == ObjectType::Tombstone {
+        return Ok(None);
+    }
     let len = SegmentHead::len(&start).map_err(bad)?;
     let Some(bytes) = shelf.range(key, 0, len as u64).await? else {
         return Ok(None);

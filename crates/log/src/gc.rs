@@ -5,21 +5,22 @@
 //!
 //! Done by the task that changes the trees, and committed by its next head; the objects go with the head after that.
 
+use crate::LogError;
 use crate::checkpoint::{checkpoint, held};
 use crate::core::{Core, Which};
 use crate::defect::Defect;
+use crate::error::format_error;
 use crate::frames::Place;
 use crate::shelf::Series;
 use crate::table::{self, Held, Line, is_held};
 use crate::tree::page_of_id;
 use crate::upload::create;
-use crate::{LogError, frames};
 use bytes::Bytes;
 use restblk_format::log::{
-    BLOCK, Entry, EntryKind, Frame, FrameKind, Kind, Pointer, SegmentBuilder, SegmentNumber,
+    BLOCK, Entry, EntryKind, Frame, FrameKind, Kind, Pointer, SegmentBuilder, SegmentHead, SegmentNumber,
 };
 use std::collections::hash_map::Entry::Vacant;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Lines of a segment of moved frames.
 const LINES: usize = 8192;
@@ -59,6 +60,11 @@ async fn objects(core: &Core) -> Result<Vec<(SegmentNumber, Line)>, LogError> {
 pub(crate) async fn collect(core: &Core) -> Result<u64, LogError> {
     // Lists are complete as of a checkpoint.
     checkpoint(core, |_| {}).await?;
+    sweep(core).await
+}
+
+/// [`collect`], right after a checkpoint.
+pub(crate) async fn sweep(core: &Core) -> Result<u64, LogError> {
     let part = |line: &Line| f64::from(line.live) / f64::from(line.total);
     let mut worth = objects(core).await?;
     worth.retain(|(_, line)| line.live > 0 && part(line) < LIVE_MAX);
@@ -135,10 +141,9 @@ impl<'a> Mover<'a> {
     /// What lives in an object, by where it was born.
     async fn groups(&self, object: SegmentNumber, place: &Place) -> Result<Vec<Group>, LogError> {
         let lost = || LogError::corrupt(&place.key, "it is not on the store");
-        let head = frames::segment_head(&place.shelf, &place.key)
-            .await?
-            .ok_or_else(lost)?;
         let bytes = place.shelf.whole(&place.key).await?.ok_or_else(lost)?;
+        let head = SegmentHead::decode(&bytes).map_err(format_error(&place.key))?;
+        place.shelf.belongs(&place.key, &head.header)?;
         if head.header.segment != Some(object) || bytes.len() != head.object_len as usize {
             return Err(LogError::corrupt(
                 &place.key,
@@ -170,8 +175,8 @@ impl<'a> Mover<'a> {
         Ok(groups.into_values().collect())
     }
 
-    async fn held(&self, segment: SegmentNumber) -> Result<HashMap<u32, u32>, LogError> {
-        let line = self.core.with(Which::Table, |state| state.line(segment)).await?;
+    async fn held(&self, segment: SegmentNumber) -> Result<HashSet<u32>, LogError> {
+        let line = self.core.line(segment).await?;
         let list = match line.held {
             Some(_) if Defect::CollectedWithoutLists.is_made() => Vec::new(),
             Some(at) => held(self.core, segment, at).await?,
@@ -179,15 +184,11 @@ impl<'a> Mover<'a> {
         };
         let cuts = self.core.state().cuts(segment.kind());
         let alive = |held: &Held| is_held(&cuts, segment.number(), held.died);
-        Ok(list
-            .into_iter()
-            .filter(alive)
-            .map(|held| (held.block, held.died))
-            .collect())
+        Ok(list.into_iter().filter(alive).map(|held| held.block).collect())
     }
 
     /// The blocks of a frame that neither the volume nor a snapshot can reach.
-    async fn dead(&self, entry: &Entry, held: &HashMap<u32, u32>) -> Result<Vec<u32>, LogError> {
+    async fn dead(&self, entry: &Entry, held: &HashSet<u32>) -> Result<Vec<u32>, LogError> {
         let EntryKind::Frame { kind, .. } = entry.kind else {
             return Ok(Vec::new());
         };
@@ -214,7 +215,7 @@ impl<'a> Mover<'a> {
                 FrameKind::List => false,
             };
             let reached = reached && !Defect::CollectedWithoutMap.is_made();
-            if !reached && !held.contains_key(&pointer.low()) {
+            if !reached && !held.contains(&pointer.low()) {
                 dead.push(at);
             }
         }
@@ -285,30 +286,22 @@ impl<'a> Mover<'a> {
                 total: most(blocks),
                 ..Line::default()
             };
-            self.set(to, line).await?;
+            self.core.set_line(to, line).await?;
         }
         for (born, live) in std::mem::take(&mut self.moved) {
-            let mut line = self.core.with(Which::Table, |state| state.line(born)).await?;
+            let mut line = self.core.line(born).await?;
             line.live = most(live);
             line.moved = Some(to);
-            self.set(born, line).await?;
+            self.core.set_line(born, line).await?;
         }
         for object in std::mem::take(&mut self.gone) {
             // Where nothing of it lived after all, its line still says that it is an object.
-            let line = self.core.with(Which::Table, |state| state.line(object)).await?;
+            let line = self.core.line(object).await?;
             if line.moved.is_none() {
-                self.set(object, Line::default()).await?;
+                self.core.set_line(object, Line::default()).await?;
             }
             self.core.state().emptied.push(object);
         }
         Ok(())
-    }
-
-    async fn set(&self, segment: SegmentNumber, line: Line) -> Result<(), LogError> {
-        self.core
-            .with(Which::Table, |state| {
-                table::set_line(&mut state.table, segment, line)
-            })
-            .await
     }
 }

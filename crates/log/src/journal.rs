@@ -286,13 +286,19 @@ impl Journal {
             if Defect::JournalNotSynced.is_made() {
                 return Ok(());
             }
-            if let Err(error) = self.disk.sync().await {
-                let error = failed(self.disk.as_ref(), "sync", &error);
-                self.ring().broken = Some(error.clone());
-                return Err(error);
-            }
+            self.sync_disk().await?;
             self.synced.send_replace(head);
         }
+    }
+
+    /// A sync that fails is the last thing that is done.
+    async fn sync_disk(&self) -> Result<(), LogError> {
+        let synced = self.disk.sync().await;
+        synced.map_err(|error| {
+            let error = failed(self.disk.as_ref(), "sync", &error);
+            self.ring().broken = Some(error.clone());
+            error
+        })
     }
 
     /// Lets records go whose segments are on the store.
@@ -317,11 +323,7 @@ impl Journal {
             ring.write_label(&label)?;
             label
         };
-        if let Err(error) = self.disk.sync().await {
-            let error = failed(self.disk.as_ref(), "sync", &error);
-            self.ring().broken = Some(error.clone());
-            return Err(error);
-        }
+        self.sync_disk().await?;
         self.ring().label = label;
         self.freed.notify_waiters();
         Ok(())

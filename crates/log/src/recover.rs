@@ -241,10 +241,7 @@ async fn walk(
     loop {
         let look = async |sequence: u32| {
             let key = shelf.key(log, sequence);
-            match shelf.header(&key).await? {
-                Some(header) if header.object == ObjectType::Segment => segment_head(shelf, &key).await,
-                _ => Ok(None),
-            }
+            segment_head(shelf, &key).await
         };
         for segment in try_join_all((next..next + WINDOW).map(look)).await? {
             let Some(segment) = segment else {

@@ -132,7 +132,7 @@ async fn forget(
     dead: usize,
     keep: Vec<table::Held>,
 ) -> Result<(), LogError> {
-    let mut line = core.with(Which::Table, |state| state.line(segment)).await?;
+    let mut line = core.line(segment).await?;
     let mut state = core.state();
     if let Some(list) = line.held.take() {
         state.retire_book(list);
@@ -166,7 +166,7 @@ pub(crate) async fn rollback(core: &Core, id: u64) -> Result<(), LogError> {
     })
     .await?;
     for (segment, blocks) in back {
-        let line = core.with(Which::Table, |state| state.line(segment)).await?;
+        let line = core.line(segment).await?;
         let Some(at) = line.held else { continue };
         let mut list = held(core, segment, at).await?;
         list.retain(|held| !blocks.contains(&held.block));

@@ -2,11 +2,11 @@
 //!
 //! Order of truth for a block: the open batch, the sealed ones from the newest to the oldest, the map.
 
+use crate::LogError;
 use crate::batch::{Batch, Known};
 use crate::defect::Defect;
 use crate::table::Held;
 use crate::tree::{NeedsPage, Radix};
-use crate::{LogError, table};
 use restblk_format::log::{Entry, EntryKind, Head, Kind, Pointer, SegmentNumber, Snapshot};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
@@ -180,11 +180,6 @@ impl State {
             .iter()
             .map(|snapshot| cut(snapshot, kind))
             .collect()
-    }
-
-    /// The line of a segment.
-    pub(crate) fn line(&self, segment: SegmentNumber) -> Result<table::Line, NeedsPage> {
-        table::line(&self.table, segment)
     }
 }
 

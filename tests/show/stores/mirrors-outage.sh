@@ -20,17 +20,7 @@ say "waiting"
 pool_of 1 2 3
 restblk -q create main/a 64M
 device=$(restblk -q attach main/a --transport loop)
-cat > "$WORK/fio.sh" << 'END'
-run=0
-while [ ! -e "$WORK/stop" ]; do
-  run=$((run + 1))
-  fio --name=v --filename="$1" --aux-path="$WORK" --direct=1 --ioengine=libaio --iodepth=32 --rw=randwrite --bsrange=4k-64k --size=64M --io_size=64M \
-    --verify=crc32c --verify_backlog=256 --verify_fatal=1 --verify_state_save=0 --end_fsync=1 --randseed=$run > "$WORK/fio.txt" 2>&1 || { cat "$WORK/fio.txt"; exit 1; }
-  grep -q 'err= 0' "$WORK/fio.txt" || { cat "$WORK/fio.txt"; exit 1; }
-  echo $run > "$WORK/fio.runs"
-done
-END
-start fio bash "$WORK/fio.sh" "$device"
+start_verifying 32 "$device"
 sleep 3
 all_gone
 sleep "$gone"

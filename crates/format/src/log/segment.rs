@@ -91,29 +91,36 @@ impl SegmentBuilder {
             return None;
         }
         let offset = u32::try_from(self.bytes.len()).ok()?;
-        let (number, mut length) = (self.number, 0);
-        let born = |len: usize| {
-            length = u32::try_from(len).ok()?;
-            Pointer::new(number, offset, length, 0)
-        };
+        let number = self.number;
+        let born = |len: usize| Pointer::new(number, offset, u32::try_from(len).ok()?, 0);
         let origin = Frame::encode(kind, first, plain, self.codec, born, &mut self.bytes)?;
         let count = if kind == FrameKind::Data {
             plain.len() / super::BLOCK
         } else {
             1
         };
+        self.list(first, u32::try_from(count).ok()?, kind, origin, offset)
+            .then_some(origin)
+    }
+
+    /// Adds the line of the frame that was appended at `offset`, and pads it.
+    fn list(&mut self, first: u64, count: u32, kind: FrameKind, origin: Pointer, offset: u32) -> bool {
+        let Ok(len) = u32::try_from(self.bytes.len() - offset as usize) else {
+            return false;
+        };
         self.entries.push(Entry {
             first,
-            count: u32::try_from(count).ok()?,
+            count,
             kind: EntryKind::Frame {
                 kind,
                 origin,
                 offset,
-                len: length,
+                len,
             },
         });
-        self.pad();
-        Some(origin)
+        let unit = Pointer::PLACE_UNIT as usize;
+        self.bytes.resize(self.bytes.len().next_multiple_of(unit), 0);
+        true
     }
 
     /// Adds blocks that read as zeros from now on; false where the segment is full.
@@ -139,21 +146,11 @@ impl SegmentBuilder {
             return Ok(false);
         }
         Frame::check_stored(stored, origin)?;
-        let (Ok(offset), Ok(len)) = (u32::try_from(self.bytes.len()), u32::try_from(stored.len())) else {
+        let Ok(offset) = u32::try_from(self.bytes.len()) else {
             return Ok(false);
         };
         self.bytes.extend_from_slice(stored);
-        self.entries.push(Entry {
-            kind: EntryKind::Frame {
-                kind,
-                origin,
-                offset,
-                len,
-            },
-            ..*entry
-        });
-        self.pad();
-        Ok(true)
+        Ok(self.list(entry.first, entry.count, kind, origin, offset))
     }
 
     /// Adds a frame of another segment, some blocks of which are zeros now because nobody reaches them; false where the
@@ -166,38 +163,12 @@ impl SegmentBuilder {
         if self.is_full(plain.len() + FRAME_ROOM) {
             return false;
         }
-        let start = self.bytes.len();
-        if Frame::encode(
-            kind,
-            entry.first,
-            plain,
-            self.codec,
-            |_| Some(origin),
-            &mut self.bytes,
-        )
-        .is_none()
-        {
-            return false;
-        }
-        let (Ok(offset), Ok(len)) = (u32::try_from(start), u32::try_from(self.bytes.len() - start)) else {
+        let Ok(offset) = u32::try_from(self.bytes.len()) else {
             return false;
         };
-        self.entries.push(Entry {
-            kind: EntryKind::Frame {
-                kind,
-                origin,
-                offset,
-                len,
-            },
-            ..*entry
-        });
-        self.pad();
-        true
-    }
-
-    fn pad(&mut self) {
-        let unit = Pointer::PLACE_UNIT as usize;
-        self.bytes.resize(self.bytes.len().next_multiple_of(unit), 0);
+        let kept = |_| Some(origin);
+        let encoded = Frame::encode(kind, entry.first, plain, self.codec, kept, &mut self.bytes);
+        encoded.is_some() && self.list(entry.first, entry.count, kind, origin, offset)
     }
 
     /// The same, with the position in the writer's journal after the last write that is in it.
