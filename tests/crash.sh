@@ -1,17 +1,19 @@
 # shellcheck shell=bash
-# What foundation/crash-daemon and foundation/crash-store have in common: work on two attached volumes, moments at which
+# What the claims crash-daemon and crash-store of each layout have in common: work on two attached volumes, moments at which
 # something dies, and looks at what was flushed. Sourced after tests/lib.sh.
 #
 # - main/raw is written by `flushed` (crates/device/examples/flushed): random blocks, flush, and a journal outside of the volume of
-#   what was flushed. The look at it after each death (`look`) is at the object on the store and at the device.
+#   what was flushed. The look at it after each death (`look`) is at the object on the store (of the direct layout) and at the device.
 # - main/fs has an ext4 with fio on it, which verifies all it wrote, run after run.
 # - main/small is attached and detached, main/raw extended, at some of the moments.
-# The moments follow from CRASH_SEED, CRASH_ROUNDS of them (200); they are drawn before anything dies, and printed.
+# `layout` is direct unless the script sets another one before it sources this, `journal` the lines of its configuration.
+# The moments follow from CRASH_SEED, CRASH_ROUNDS of them (`rounds`, or 200); they are drawn before anything dies, and printed.
 
 flushed=$RESTBLK_PROGRAMS/examples/flushed
-seed=${CRASH_SEED:-$(date +%s)} rounds=${CRASH_ROUNDS:-200}
+seed=${CRASH_SEED:-$(date +%s)} rounds=${CRASH_ROUNDS:-${rounds:-200}} layout=${layout:-direct}
 mib=32 area=$((16 << 20))
 kinds=() delays=() pauses=()
+declare -p journal &> /dev/null || journal=()
 
 # Draws the moments: what is under way, after how many ms, and for how long all stays dead.
 draw_moments() {
@@ -31,11 +33,11 @@ begin_work() {
   draw_moments
   share_mounts
   start_store
-  start_daemon "[control]" "enabled = false"
+  start_daemon "[control]" "enabled = false" "${journal[@]}"
   restblk -q pool create main --url "$STORE_URL/cdmi/2.0.0/"
-  restblk -q create main/raw ${mib}M
-  restblk -q create main/fs 96M
-  restblk -q create main/small 4M
+  restblk -q create main/raw ${mib}M --layout $layout
+  restblk -q create main/fs 96M --layout $layout
+  restblk -q create main/small 4M --layout $layout
   raw=$(restblk -q attach main/raw --transport loop)
   fs=$(restblk -q attach main/fs --transport loop)
   mkfs.ext4 -q -F "$fs"
@@ -43,7 +45,7 @@ begin_work() {
   mount "$fs" "$WORK/mnt"
   start writer "$flushed" write "$raw" "$WORK/journal" "$seed" $area 4
   wait_for 20 "the writer's first flushes" "$flushed" verify "$raw" "$WORK/journal"
-  cp "$WORK/store/raw" "$WORK/early"
+  dd if="$raw" of="$WORK/early" bs=1M status=none
   cat > "$WORK/fio.sh" << 'END'
 run=0
 while [ ! -e "$WORK/stop" ]; do
@@ -61,6 +63,8 @@ END
 look() {
   "$flushed" verify "$1" "$WORK/journal" > "$WORK/look.txt" 2>&1 || fail "round $round, seed $seed, in $1: $(cat "$WORK/look.txt")"
 }
+# What was flushed is on the store, where that can be seen from outside.
+look_at_store() { [ $layout != direct ] || look "$WORK/store/raw"; }
 still_at_work() {
   is_running writer || fail "round $round, seed $seed: the writer got an error: $(tail -n 3 "$WORK/writer.log")"
   is_running fio || fail "round $round, seed $seed: fio got an error: $(tail -n 20 "$WORK/fio.log")"
@@ -93,9 +97,11 @@ under_way() {
 check_size() {
   local found object
   found=$(restblk -o json show main/raw | jq .size)
-  object=$(stat -c %s "$WORK/store/raw")
   [ "$found" = $((mib << 20)) ] || [ "$found" = $(((mib + 1) << 20)) ] || fail "round $round, seed $seed: main/raw has $found bytes after an extend from $mib MiB"
-  [ "$object" -ge "$found" ] || fail "round $round, seed $seed: main/raw has $found bytes, and its object $object"
+  if [ $layout = direct ]; then
+    object=$(stat -c %s "$WORK/store/raw")
+    [ "$object" -ge "$found" ] || fail "round $round, seed $seed: main/raw has $found bytes, and its object $object"
+  fi
   mib=$((found >> 20))
 }
 # What an interrupted attach or detach left is gone on with, without force.
@@ -129,6 +135,40 @@ end_work() {
   if is_listed small; then restblk -q detach main/small; fi
   restblk -q detach main/fs
   restblk -q detach main/raw
-  look "$WORK/store/raw"
+  if [ $layout = direct ]; then
+    look "$WORK/store/raw"
+  else
+    look "$(restblk -q attach main/raw --transport loop)"
+  fi
   figure "$1 in $(($(elapsed_ms) / 1000)) s (seed $seed); nothing lost of $said; $(cat "$WORK/fio.runs") runs of fio verified, fsck clean"
+}
+
+# The daemon dies in every round.
+crash_daemon() {
+  begin_work
+  local early=0
+  for ((round = 0; round < rounds; round++)); do
+    # the recovery is waited for, but where the next death is to come in it
+    if [ "${kinds[round]}" = early ]; then
+      early=$((early + 1))
+    else
+      wait_for 60 "the recovery of main/raw (round $round, seed $seed)" is_active raw
+      wait_for 60 "the recovery of main/fs (round $round, seed $seed)" is_active fs
+    fi
+    under_way
+    still_at_work
+    crash daemon
+    # what was flushed is on the store, while nobody could bring it there
+    look_at_store
+    [ -z "$command" ] || wait "$command" || true
+    nap "${pauses[round]}"
+    start_daemon
+    case ${kinds[round]} in
+      extend) wait_for 60 "the pool" restblk show main/raw; check_size ;;
+      attach) wait_for 60 "the pool" restblk show main/raw; check_small ;;
+    esac
+    if [ "${kinds[round + 1]:-}" != early ]; then look "$raw"; fi
+    [ $((round % 20)) != 19 ] || say "$((round + 1)) deaths: $(cat "$WORK/look.txt")"
+  done
+  end_work "$rounds kills of the daemon ($early in a recovery)"
 }

@@ -12,6 +12,7 @@ mod host;
 pub mod mirror;
 pub mod paths;
 mod pool;
+mod snapshot;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod volume;
@@ -21,4 +22,5 @@ pub use error::ErrorBody;
 pub use host::{Check, CheckState, HostInfo, HostReport};
 pub use mirror::{MirrorChange, MirrorSpec, MirrorState, MirrorStatus};
 pub use pool::{OutagePolicy, Pool, PoolSpec, PoolState, Proven, ProvenMirror};
+pub use snapshot::{CreateSnapshot, Protection, Snapshot};
 pub use volume::{AttachedBy, CreateVolume, ExtendVolume, Layout, Volume, VolumeState};

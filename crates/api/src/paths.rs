@@ -20,16 +20,22 @@
 //! | POST `/v1/volumes/{pool}/{volume}/extend` | [`crate::ExtendVolume`] → [`crate::Volume`] |
 //! | PUT `/v1/volumes/{pool}/{volume}/limits` | [`restblk_types::RateLimits`] → [`crate::Volume`]; in force at once where it is attached to this host |
 //! | POST `/v1/volumes/{pool}/{volume}/adopt` | → 201 [`crate::Volume`]; a raw file of another program becomes a volume |
+//! | GET `/v1/volumes/{pool}/{volume}/snapshots` | → list of [`crate::Snapshot`], oldest first |
+//! | POST `/v1/volumes/{pool}/{volume}/snapshots` | [`crate::CreateSnapshot`] → 201 [`crate::Snapshot`] |
+//! | GET `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}` | → [`crate::Snapshot`] |
+//! | DELETE `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}` | → 204 |
+//! | PUT `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/protection` | [`crate::Protection`] → [`crate::Snapshot`] |
+//! | POST `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/rollback` | → 204; the volume becomes what the snapshot is |
 //! | GET `/v1/attachments` | → list of [`crate::Attachment`] |
 //! | POST `/v1/attachments` | [`crate::AttachRequest`] → 201 [`crate::Attachment`] |
-//! | GET `/v1/attachments/{pool}/{volume}` | → [`crate::Attachment`] |
+//! | GET `/v1/attachments/{pool}/{volume}` | → [`crate::Attachment`]; of a snapshot: `{volume}@{snapshot}` |
 //! | POST `/v1/attachments/{pool}/{volume}/detach` | [`crate::DetachRequest`] → 204 |
 //! | GET `/openapi.json` | → the OpenAPI 3.1 document |
 //! | GET `/metrics` | → Prometheus text |
 //!
 //! Every error is a status of 4xx or 5xx with an [`crate::ErrorBody`].
 
-use restblk_types::{PoolName, VolumeName};
+use restblk_types::{PoolName, VolumeName, VolumeRef};
 
 /// The daemon itself.
 pub const HOST: &str = "/v1/host";
@@ -94,14 +100,41 @@ pub fn adopt(pool: &PoolName, volume: &VolumeName) -> String {
     format!("{VOLUMES}/{pool}/{volume}/adopt")
 }
 
-/// One attachment.
+/// The snapshots of a volume.
 #[must_use]
-pub fn attachment(pool: &PoolName, volume: &VolumeName) -> String {
-    format!("{ATTACHMENTS}/{pool}/{volume}")
+pub fn snapshots(volume: &VolumeRef) -> String {
+    format!("{VOLUMES}/{}/{}/snapshots", volume.pool, volume.volume)
 }
 
-/// Detach a volume.
+/// One snapshot; with none in the reference the same as [`snapshots`].
 #[must_use]
-pub fn detach(pool: &PoolName, volume: &VolumeName) -> String {
-    format!("{ATTACHMENTS}/{pool}/{volume}/detach")
+pub fn snapshot(snapshot: &VolumeRef) -> String {
+    match &snapshot.snapshot {
+        Some(name) => format!("{}/{name}", snapshots(snapshot)),
+        None => snapshots(snapshot),
+    }
+}
+
+/// Guard a snapshot.
+#[must_use]
+pub fn protection(of: &VolumeRef) -> String {
+    format!("{}/protection", snapshot(of))
+}
+
+/// Make a volume what its snapshot is.
+#[must_use]
+pub fn rollback(to: &VolumeRef) -> String {
+    format!("{}/rollback", snapshot(to))
+}
+
+/// One attachment, of a volume or of a snapshot.
+#[must_use]
+pub fn attachment(volume: &VolumeRef) -> String {
+    format!("{ATTACHMENTS}/{}/{}", volume.pool, volume.in_pool())
+}
+
+/// Detach a volume or a snapshot.
+#[must_use]
+pub fn detach(volume: &VolumeRef) -> String {
+    format!("{}/detach", attachment(volume))
 }

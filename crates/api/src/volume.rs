@@ -11,6 +11,29 @@ pub enum Layout {
     /// One remote file, byte for byte.
     #[default]
     Direct,
+    /// Immutable segments and a map: snapshots, clones, thin, on any store.
+    Log,
+}
+
+impl Layout {
+    /// The name in commands, listings and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Log => "log",
+        }
+    }
+}
+
+impl std::str::FromStr for Layout {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Direct, Self::Log]
+            .into_iter()
+            .find(|layout| layout.as_str() == text)
+            .ok_or_else(|| format!("\"{text}\" is no layout: choose direct or log"))
+    }
 }
 
 /// A new volume.
@@ -26,7 +49,7 @@ pub struct CreateVolume {
     /// How it lies on the store.
     #[serde(default)]
     pub layout: Layout,
-    /// 512 or 4096; the smallest that the store allows by default.
+    /// 512 or 4096; by default the smallest that the store allows. A log volume has 4096.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     pub block_size: Option<BlockSize>,

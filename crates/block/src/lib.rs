@@ -9,9 +9,11 @@ mod device;
 mod error;
 mod limit;
 mod memory;
+mod read_only;
 
 pub use check::{Checked, check_extent};
 pub use device::{BlockDevice, Features, Geometry, WriteFlags};
 pub use error::BlockError;
 pub use limit::{Limited, Limiter};
 pub use memory::MemoryDevice;
+pub use read_only::ReadOnly;

@@ -54,7 +54,7 @@ pub(crate) enum OutputFormat {
 const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Volumes",
-        &["create", "list", "show", "extend", "delete", "volume"],
+        &["create", "list", "show", "extend", "delete", "snapshot", "volume"],
     ),
     ("Devices", &["attach", "detach", "devices", "export", "unexport"]),
     ("Pools", &["pool", "mirror"]),

@@ -7,8 +7,8 @@
 use crate::cli;
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
-use restblk_api::TransportChoice;
 use restblk_api::client::Client;
+use restblk_api::{Layout, TransportChoice};
 use restblk_types::PoolName;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -70,6 +70,24 @@ pub(crate) fn free_volumes() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| offered(typed, |client, typed| known(client, typed, true)))
 }
 
+/// Snapshots, once their volume is typed; volumes before.
+pub(crate) fn snapshots() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        offered(typed, |client, typed| async move {
+            let Some((volume, _)) = typed.split_once('@') else {
+                return known(client, typed, false).await;
+            };
+            let found = client.snapshots(&volume.parse().ok()?).await.ok()?;
+            Some(
+                found
+                    .into_iter()
+                    .map(|one| with_help(one.snapshot.to_string(), one.created_at))
+                    .collect(),
+            )
+        })
+    })
+}
+
 /// What is attached to this host; by the paths of the devices where a path was begun.
 pub(crate) fn attached() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
@@ -98,6 +116,15 @@ pub(crate) fn exported() -> ArgValueCompleter {
             let exports = attachments.filter(|attachment| attachment.transport == TransportChoice::NbdExport);
             Some(exports.map(|export| plain(export.volume)).collect())
         })
+    })
+}
+
+/// Ways to lie on a store.
+pub(crate) fn layouts() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        [Layout::Direct, Layout::Log]
+            .map(|layout| plain(layout.as_str()))
+            .into()
     })
 }
 

@@ -2,8 +2,8 @@
 
 use crate::failure::{Failure, Result};
 use crate::session::Session;
-use restblk_api::TransportChoice;
-use restblk_types::{BlockSize, ByteCount, ErrorKind, NameError, VolumeRef};
+use restblk_api::{Layout, TransportChoice};
+use restblk_types::{BlockSize, ByteCount, ErrorKind, NameError, SnapshotName, VolumeRef};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -40,6 +40,31 @@ impl VolumeArg {
             Some(pools @ [_, ..]) => failure.hint(format!("the pools here are {}", pools.join(", "))),
             _ => failure,
         })
+    }
+}
+
+/// A snapshot, read only when it is used.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotArg(VolumeArg);
+
+impl From<String> for SnapshotArg {
+    fn from(text: String) -> Self {
+        Self(VolumeArg(text))
+    }
+}
+
+impl SnapshotArg {
+    /// The snapshot that is meant, and its name.
+    pub(crate) async fn resolve(&self, session: &Session) -> Result<(VolumeRef, SnapshotName)> {
+        let named = self.0.resolve(session).await?;
+        match named.snapshot.clone() {
+            Some(name) => Ok((named, name)),
+            None => Err(Failure::new(
+                ErrorKind::Invalid,
+                format!("\"{named}\" names a volume and no snapshot of it"),
+            )
+            .hint(format!("write {named}@NAME"))),
+        }
     }
 }
 
@@ -113,6 +138,11 @@ pub(crate) fn block_size(text: &str) -> std::result::Result<BlockSize, String> {
         .parse()
         .map_err(|_| format!("\"{text}\" is no block size: choose 512 or 4096"))?;
     BlockSize::try_from(bytes)
+}
+
+/// `direct` or `log`.
+pub(crate) fn layout(text: &str) -> std::result::Result<Layout, String> {
+    text.parse()
 }
 
 /// `auto`, `ublk`, …

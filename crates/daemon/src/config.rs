@@ -4,7 +4,7 @@
 //! stands in both is this file's.
 
 use restblk_api::{ErrorBody, PoolSpec};
-use restblk_types::{ErrorKind, PoolName};
+use restblk_types::{ByteCount, ErrorKind, PoolName};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::{
     collections::BTreeMap,
@@ -33,6 +33,8 @@ pub struct Config {
     pub nbd: Nbd,
     /// Prometheus over TCP.
     pub metrics: Metrics,
+    /// The journals of log volumes.
+    pub journal: Journal,
     /// Seconds between two looks whether an attached volume is still ours. Default 10.
     pub lease_check_s: u32,
     /// Pools.
@@ -80,12 +82,47 @@ pub struct Nbd {
     pub tls_client_ca: Option<PathBuf>,
 }
 
+/// Journals: what was written to log volumes and is not on the store yet, a file for each attached volume.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Journal {
+    /// A folder on a disk of this host. Default STATE_DIR/journal.
+    pub folder: Option<PathBuf>,
+    /// Bytes of each journal, a number or such as "1G", at least 32M; 0 does without: every flush then waits for the store, and what was not flushed ends with
+    /// the daemon. Default 256M.
+    #[serde(deserialize_with = "bytes")]
+    pub size: ByteCount,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            size: ByteCount(256 << 20),
+        }
+    }
+}
+
 /// Prometheus over TCP; the API's socket always has /metrics.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metrics {
     /// An address such as 127.0.0.1:9464. Default none.
     pub listen: Option<SocketAddr>,
+}
+
+/// A number of bytes, or a size with its unit.
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<ByteCount, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Bytes(u64),
+        Text(String),
+    }
+    match Written::deserialize(from)? {
+        Written::Bytes(bytes) => Ok(ByteCount(bytes)),
+        Written::Text(text) => text.parse().map_err(D::Error::custom),
+    }
 }
 
 /// Tables `[pool.NAME]`: a `PoolSpec` each, without the name, which is the table's.
@@ -114,6 +151,7 @@ impl Default for Config {
             control: Control::default(),
             nbd: Nbd::default(),
             metrics: Metrics::default(),
+            journal: Journal::default(),
             lease_check_s: 10,
             pool: BTreeMap::new(),
         }
@@ -179,6 +217,15 @@ impl Config {
             .unwrap_or_else(|| self.run_dir.join("nbd.sock"))
     }
 
+    /// Where the journals are.
+    #[must_use]
+    pub fn journals(&self) -> PathBuf {
+        self.journal
+            .folder
+            .clone()
+            .unwrap_or_else(|| self.state_dir.join("journal"))
+    }
+
     /// The pools of the file.
     pub fn pools(&self) -> impl Iterator<Item = PoolSpec> {
         self.pool.values().cloned()
@@ -219,6 +266,14 @@ mod tests {
         let mode = |text: &str| toml::from_str::<Config>(text).unwrap().api.mode_bits().unwrap();
         assert_eq!(mode("[api]\ngroup = \"staff\""), 0o660);
         assert_eq!(mode("[api]\ngroup = \"staff\"\nmode = \"0600\""), 0o600);
+    }
+
+    #[test]
+    fn a_size_is_a_number_or_has_a_unit() {
+        let size = |text: &str| toml::from_str::<Config>(text).map(|config| config.journal.size);
+        assert_eq!(size("[journal]\nsize = \"1G\""), Ok(ByteCount(1 << 30)));
+        assert_eq!(size("[journal]\nsize = 0"), Ok(ByteCount(0)));
+        assert!(size("[journal]\nsize = \"much\"").is_err());
     }
 
     #[test]

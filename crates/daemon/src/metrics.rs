@@ -280,7 +280,7 @@ impl Registry {
                         family,
                         &[
                             ("pool", volume.pool.as_str()),
-                            ("volume", volume.volume.as_str()),
+                            ("volume", &volume.in_pool()),
                             ("operation", name),
                         ],
                         read(value) as f64,
@@ -293,7 +293,7 @@ impl Registry {
         for (volume, metrics) in &volumes {
             #[expect(clippy::cast_precision_loss, reason = "Prometheus' numbers are doubles")]
             let seconds = read(&metrics.throttled_us) as f64 / 1e6;
-            let labels = [("pool", volume.pool.as_str()), ("volume", volume.volume.as_str())];
+            let labels = [("pool", volume.pool.as_str()), ("volume", &volume.in_pool())];
             text.sample(family, &labels, seconds);
         }
         let family = "restblk_volume_request_seconds";
@@ -303,7 +303,7 @@ impl Registry {
                 let c = &metrics.operations[operation as usize];
                 let labels = [
                     ("pool", volume.pool.as_str()),
-                    ("volume", volume.volume.as_str()),
+                    ("volume", &volume.in_pool()),
                     ("operation", name),
                 ];
                 text.histogram(

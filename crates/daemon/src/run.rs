@@ -7,7 +7,7 @@
 //! End: on SIGTERM and SIGINT devices are left to the next daemon where their transport can; nothing is detached.
 
 use crate::{
-    attachment::{Attachments, Context},
+    attachment::{Attachments, Context, Journals},
     clock,
     config::Config,
     error::Result,
@@ -120,6 +120,10 @@ async fn serve(config: Config) -> Result<()> {
         run_dir: config.run_dir.clone(),
         dev_dir: config.dev_dir.clone(),
         lease_check: Duration::from_secs(config.lease_check_s.max(1).into()),
+        journal: Journals {
+            folder: config.journals(),
+            size: config.journal.size.0,
+        },
     });
     let info = HostInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),

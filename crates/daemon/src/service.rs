@@ -17,7 +17,7 @@ use restblk_api::{
 use restblk_engine::{NewVolume, Repository, VolumeInfo};
 use restblk_format::{LayoutKind, LifeState};
 use restblk_store::MirroredFigures;
-use restblk_types::{ByteCount, ErrorKind, PoolName, RateLimits, VolumeId, VolumeName, VolumeRef};
+use restblk_types::{BlockSize, ByteCount, ErrorKind, PoolName, RateLimits, VolumeId, VolumeName, VolumeRef};
 use std::sync::Arc;
 
 /// What a family of metrics says of a mirror.
@@ -143,7 +143,7 @@ impl Service {
         let CreateVolume {
             volume,
             size,
-            layout: Layout::Direct,
+            layout,
             block_size,
         } = request;
         if volume.snapshot.is_some() {
@@ -156,8 +156,15 @@ impl Service {
         let new = NewVolume {
             id: VolumeId::random(),
             name: volume.volume.clone(),
+            layout: match layout {
+                Layout::Direct => LayoutKind::Direct,
+                Layout::Log => LayoutKind::Log,
+            },
             size: size.0,
-            block_size: block_size.unwrap_or_else(|| repository.block_size_min()),
+            block_size: block_size.unwrap_or_else(|| match layout {
+                Layout::Direct => repository.block_size_min(),
+                Layout::Log => BlockSize::B4096,
+            }),
             created_at: clock::now(),
         };
         repository.create_volume(new).await.map_err(error::engine)?;
@@ -196,11 +203,13 @@ impl Service {
             )
             .hint("extend it on that host, whose device then grows with it"));
         }
-        let record = repository
-            .extend_volume(name, size.0)
-            .await
-            .map_err(error::engine)?;
-        self.attachments.grown(&volume, record.size).await;
+        if before.record.layout == LayoutKind::Log {
+            self.attachments.resize_log(&volume, size.0).await?;
+        } else {
+            let extended = repository.extend_volume(name, size.0).await;
+            extended.map_err(error::engine)?;
+        }
+        self.attachments.grown(&volume, size.0).await;
         tracing::info!(%volume, %size, "extended");
         self.volume(pool, name).await
     }
@@ -252,6 +261,7 @@ impl Service {
             block_size: record.block_size,
             layout: match record.layout {
                 LayoutKind::Direct => Layout::Direct,
+                LayoutKind::Log => Layout::Log,
             },
             dialect: record.dialect,
             rate_limits: record.rate_limits,
@@ -286,10 +296,7 @@ impl Service {
             #[expect(clippy::cast_precision_loss, reason = "Prometheus' numbers are doubles")]
             text.sample(
                 "restblk_volume_size_bytes",
-                &[
-                    ("pool", a.volume.pool.as_str()),
-                    ("volume", a.volume.volume.as_str()),
-                ],
+                &[("pool", a.volume.pool.as_str()), ("volume", &a.volume.in_pool())],
                 a.size.0 as f64,
             );
         }
@@ -303,7 +310,7 @@ impl Service {
             };
             let labels = [
                 ("pool", a.volume.pool.as_str()),
-                ("volume", a.volume.volume.as_str()),
+                ("volume", &a.volume.in_pool()),
                 ("transport", a.transport.as_str()),
                 ("state", state),
             ];

@@ -5,7 +5,8 @@
 //! STATE_DIR/host-id                   who this host is, for attachment records on stores
 //! STATE_DIR/pools/NAME.json           a pool made by `pool create`
 //! STATE_DIR/proofs/NAME.json          what a pool's store was proved to do
-//! STATE_DIR/attachments/POOL/NAME     an attachment, as a record
+//! STATE_DIR/attachments/POOL/NAME     an attachment, as a record; that of a snapshot is NAME@SNAPSHOT
+//! STATE_DIR/journal/ID                a log volume's journal, while it is open and where it has what the store has not
 //! ```
 //! A file is replaced as a whole (written beside, synced, renamed, folder synced), so a crash leaves the old or the new.
 
@@ -116,7 +117,7 @@ impl StateDir {
         self.root
             .join("attachments")
             .join(volume.pool.as_str())
-            .join(volume.volume.as_str())
+            .join(volume.in_pool())
     }
 
     /// Remembers an attachment.
@@ -232,6 +233,7 @@ mod tests {
             volume: name.parse().unwrap(),
             volume_id: VolumeId::random(),
             id: AttachmentId::random(),
+            held_as: None,
             transport: "auto".into(),
             device: Some(Recovery::Ublk { dev_id: 3 }),
             boot_id: "b".into(),
@@ -258,14 +260,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(dir.path()).unwrap();
         let (a, b) = (attachment("main/a"), attachment("other/a"));
+        let snapshot = attachment("main/a@monday");
         state.remember(&a).unwrap();
+        state.remember(&snapshot).unwrap();
         state.remember(&b).unwrap();
         fs::write(
             dir.path().join("attachments/main/broken"),
             "restblk 1 local-attachment 9 0\n{}",
         )
         .unwrap();
-        assert_eq!(state.attachments(), [a.clone(), b.clone()]);
+        assert_eq!(state.attachments(), [a.clone(), snapshot.clone(), b.clone()]);
+        state.forget_attachment(&snapshot.volume).unwrap();
         state.forget_attachment(&a.volume).unwrap();
         state.forget_attachment(&a.volume).unwrap();
         assert_eq!(state.attachments(), [b]);

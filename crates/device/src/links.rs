@@ -40,11 +40,7 @@ impl Links {
     /// Where the link of `volume` is, or would be.
     #[must_use]
     pub fn path(&self, volume: &VolumeRef) -> PathBuf {
-        let name = match &volume.snapshot {
-            Some(snapshot) => format!("{}@{snapshot}", volume.volume),
-            None => volume.volume.to_string(),
-        };
-        self.folder.join(volume.pool.as_str()).join(name)
+        self.folder.join(volume.pool.as_str()).join(volume.in_pool())
     }
 
     /// Links `volume` to `node`, in place of an earlier link; returns the link's path.

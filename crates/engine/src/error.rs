@@ -2,6 +2,7 @@
 
 use restblk_block::BlockError;
 use restblk_format::FormatError;
+use restblk_log::LogError;
 use restblk_store::StoreError;
 use restblk_types::ErrorKind;
 
@@ -11,6 +12,9 @@ pub enum EngineError {
     /// The store did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The log layout could not do it.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A record on the store cannot be read.
     #[error("read {object}: {source}")]
     Record {
@@ -43,6 +47,7 @@ impl EngineError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Store(e) => e.kind(),
+            Self::Log(e) => e.kind(),
             Self::Record { source, .. } => source.kind(),
             Self::Refused { kind, .. } => *kind,
         }

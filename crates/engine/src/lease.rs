@@ -7,6 +7,9 @@
 //! | a record of a volume that was deleted under the same name | anybody: it holds nothing |
 //! | anybody else's | `force` alone |
 //!
+//! A log volume fences by itself: whoever opens it ends the epoch before (`restblk_log`). The record says who, and spares two hosts from
+//! fencing each other in turns.
+//!
 //! A direct volume's bytes are one object that everybody may write. Where the store has locks (`Capabilities::lock`), the
 //! holder of the record also locks that object and all its changes carry the lock's token ([`Lease::guard`]): a takeover breaks
 //! the lock, and from then on the store itself refuses what the former holder sends. Elsewhere a holder looks after its
@@ -21,7 +24,7 @@
 
 use crate::guard::Guard;
 use crate::{EngineError, Repository, names};
-use restblk_format::{AttachmentRecord, VolumeRecord};
+use restblk_format::{AttachmentRecord, LayoutKind, VolumeRecord};
 use restblk_store::{LockToken, Store, StoreError, clean_up};
 use restblk_types::{AttachmentId, ErrorKind, HostId, VolumeId, VolumeName};
 use std::sync::Arc;
@@ -60,6 +63,8 @@ pub struct Lease {
     repository: Arc<Repository>,
     record: AttachmentRecord,
     name: VolumeName,
+    /// Its bytes are one object, on a store with locks.
+    lockable: bool,
     /// The object's lock, where the store has locks.
     guard: Arc<Guard>,
 }
@@ -73,7 +78,8 @@ impl Repository {
         takeover: Takeover,
     ) -> Result<(Lease, VolumeRecord, Vec<String>), EngineError> {
         let (volume, full) = (self.require_ready(name).await?, self.full(name));
-        if volume.record.dialect.as_deref() != self.dialect() {
+        let is_direct = volume.record.layout == LayoutKind::Direct;
+        if is_direct && volume.record.dialect.as_deref() != self.dialect() {
             let spelled = |dialect: Option<&str>| dialect.unwrap_or("none").to_owned();
             return Err(EngineError::refused(
                 ErrorKind::Unsupported,
@@ -84,7 +90,9 @@ impl Repository {
                 ),
             ));
         }
-        self.check_block_size(&format!("attach {full}"), volume.record.block_size)?;
+        if is_direct {
+            self.check_block_size(&format!("attach {full}"), volume.record.block_size)?;
+        }
         let record = AttachmentRecord {
             id: claim.id,
             volume: volume.record.id,
@@ -118,6 +126,7 @@ impl Repository {
             repository: Arc::clone(self),
             record,
             name: name.clone(),
+            lockable: is_direct && self.capabilities.lock,
             guard: Arc::new(Guard::new(names::data(name))),
         };
         lease.check().await?;
@@ -166,6 +175,10 @@ impl Repository {
     /// Ends the lock of an attachment of ours whose token died with its daemon.
     async fn break_lock(&self, name: &VolumeName) -> Result<(), EngineError> {
         if !self.capabilities.lock {
+            return Ok(());
+        }
+        let volume = self.read::<VolumeRecord>(&names::volume(name)).await?;
+        if volume.is_none_or(|volume| volume.record.layout != LayoutKind::Direct) {
             return Ok(());
         }
         let data = names::data(name);
@@ -217,7 +230,7 @@ impl Lease {
 
     /// Locks the volume's object, where the store has locks.
     async fn lock(&self, steal: bool) -> Result<(), EngineError> {
-        if !self.repository.capabilities.lock {
+        if !self.lockable {
             return Ok(());
         }
         match self.ask_for_lock(steal).await {

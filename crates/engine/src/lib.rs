@@ -9,13 +9,16 @@ mod error;
 mod flush;
 mod guard;
 mod lease;
+pub mod log;
 mod names;
 mod repository;
 #[cfg(test)]
 mod test_store;
+mod volume;
 mod volumes;
 
 pub use error::EngineError;
 pub use lease::{Claim, Lease, Takeover};
 pub use repository::{Repository, Safety};
+pub use volume::Volume;
 pub use volumes::{NewVolume, SIZE_MAX, VolumeInfo};

@@ -1,10 +1,11 @@
-//! Where everything lies in a repository. Nothing else in the workspace spells these names.
+//! Where everything lies in a repository. Nothing else in the workspace spells these names, but where it says so.
 //!
 //! ```text
 //! NAME                        the bytes of the direct volume NAME: a raw image for every other program
 //! .restblk/pool               the repository's marker
 //! .restblk/volumes/NAME       the volume's record: it exists if and only if this does
 //! .restblk/attachments/NAME   who holds it, while somebody does
+//! .restblk/vol/ID/…           the objects of a log volume (spelled by restblk_log)
 //! .restblk/probe/…            scratch objects of the store's proof
 //! ```
 //! Volume names cannot start with a dot, so the two halves never meet.

@@ -10,10 +10,13 @@
 //! | delete | record `deleting` → object away → record away | `deleting`: delete again goes on |
 //! | adopt | record `ready` (exclusive), from the object's size | nothing, or all of it |
 //!
+//! What is an object of the name for a direct volume is, for a log volume, the objects under its id ([`crate::log`]). A create that goes
+//! on with another one gives a log volume a new id, so that the slower of two creators spoils nothing of the faster one's.
+//!
 //! A foreign object under the name is never touched.
 
 use crate::{EngineError, Repository, flush::flush, names, repository::Found};
-use restblk_format::{AttachmentRecord, LayoutKind, LifeState, OtherFields, VolumeRecord};
+use restblk_format::{AttachmentRecord, Durability, LayoutKind, LifeState, OtherFields, VolumeRecord};
 use restblk_store::{Instance, Precondition, Resize, clean_up};
 use restblk_types::{BlockSize, ByteCount, ErrorKind, RateLimits, VolumeId, VolumeName};
 
@@ -27,6 +30,8 @@ pub struct NewVolume {
     pub id: VolumeId,
     /// Its name.
     pub name: VolumeName,
+    /// How it lies on the store.
+    pub layout: LayoutKind,
     /// Size in bytes, a multiple of the block size.
     pub size: u64,
     /// Logical block size.
@@ -51,16 +56,22 @@ impl Repository {
     pub async fn create_volume(&self, new: NewVolume) -> Result<VolumeRecord, EngineError> {
         check_size(new.size, new.block_size)?;
         let operation = format!("create {}", self.full(&new.name));
-        self.check_writes(&operation)?;
-        self.check_block_size(&operation, new.block_size)?;
-        let (key, data) = (names::volume(&new.name), names::data(&new.name));
+        let is_direct = new.layout == LayoutKind::Direct;
+        if is_direct {
+            self.check_writes(&operation)?;
+            self.check_block_size(&operation, new.block_size)?;
+        } else {
+            self.check_log(&operation, new.block_size)?;
+        }
+        let key = names::volume(&new.name);
         let mut record = VolumeRecord {
             id: new.id,
             name: new.name.clone(),
-            layout: LayoutKind::Direct,
+            layout: new.layout,
             size: new.size,
             block_size: new.block_size,
-            dialect: self.dialect().map(str::to_owned),
+            dialect: self.dialect().filter(|_| is_direct).map(str::to_owned),
+            durability: Durability::default(),
             rate_limits: RateLimits::default(),
             created_at: new.created_at,
             state: LifeState::Creating,
@@ -68,27 +79,43 @@ impl Repository {
             ro_compat: Vec::new(),
             other: OtherFields::new(),
         };
-        let created = self.create(&key, &record).await?;
-        let seen = self.require(&new.name).await?;
+        let mut is_ours = self.create(&key, &record).await?;
+        let mut seen = self.require(&new.name).await?;
+        let mut before = None;
         if seen.record.id != record.id {
             if seen.record.state != LifeState::Creating
+                || seen.record.layout != new.layout
                 || seen.record.size != new.size
                 || seen.record.block_size != new.block_size
             {
                 return Err(taken(&self.full(&new.name), &seen.record));
             }
-            record = seen.record;
+            if is_direct {
+                record = seen.record;
+            } else {
+                before = Some(seen.record.id);
+                self.replace(&key, &record, seen.etag).await?;
+                seen.etag = self.require(&new.name).await?.etag;
+                is_ours = true;
+            }
         }
-        if let Err(e) = self.make_object(&record).await {
+        let made = match record.layout {
+            LayoutKind::Direct => self.make_object(&record).await,
+            LayoutKind::Log => self.make_log(&record).await,
+        };
+        if let Err(e) = made {
             // Only a record of this very call is taken back: another's unfinished create is not ours to end.
-            if created {
+            if is_ours {
                 clean_up(self.forget_half_made(&record, &e)).await;
             }
             return Err(e);
         }
-        tracing::debug!(volume = %new.name, object = %data, "object made");
+        tracing::debug!(volume = %new.name, "its data has been made");
         record.state = LifeState::Ready;
         self.replace(&key, &record, seen.etag).await?;
+        if let Some(before) = before {
+            self.clear_log(before).await;
+        }
         Ok(record)
     }
 
@@ -175,16 +202,27 @@ impl Repository {
 
     async fn forget_half_made(&self, record: &VolumeRecord, why: &EngineError) {
         let foreign = why.kind() == ErrorKind::Exists;
-        let data = names::data(&record.name);
-        if !foreign
-            && let Err(e) = self.store.delete(&data, Precondition::Always).await
-            && e.kind() != ErrorKind::NotFound
-        {
+        if !foreign && let Err(e) = self.remove_data(record).await {
             tracing::warn!(volume = %record.name, error = %e, "a half-made volume stays; delete it when the store is well");
             return;
         }
         if let Err(e) = self.remove(&names::volume(&record.name), None).await {
             tracing::warn!(volume = %record.name, error = %e, "a half-made volume stays; delete it when the store is well");
+        }
+    }
+
+    /// Removes the bytes of a volume; that there are none is as good.
+    async fn remove_data(&self, record: &VolumeRecord) -> Result<(), EngineError> {
+        match record.layout {
+            LayoutKind::Log => self.remove_log(record.id).await,
+            LayoutKind::Direct => match self
+                .store
+                .delete(&names::data(&record.name), Precondition::Always)
+                .await
+            {
+                Err(e) if e.kind() != ErrorKind::NotFound => Err(e.into()),
+                _ => Ok(()),
+            },
         }
     }
 
@@ -206,6 +244,7 @@ impl Repository {
             size,
             block_size,
             dialect: self.dialect().map(str::to_owned),
+            durability: Durability::default(),
             rate_limits: RateLimits::default(),
             created_at,
             state: LifeState::Ready,
@@ -255,7 +294,7 @@ impl Repository {
         }
     }
 
-    /// Makes a volume larger; the caller tells an attached device. `Invalid` where it is not larger.
+    /// Makes a direct volume larger; the caller tells an attached device. `Invalid` where it is not larger.
     pub async fn extend_volume(&self, name: &VolumeName, size: u64) -> Result<VolumeRecord, EngineError> {
         let Found {
             mut record,
@@ -275,6 +314,13 @@ impl Repository {
                 ),
             ));
         }
+        if record.layout != LayoutKind::Direct {
+            let message = format!(
+                "extend {}: a volume of the log layout is extended while open",
+                self.full(name)
+            );
+            return Err(EngineError::refused(ErrorKind::Bug, message));
+        }
         let data = names::data(name);
         let is = self.store.head(&data).await?.size;
         let took = if is > record.size && self.capabilities.resize == Resize::Native {
@@ -286,6 +332,16 @@ impl Repository {
         self.set_object_size(&record, size, took).await?;
         record.size = size;
         self.replace(&names::volume(name), &record, etag).await?;
+        Ok(record)
+    }
+
+    /// Has the record follow the size that an open volume has.
+    pub async fn note_size(&self, name: &VolumeName, size: u64) -> Result<VolumeRecord, EngineError> {
+        let Found { mut record, etag, .. } = self.require_ready(name).await?;
+        if record.size != size {
+            record.size = size;
+            self.replace(&names::volume(name), &record, etag).await?;
+        }
         Ok(record)
     }
 
@@ -319,6 +375,9 @@ impl Repository {
         } = self.require(name).await?;
         refuse_unknown(&read_only_because)?;
         self.require_free(&record).await?;
+        if record.layout == LayoutKind::Log {
+            self.require_no_snapshots(&record).await?;
+        }
         let key = names::volume(name);
         if record.state != LifeState::Deleting {
             let before = record.state;
@@ -333,10 +392,7 @@ impl Repository {
                 return Err(busy);
             }
         }
-        match self.store.delete(&names::data(name), Precondition::Always).await {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
-            _ => {}
-        }
+        self.remove_data(&record).await?;
         let attachment = names::attachment(name);
         if let Some(stale) = self.read::<AttachmentRecord>(&attachment).await? {
             self.remove(&attachment, stale.etag).await?;
@@ -405,7 +461,7 @@ impl Repository {
     }
 }
 
-fn check_size(size: u64, block_size: BlockSize) -> Result<(), EngineError> {
+pub(crate) fn check_size(size: u64, block_size: BlockSize) -> Result<(), EngineError> {
     let block = u64::from(block_size.bytes());
     let reason = if size == 0 {
         "a volume has at least one block".to_owned()
@@ -425,7 +481,7 @@ fn check_size(size: u64, block_size: BlockSize) -> Result<(), EngineError> {
     ))
 }
 
-fn refuse_unknown(features: &[String]) -> Result<(), EngineError> {
+pub(crate) fn refuse_unknown(features: &[String]) -> Result<(), EngineError> {
     if features.is_empty() {
         return Ok(());
     }

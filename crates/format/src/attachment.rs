@@ -41,8 +41,12 @@ pub struct LocalAttachment<D> {
     pub volume: VolumeRef,
     /// The volume's id.
     pub volume_id: VolumeId,
-    /// The attachment's id, also on the store.
+    /// The attachment's id.
     pub id: AttachmentId,
+    /// The id under which the volume is held on the store, where that is another attachment's: a volume and its snapshots
+    /// are held once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_as: Option<AttachmentId>,
     /// What was asked for: `auto`, `ublk`, `nbd`, `loop`, `nbd-export`.
     pub transport: String,
     /// The device, once there is one.

@@ -13,6 +13,25 @@ pub type OtherFields = serde_json::Map<String, serde_json::Value>;
 pub enum LayoutKind {
     /// One object, byte for byte.
     Direct,
+    /// Immutable segments and a map: `log`.
+    Log,
+}
+
+/// What a flush waits for, in a volume of the log layout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// The host's disk; the store follows.
+    #[default]
+    Local,
+    /// The store.
+    Remote,
+}
+
+impl Durability {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where a volume is in its life. A crash leaves `creating` or `deleting`, which whoever comes next finishes.
@@ -43,6 +62,9 @@ pub struct VolumeRecord {
     /// The protocol's dialect that was proved when it was made; another one might place writes elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<String>,
+    /// What a flush waits for.
+    #[serde(default, skip_serializing_if = "Durability::is_default")]
+    pub durability: Durability,
     /// How much I/O it may do in a second, wherever it is attached.
     #[serde(default, skip_serializing_if = "RateLimits::is_none")]
     pub rate_limits: RateLimits,

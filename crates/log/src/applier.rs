@@ -1,12 +1,22 @@
 //! The one task that changes the trees: it puts stored segments into the map, in order, and does what needs a checkpoint.
+//!
+//! When nothing is asked and nothing arrives for [`LINGER`], the open batch goes on its way, so that the store is never further behind
+//! than that and what an upload takes. After [`IDLE`] of them the head follows, and then garbage is collected, until nothing is left to do.
 
 use crate::batch::Batch;
 use crate::core::{Core, Which};
 use crate::state::State;
+use crate::upload::seal;
 use crate::{LogError, checkpoint, gc, snapshot};
 use restblk_format::log::Kind;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+
+/// How long a batch waits for company.
+const LINGER: Duration = Duration::from_secs(1);
+/// So many times nothing happened, before the head follows.
+const IDLE: u32 = 10;
 
 /// What is asked of the task.
 #[derive(Debug)]
@@ -19,6 +29,8 @@ pub(crate) enum Order {
     Snapshot { name: String, created_at: String },
     /// A snapshot's end.
     DeleteSnapshot(u64),
+    /// Whether a snapshot may be deleted.
+    Protect(u64, bool),
     /// The volume becomes what the snapshot is.
     Rollback(u64),
     /// Moves what lives out of segments that are mostly dead; answers how many were emptied.
@@ -30,11 +42,22 @@ pub(crate) enum Order {
 /// An order, up to where the log must be in the map before it, and whom to tell.
 pub(crate) type Asked = (Order, u32, oneshot::Sender<Result<u64, LogError>>);
 
+/// How far the task is behind with what is not asked for.
+#[derive(Debug, Default)]
+struct Behind {
+    /// Segments in the map and in no head.
+    segments: u32,
+    /// Times that nothing happened.
+    idle: u32,
+    /// A head was made since garbage was looked for.
+    unswept: bool,
+}
+
 pub(crate) async fn run(core: Arc<Core>, mut orders: mpsc::UnboundedReceiver<Asked>) {
-    let mut since_checkpoint = 0;
+    let mut behind = Behind::default();
     loop {
         let arrived = core.arrived.notified();
-        if let Err(error) = advance(&core, &mut since_checkpoint).await {
+        if let Err(error) = advance(&core, &mut behind).await {
             core.fail(error);
         }
         if core.alive().is_err() {
@@ -44,16 +67,25 @@ pub(crate) async fn run(core: Arc<Core>, mut orders: mpsc::UnboundedReceiver<Ask
             biased;
             asked = orders.recv() => asked,
             () = arrived => continue,
+            () = tokio::time::sleep(LINGER) => {
+                if let Err(error) = rest(&core, &mut behind).await {
+                    core.fail(error);
+                }
+                continue;
+            }
         };
         let Some((order, until, answer)) = asked else {
             return;
         };
         let stop = matches!(order, Order::Stop);
-        let done = match reach(&core, until, &mut since_checkpoint).await {
+        let done = match reach(&core, until, &mut behind).await {
             Ok(()) => carry_out(&core, order).await,
             Err(error) => Err(error),
         };
-        since_checkpoint = 0;
+        behind = Behind {
+            unswept: true,
+            ..Behind::default()
+        };
         if let Err(error) = &done
             && ends_the_volume(error)
         {
@@ -95,6 +127,7 @@ async fn carry_out(core: &Core, order: Order) -> Result<u64, LogError> {
         }
         Order::Snapshot { name, created_at } => snapshot::create(core, name, created_at).await,
         Order::DeleteSnapshot(id) => snapshot::delete(core, id).await.map(|()| 0),
+        Order::Protect(id, protected) => snapshot::protect(core, id, protected).await.map(|()| 0),
         Order::Rollback(id) => rollback(core, id).await.map(|()| 0),
         Order::Collect => gc::collect(core).await,
     }
@@ -108,11 +141,36 @@ async fn rollback(core: &Core, id: u64) -> Result<(), LogError> {
     snapshot::rollback(core, id).await
 }
 
+/// One step of what is done while nothing else is.
+async fn rest(core: &Arc<Core>, behind: &mut Behind) -> Result<(), LogError> {
+    {
+        let mut state = core.state();
+        if !state.open.is_empty() {
+            seal(core, &mut state);
+            behind.idle = 0;
+            return Ok(());
+        }
+    }
+    behind.idle += 1;
+    if behind.idle < IDLE {
+        return Ok(());
+    }
+    // Objects are deleted by the head after the one that lists them.
+    if behind.segments > 0 || !core.state().head.deletions.is_empty() {
+        checkpoint::checkpoint(core, |_| {}).await?;
+        behind.segments = 0;
+        behind.unswept = true;
+    } else if behind.unswept {
+        behind.unswept = gc::is_due(core).await? && gc::sweep(core).await? > 0;
+    }
+    Ok(())
+}
+
 /// Puts segments into the map until all before `until` are there.
-async fn reach(core: &Core, until: u32, since_checkpoint: &mut u32) -> Result<(), LogError> {
+async fn reach(core: &Core, until: u32, behind: &mut Behind) -> Result<(), LogError> {
     loop {
         let arrived = core.arrived.notified();
-        advance(core, since_checkpoint).await?;
+        advance(core, behind).await?;
         core.alive()?;
         if core.state().applied >= until {
             return Ok(());
@@ -122,13 +180,15 @@ async fn reach(core: &Core, until: u32, since_checkpoint: &mut u32) -> Result<()
 }
 
 /// Puts what is on the store into the map.
-async fn advance(core: &Core, since_checkpoint: &mut u32) -> Result<(), LogError> {
+async fn advance(core: &Core, behind: &mut Behind) -> Result<(), LogError> {
     while let Some(batch) = next(core) {
         put(core, &batch).await?;
-        *since_checkpoint += 1;
-        if *since_checkpoint >= core.options.segments_per_checkpoint {
+        behind.idle = 0;
+        behind.segments += 1;
+        if behind.segments >= core.options.segments_per_checkpoint {
             checkpoint::checkpoint(core, |_| {}).await?;
-            *since_checkpoint = 0;
+            behind.segments = 0;
+            behind.unswept = true;
             if gc::is_due(core).await? {
                 gc::sweep(core).await?;
             }

@@ -97,15 +97,21 @@ impl Core {
 
     /// Ends the volume's service: every request from now on fails with this.
     pub(crate) fn fail(&self, error: LogError) {
-        if self.failed.set(error.clone()).is_ok() {
+        if self.end(error.clone()) {
             tracing::error!(volume = %self.shelf.volume, epoch = self.epoch, %error, "the volume has failed");
         }
+    }
+
+    /// The same, where that is nothing to tell; false where it has ended already.
+    pub(crate) fn end(&self, error: LogError) -> bool {
+        let is_first = self.failed.set(error).is_ok();
         self.room.close();
         if let Some(journal) = &self.journal {
             journal.freed.notify_waiters();
         }
         self.arrived.notify_one();
         self.stored.send_modify(|_| {});
+        is_first
     }
 
     pub(crate) fn alive(&self) -> Result<(), LogError> {

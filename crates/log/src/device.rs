@@ -117,6 +117,11 @@ impl LogVolume {
         self.order(Order::DeleteSnapshot(id)).await.map(drop)
     }
 
+    /// Guards a snapshot against its deletion, or ends that.
+    pub async fn protect(&self, id: u64, protected: bool) -> Result<(), LogError> {
+        self.order(Order::Protect(id, protected)).await.map(drop)
+    }
+
     /// Makes the volume what the snapshot is. Nobody may be using it.
     pub async fn rollback(&self, id: u64) -> Result<(), LogError> {
         self.order(Order::Rollback(id)).await.map(drop)
@@ -352,11 +357,23 @@ pub(crate) async fn fill(
 }
 
 impl LogVolume {
+    /// Ends the volume's service: every request fails for this reason from now on. The first reason stays.
+    pub fn fail(&self, kind: ErrorKind, reason: &str) {
+        self.core
+            .fail(LogError::new(kind, format!("serve the volume: {reason}")));
+    }
+
+    /// Why the volume was ended, if it was.
+    #[must_use]
+    pub fn failure(&self) -> Option<LogError> {
+        self.core.alive().err()
+    }
+
     /// Ends everything at once, whatever is under way.
     pub(crate) fn cut_off(&self) {
         self.applier.abort();
         self.core.tasks().abort_all();
-        self.core.fail(LogError::new(
+        self.core.end(LogError::new(
             ErrorKind::Unavailable,
             "use the volume: its attachment has ended",
         ));

@@ -13,6 +13,7 @@ mod batch;
 mod checkpoint;
 mod core;
 mod defect;
+mod destroy;
 mod device;
 mod diff;
 mod error;
@@ -20,6 +21,7 @@ mod file_disk;
 mod frames;
 mod gc;
 mod journal;
+mod look;
 mod recover;
 mod series;
 mod shelf;
@@ -33,12 +35,15 @@ mod view;
 #[cfg(test)]
 mod sim_tests;
 
+pub use destroy::destroy;
 pub use device::LogVolume;
 pub use error::LogError;
 pub use file_disk::FileDisk;
 pub use journal::Disk;
+pub use look::look;
 pub use recover::create;
-pub use restblk_format::log::{Codec, Snapshot};
+pub use restblk_format::Durability;
+pub use restblk_format::log::{Codec, Head, Snapshot};
 pub use view::SnapshotView;
 
 /// Who attaches.
@@ -50,16 +55,6 @@ pub struct Writer {
     pub hostname: String,
     /// Now, RFC 3339, UTC.
     pub since: String,
-}
-
-/// What a flush waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// The store.
-    #[default]
-    Remote,
-    /// The journal, where there is one: the store follows.
-    Local,
 }
 
 /// How a volume is served.

@@ -56,12 +56,24 @@ fn find(state: &State, id: u64) -> Result<usize, LogError> {
     found.ok_or_else(|| LogError::new(ErrorKind::NotFound, format!("find snapshot {id}: there is none")))
 }
 
+/// Guards a snapshot against its deletion, or ends that.
+pub(crate) async fn protect(core: &Core, id: u64, protected: bool) -> Result<(), LogError> {
+    let at = find(&core.state(), id)?;
+    checkpoint(core, |state| state.head.snapshots[at].protected = protected).await
+}
+
 pub(crate) async fn delete(core: &Core, id: u64) -> Result<(), LogError> {
     {
         let state = core.state();
         let snapshot = &state.head.snapshots[find(&state, id)?];
         if snapshot.protected || !snapshot.children.is_empty() {
-            let message = format!("delete snapshot {id}: it is protected, or volumes were cloned from it");
+            let name = snapshot.name.as_deref().unwrap_or("without a name");
+            let why = if snapshot.protected {
+                "it is protected: end that first (restblk snapshot unprotect)"
+            } else {
+                "volumes were cloned from it"
+            };
+            let message = format!("delete the snapshot {name}: {why}");
             return Err(LogError::new(ErrorKind::Busy, message));
         }
     }

@@ -151,6 +151,30 @@ impl VolumeRef {
             snapshot: None,
         }
     }
+
+    /// `volume` or `volume@snapshot`: its name within the pool.
+    #[must_use]
+    pub fn in_pool(&self) -> String {
+        match &self.snapshot {
+            Some(snapshot) => format!("{}@{snapshot}", self.volume),
+            None => self.volume.to_string(),
+        }
+    }
+
+    /// The volume, without the snapshot.
+    #[must_use]
+    pub fn whole(&self) -> Self {
+        Self::new(self.pool.clone(), self.volume.clone())
+    }
+
+    /// A snapshot of the volume.
+    #[must_use]
+    pub fn at(&self, snapshot: SnapshotName) -> Self {
+        Self {
+            snapshot: Some(snapshot),
+            ..self.whole()
+        }
+    }
 }
 
 impl FromStr for VolumeRef {
@@ -186,10 +210,7 @@ impl From<VolumeRef> for String {
 
 impl fmt::Display for VolumeRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.snapshot {
-            Some(snapshot) => f.pad(&format!("{}/{}@{snapshot}", self.pool, self.volume)),
-            None => f.pad(&format!("{}/{}", self.pool, self.volume)),
-        }
+        f.pad(&format!("{}/{}", self.pool, self.in_pool()))
     }
 }
 

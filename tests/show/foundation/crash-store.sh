@@ -11,7 +11,7 @@ for ((round = 0; round < rounds; round++)); do
   under_way
   still_at_work
   crash store
-  look "$WORK/store/raw"
+  look_at_store
   nap "${pauses[round]}"
   start_store
   if [ -n "$command" ]; then

@@ -4,8 +4,8 @@ use super::request::Wait;
 use super::{Client, ClientError};
 use crate::mirror::MirrorTable;
 use crate::{
-    AttachRequest, Attachment, CreateVolume, DetachRequest, ErrorBody, ExtendVolume, HostInfo, HostReport,
-    MirrorChange, MirrorSpec, Pool, PoolSpec, Volume, paths,
+    AttachRequest, Attachment, CreateSnapshot, CreateVolume, DetachRequest, ErrorBody, ExtendVolume,
+    HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, Snapshot, Volume, paths,
 };
 use bytes::Bytes;
 use http::Method;
@@ -143,6 +143,40 @@ impl Client {
         self.read(&Method::POST, &path, &answer)
     }
 
+    /// A volume's snapshots, oldest first.
+    pub async fn snapshots(&self, volume: &VolumeRef) -> Result<Vec<Snapshot>> {
+        self.ask(&paths::snapshots(volume)).await
+    }
+
+    /// Makes a snapshot: the reference has its name.
+    pub async fn create_snapshot(&self, volume: &VolumeRef, request: &CreateSnapshot) -> Result<Snapshot> {
+        self.change(Method::POST, &paths::snapshots(volume), request)
+            .await
+    }
+
+    /// One snapshot.
+    pub async fn snapshot(&self, snapshot: &VolumeRef) -> Result<Snapshot> {
+        self.ask(&paths::snapshot(snapshot)).await
+    }
+
+    /// Deletes a snapshot.
+    pub async fn delete_snapshot(&self, snapshot: &VolumeRef) -> Result<()> {
+        self.command(Method::DELETE, &paths::snapshot(snapshot), None::<&()>)
+            .await
+    }
+
+    /// Guards a snapshot against its deletion, or ends that.
+    pub async fn protect_snapshot(&self, snapshot: &VolumeRef, protection: Protection) -> Result<Snapshot> {
+        self.change(Method::PUT, &paths::protection(snapshot), &protection)
+            .await
+    }
+
+    /// Makes the volume what the snapshot is; what was written since is lost.
+    pub async fn roll_back(&self, snapshot: &VolumeRef) -> Result<()> {
+        self.command(Method::POST, &paths::rollback(snapshot), None::<&()>)
+            .await
+    }
+
     /// All attachments of this host.
     pub async fn attachments(&self) -> Result<Vec<Attachment>> {
         self.ask(paths::ATTACHMENTS).await
@@ -156,18 +190,14 @@ impl Client {
     /// The attachment of one volume.
     pub async fn attachment(&self, volume: &VolumeRef) -> Result<Attachment> {
         no_snapshot(volume)?;
-        self.ask(&paths::attachment(&volume.pool, &volume.volume)).await
+        self.ask(&paths::attachment(volume)).await
     }
 
     /// Detaches a volume.
     pub async fn detach(&self, volume: &VolumeRef, request: &DetachRequest) -> Result<()> {
         no_snapshot(volume)?;
-        self.command(
-            Method::POST,
-            &paths::detach(&volume.pool, &volume.volume),
-            Some(request),
-        )
-        .await
+        self.command(Method::POST, &paths::detach(volume), Some(request))
+            .await
     }
 
     /// The OpenAPI document.

@@ -16,8 +16,8 @@ use restblk_types::{ErrorKind, VolumeRef};
 /// _netdev,nofail,x-systemd.after=restblk.service 0 2
 #[derive(Debug, Args)]
 pub(crate) struct Attach {
-    /// Pool and name of the volume
-    #[arg(value_name = "POOL/NAME", add = complete::free_volumes())]
+    /// Pool and name of the volume, or of a snapshot, which is only read
+    #[arg(value_name = "POOL/NAME[@SNAPSHOT]", add = complete::free_volumes())]
     volume: VolumeArg,
     /// How: auto (the best that this host has), ublk, nbd, loop or nbd-export
     #[arg(short, long, value_parser = transport, default_value = "auto", add = complete::transports())]

@@ -16,6 +16,7 @@ mod mirror;
 mod pool;
 mod reference;
 mod serve;
+mod snapshot;
 mod unexport;
 mod volume;
 
@@ -38,6 +39,9 @@ pub(crate) enum Command {
     /// Everything about volumes, also what is rarely needed
     #[command(subcommand)]
     Volume(volume::Volume),
+    /// Snapshots: states of log volumes that stay
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
     Attach(attach::Attach),
     Detach(detach::Detach),
     Devices(devices::Devices),
@@ -110,6 +114,7 @@ async fn ask(command: Command, session: &Session) -> Result {
         Command::Extend(extend) => extend.run(session).await,
         Command::Delete(delete) => delete.run(session).await,
         Command::Volume(volume) => volume.run(session).await,
+        Command::Snapshot(snapshot) => snapshot.run(session).await,
         Command::Attach(attach) => attach.run(session).await,
         Command::Detach(detach) => detach.run(session).await,
         Command::Devices(devices) => devices.run(session).await,

@@ -3,24 +3,18 @@
 use super::{
     Attachments,
     names::Names,
-    slot::{Served, Slot},
+    opened::{Opened, Then},
+    slot::{Live, Served, Slot},
 };
 use crate::{clock, error::Result, state::Remembered};
-use restblk_api::{AttachRequest, Attachment, ErrorBody};
+use restblk_api::{AttachRequest, Attachment};
 use restblk_engine::Takeover;
-use restblk_types::{AttachmentId, ErrorKind, VolumeId};
+use restblk_types::{AttachmentId, VolumeId};
 use std::sync::Arc;
 
 impl Attachments {
     /// Attaches a volume; what was done before an error is undone.
     pub(crate) async fn attach(self: &Arc<Self>, request: AttachRequest) -> Result<Attachment> {
-        if request.volume.snapshot.is_some() {
-            let message = format!(
-                "attach {}: volumes of the direct layout have no snapshots of their own",
-                request.volume
-            );
-            return Err(ErrorBody::new(ErrorKind::Unsupported, message));
-        }
         if let Some(alias) = &request.alias {
             Names::check_alias(alias)?;
         }
@@ -28,11 +22,12 @@ impl Attachments {
             volume: request.volume.clone(),
             volume_id: VolumeId::from_bytes([0; 16]),
             id: AttachmentId::random(),
+            held_as: None,
             transport: request.transport.as_str().to_owned(),
             device: None,
             boot_id: self.context.boot_id.clone(),
             persist: request.persist,
-            read_only: request.read_only,
+            read_only: request.read_only || request.volume.snapshot.is_some(),
             queues: request.queues,
             alias: request.alias.clone(),
             since: clock::now(),
@@ -64,11 +59,13 @@ impl Attachments {
             .map_err(crate::error::engine)?;
         let remembered = slot.remember(|r| r.volume_id = info.record.id);
         self.context.state.remember(&remembered)?;
-        let opened = self.open_volume(&remembered, takeover).await?;
-        let live = match self.serve(&remembered, opened, None).await {
+        let opened = self
+            .open_volume(&remembered.volume, remembered.id, takeover, remembered.read_only)
+            .await?;
+        let live = match self.serve_held(slot, &opened).await {
             Ok(live) => live,
-            Err((lease, e)) => {
-                self.let_go(&lease).await;
+            Err(e) => {
+                self.close_volume(&opened, Then::LetGo).await;
                 return Err(e);
             }
         };
@@ -78,11 +75,21 @@ impl Attachments {
             let live = slot.deactivate(&e.message);
             if let Some(live) = live {
                 self.end(slot, &live).await;
-                self.let_go(&live.lease).await;
+                self.close_volume(&live.opened, Then::LetGo).await;
             }
             return Err(e);
         }
         Ok(())
+    }
+
+    /// Remembers under which id the volume is held, before there is a device that a later daemon must find.
+    async fn serve_held(&self, slot: &Slot, opened: &Arc<Opened>) -> Result<Live> {
+        let held_as = Some(opened.lease.id()).filter(|id| *id != slot.remembered().id);
+        let remembered = slot.remember(|r| r.held_as = held_as);
+        if held_as.is_some() {
+            self.context.state.remember(&remembered)?;
+        }
+        self.serve(&remembered, opened, None).await
     }
 
     /// Remembers the device, gives it its names, and watches over it.

@@ -2,106 +2,24 @@
 
 use super::{
     Attachments,
+    opened::Opened,
     slot::{Live, Served},
 };
 use crate::{
-    clock, error,
+    error,
     error::Result,
     metered::Metered,
     state::{Remembered, make_private},
 };
 use restblk_api::{ErrorBody, TransportChoice};
-use restblk_block::{BlockDevice, Checked, Limited, Limiter};
+use restblk_block::{BlockDevice, Checked, Limited, ReadOnly};
 use restblk_device::{AttachSpec, Attached, Recovery};
-use restblk_engine::{
-    Claim, Lease, Repository, Takeover,
-    direct::{DirectDevice, Tuning},
-};
-use restblk_store::{Mirrored, Store, clean_up};
+use restblk_engine::{Lease, Repository};
+use restblk_store::clean_up;
 use restblk_types::{ErrorKind, VolumeName};
 use std::sync::Arc;
 
-/// A volume that is ours and open, and not yet a device.
-pub(super) struct Opened {
-    pub(super) lease: Lease,
-    volume: Arc<DirectDevice>,
-    limiter: Arc<Limiter>,
-    device: Arc<dyn BlockDevice>,
-}
-
 impl Attachments {
-    /// Takes the lease and opens the volume. On error no lease that was taken *here* stays.
-    pub(super) async fn open_volume(&self, remembered: &Remembered, takeover: Takeover) -> Result<Opened> {
-        let pool = self.context.pools.open(&remembered.volume.pool)?;
-        let claim = Claim {
-            id: remembered.id,
-            host: self.context.state.host(),
-            hostname: self.context.hostname.clone(),
-            boot_id: self.context.boot_id.clone(),
-            pid: std::process::id(),
-            since: clock::now(),
-        };
-        let name = &remembered.volume.volume;
-        let mut taken = pool.repository.take(name, claim.clone(), takeover).await;
-        if taken.as_ref().is_err_and(|e| e.kind() == ErrorKind::Busy)
-            && self.clear_left_over(&pool.repository, name).await?
-        {
-            taken = pool.repository.take(name, claim, takeover).await;
-        }
-        let (lease, record, unknown) = match taken {
-            Ok(taken) => taken,
-            Err(e) if e.kind() == ErrorKind::Busy => {
-                return Err(self.held("attach", &remembered.volume, &pool.repository, e).await);
-            }
-            Err(e) => return Err(error::engine(e)),
-        };
-        let rate_limits = record.rate_limits;
-        let opened = async {
-            if !unknown.is_empty() && !remembered.read_only {
-                let features = unknown.join(", ");
-                let message = format!(
-                    "attach {}: it has features that this version can only read: {features}",
-                    remembered.volume
-                );
-                return Err(ErrorBody::new(ErrorKind::Unsupported, message)
-                    .hint("attach it with --read-only, or use a newer restblk"));
-            }
-            let store: Arc<dyn Store> = Arc::<Mirrored>::clone(&pool.data);
-            lease.guard(&store);
-            DirectDevice::open(
-                &pool.repository,
-                store,
-                &record,
-                remembered.read_only,
-                Tuning::default(),
-            )
-            .await
-            .map_err(error::engine)
-        };
-        match opened.await {
-            Ok(volume) => {
-                let volume = Arc::new(volume);
-                let metrics = self.context.metrics.volume(&remembered.volume);
-                let limiter = Arc::new(Limiter::new(rate_limits));
-                let limiters = vec![Arc::clone(&limiter), Arc::clone(&pool.limiter)];
-                let limited = Limited::new(Arc::clone(&volume), limiters, Arc::clone(&metrics.throttled_us));
-                let device = Arc::new(Checked(Metered::new(limited, metrics)));
-                Ok(Opened {
-                    lease,
-                    volume,
-                    limiter,
-                    device,
-                })
-            }
-            Err(e) => {
-                if !matches!(takeover, Takeover::Own(_)) {
-                    self.let_go(&lease).await;
-                }
-                Err(e)
-            }
-        }
-    }
-
     /// Lets a lease go; where the store does not answer it stays, and says so.
     pub(super) async fn let_go(&self, lease: &Lease) {
         if let Err(error) = clean_up(lease.release()).await {
@@ -134,31 +52,39 @@ impl Attachments {
         Ok(true)
     }
 
-    /// Makes the volume a device, or takes over the one that an earlier daemon left.
+    /// Makes the volume, or the snapshot of it that is meant, a device, or takes over the one that an earlier daemon left.
     pub(super) async fn serve(
         &self,
         remembered: &Remembered,
-        opened: Opened,
+        opened: &Arc<Opened>,
         left: Option<Recovery>,
-    ) -> std::result::Result<Live, (Lease, ErrorBody)> {
-        let Opened {
-            lease,
-            volume,
-            limiter,
+    ) -> Result<Live> {
+        let device = self.face(remembered, opened)?;
+        let (served, limits) = self.make_device(remembered, Arc::clone(&device), left).await?;
+        Ok(Live {
+            opened: Arc::clone(opened),
             device,
-        } = opened;
-        let served = self.make_device(remembered, device, left).await;
-        match served {
-            Ok((served, limits)) => Ok(Live {
-                volume,
-                lease,
-                limiter,
-                served,
-                limits,
-                keeper: None,
-            }),
-            Err(e) => Err((lease, e)),
-        }
+            served,
+            limits,
+            keeper: None,
+        })
+    }
+
+    /// What a transport is given: checked, counted, limited.
+    fn face(&self, remembered: &Remembered, opened: &Opened) -> Result<Arc<dyn BlockDevice>> {
+        let metrics = self.context.metrics.volume(&remembered.volume);
+        let limiters = vec![Arc::clone(&opened.limiter), Arc::clone(&opened.pool.limiter)];
+        let bare: Arc<dyn BlockDevice> = match &remembered.volume.snapshot {
+            Some(_) => Arc::new(super::snapshots::view(opened, &remembered.volume)?),
+            None => opened.volume.device(),
+        };
+        let bare = if remembered.read_only && !bare.geometry().features.read_only {
+            Arc::new(ReadOnly(bare))
+        } else {
+            bare
+        };
+        let limited = Limited::new(bare, limiters, Arc::clone(&metrics.throttled_us));
+        Ok(Arc::new(Checked(Metered::new(limited, metrics))))
     }
 
     async fn make_device(

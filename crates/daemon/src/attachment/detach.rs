@@ -2,9 +2,10 @@
 
 use super::{
     Attachments, not_attached,
+    opened::Then,
     slot::{Live, Served, Slot, holders},
 };
-use crate::{error, error::Result, patience::turn};
+use crate::{error, error::Result, patience, patience::turn};
 use restblk_api::{ErrorBody, Holder};
 use restblk_types::{ErrorKind, VolumeRef};
 use std::sync::Arc;
@@ -18,11 +19,12 @@ impl Attachments {
             return Err(not_attached(volume));
         }
         self.refuse_in_use(&slot, force).await?;
+        self.bring_home(&slot, force).await?;
         let remembered = slot.remembered();
         self.names.remove(volume, remembered.alias.as_deref());
         if let Some(served) = slot.served() {
             // What a device that was ended still holds nobody takes any more.
-            let ended = slot.with_live(|live| live.volume.failure().is_some());
+            let ended = slot.with_live(|live| live.opened.volume.failure().is_some());
             if let Err(e) = self.stop(&served, force || ended == Some(true)).await {
                 if let Served::Device(device) = &served {
                     // The device is still there, and so is its name.
@@ -50,7 +52,7 @@ impl Attachments {
                 if let Some(keeper) = &live.keeper {
                     keeper.abort();
                 }
-                self.let_go(&live.lease).await;
+                self.close_volume(&live.opened, Then::LetGo).await;
             }
             None => self.let_go_unopened(&slot).await,
         }
@@ -59,6 +61,38 @@ impl Attachments {
         self.vacate(&slot);
         tracing::info!(%volume, "detached");
         Ok(())
+    }
+
+    /// Brings what was written to the store while there still is a device to go back to. With `force` what cannot be brought there
+    /// stays in the journal.
+    async fn bring_home(&self, slot: &Slot, force: bool) -> Result<()> {
+        let is_volume = slot.volume().snapshot.is_none();
+        let Some(volume) = slot
+            .with_live(|live| live.opened.volume.clone())
+            .filter(|_| is_volume && !force)
+        else {
+            return Ok(());
+        };
+        if volume.failure().is_some() {
+            return Ok(());
+        }
+        let drained = tokio::time::timeout(patience::WORK, volume.drain()).await;
+        let error = match drained {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => ErrorBody::new(error.kind(), format!("detach {}: {error}", slot.volume())),
+            Err(_) => ErrorBody::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "detach {}: what was written last is not on the store after {} s",
+                    slot.volume(),
+                    patience::WORK.as_secs()
+                ),
+            ),
+        };
+        Err(error.hint(
+            "mend the store and detach again; --force detaches all the same: what the store has not stays in this host's \
+             journal, and its next attach here brings it there",
+        ))
     }
 
     pub(super) async fn refuse_in_use(&self, slot: &Slot, force: bool) -> Result<()> {
@@ -128,7 +162,10 @@ impl Attachments {
         let done = match self.context.pools.open(&remembered.volume.pool) {
             Ok(pool) => pool
                 .repository
-                .release(&remembered.volume.volume, remembered.id)
+                .release(
+                    &remembered.volume.volume,
+                    remembered.held_as.unwrap_or(remembered.id),
+                )
                 .await
                 .map_err(error::engine),
             Err(e) => Err(e),

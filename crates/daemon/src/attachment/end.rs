@@ -17,6 +17,8 @@ use tokio::time::{Instant, sleep};
 /// How long file systems and programs may take to leave their devices while the host goes down. With a detach and a
 /// hand-over it is less than the unit's TimeoutStopSec.
 const IN_USE_MAX: Duration = Duration::from_secs(20);
+/// How long what was written may take to the store while the host goes down.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Attachments {
@@ -62,6 +64,13 @@ impl Attachments {
         let remembered = slot.remember(|r| r.device = None);
         if let Err(e) = self.context.state.remember(&remembered) {
             tracing::warn!(volume = %slot.volume(), error = e.message, "the device is remembered although it has gone");
+        }
+        if let Some(volume) = slot.with_live(|live| live.opened.volume.clone()) {
+            // What does not get there in time is in the journal.
+            let drained = tokio::time::timeout(DRAIN_MAX, volume.drain()).await;
+            if !matches!(drained, Ok(Ok(()))) {
+                tracing::warn!(volume = %slot.volume(), "what was written last is in this host's journal alone: its next attach here brings it to the store");
+            }
         }
         tracing::info!(volume = %slot.volume(), "emptied and taken away: the host goes down");
         true

@@ -28,7 +28,7 @@ impl Attachments {
         let slot = self
             .slots()
             .values()
-            .find(|s| s.remembered().id == holder.id)
+            .find(|s| s.remembered().held_as.unwrap_or(s.remembered().id) == holder.id)
             .cloned();
         if let Some(slot) = slot {
             let message = format!(

@@ -2,6 +2,7 @@
 
 use super::{
     Attachments,
+    opened::Then,
     slot::{Served, Slot},
 };
 use restblk_types::ErrorKind;
@@ -28,16 +29,15 @@ impl Attachments {
 
     /// Returns once the volume is no longer ours; the device stays, and fails everything.
     async fn look_after_lease(&self, slot: &Slot) {
-        let Some((lease, volume)) = slot.with_live(|live| (live.lease.clone(), Arc::clone(&live.volume)))
-        else {
+        let Some(opened) = slot.with_live(|live| Arc::clone(&live.opened)) else {
             return;
         };
         loop {
             tokio::time::sleep(self.context.lease_check).await;
-            match lease.check().await {
+            match opened.lease.check().await {
                 Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::Fenced => {
-                    volume.fail(ErrorKind::Fenced, &e.to_string());
+                    opened.volume.fail(ErrorKind::Fenced, &e.to_string());
                     return future::pending().await;
                 }
                 // A store that is away tells nothing; data waits for it too.
@@ -67,11 +67,16 @@ impl Attachments {
         {
             tracing::warn!(volume = %slot.volume(), %error, "not all that the device was made of could be removed");
         }
+        let then = if remembered.persist {
+            Then::Keep
+        } else {
+            Then::LetGo
+        };
+        if let Some(live) = live {
+            self.close_volume(&live.opened, then).await;
+        }
         if remembered.persist {
-            drop(live);
             tokio::spawn(Arc::clone(self).keep_recovering(Arc::clone(slot)));
-        } else if let Some(live) = live {
-            self.let_go(&live.lease).await;
         }
     }
 }

@@ -13,10 +13,13 @@ mod bring_up;
 mod detach;
 mod end;
 mod held;
+mod journal;
 mod keeper;
 mod names;
+mod opened;
 mod recover;
 mod slot;
+mod snapshots;
 
 use crate::{
     error::Result,
@@ -26,6 +29,7 @@ use crate::{
     transports::Transports,
 };
 use names::Names;
+use opened::Openings;
 use restblk_api::{Attachment, ErrorBody};
 use restblk_nbd::Exports;
 use restblk_types::{AttachmentId, ErrorKind, PoolName, RateLimits, VolumeRef};
@@ -55,6 +59,15 @@ pub(crate) struct Context {
     pub(crate) run_dir: PathBuf,
     pub(crate) dev_dir: PathBuf,
     pub(crate) lease_check: Duration,
+    pub(crate) journal: Journals,
+}
+
+/// Where log volumes keep what is not on the store yet.
+#[derive(Debug)]
+pub(crate) struct Journals {
+    pub(crate) folder: PathBuf,
+    /// Bytes of each; 0: none are kept.
+    pub(crate) size: u64,
 }
 
 /// All attachments of this host.
@@ -62,6 +75,7 @@ pub(crate) struct Context {
 pub(crate) struct Attachments {
     context: Context,
     names: Names,
+    openings: Openings,
     slots: Mutex<BTreeMap<VolumeRef, Arc<Slot>>>,
 }
 
@@ -71,6 +85,7 @@ impl Attachments {
         Arc::new(Self {
             context,
             names,
+            openings: Openings::default(),
             slots: Mutex::default(),
         })
     }
@@ -139,7 +154,10 @@ impl Attachments {
 
     /// Whether an attachment is one of this host's.
     fn knows(&self, id: AttachmentId) -> bool {
-        self.slots().values().any(|slot| slot.remembered().id == id)
+        self.slots().values().any(|slot| {
+            let remembered = slot.remembered();
+            remembered.id == id || remembered.held_as == Some(id)
+        })
     }
 
     /// The attachments of a pool.
@@ -154,7 +172,7 @@ impl Attachments {
     /// A volume has new rate limits, which hold at once where it is attached.
     pub(crate) fn limited(&self, volume: &VolumeRef, limits: RateLimits) {
         if let Some(slot) = self.slot(volume) {
-            slot.with_live(|live| live.limiter.set(limits));
+            slot.with_live(|live| live.opened.limiter.set(limits));
         }
     }
 

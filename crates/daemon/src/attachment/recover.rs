@@ -9,7 +9,7 @@
 //!
 //! A store or pool that does not answer yet is waited for: I/O of a surviving device waits in the kernel meanwhile.
 
-use super::{Attachments, slot::Slot};
+use super::{Attachments, opened::Then, slot::Slot};
 use crate::{error, error::Result, patience::bounded, state::Remembered};
 use restblk_engine::Takeover;
 use restblk_types::ErrorKind;
@@ -113,11 +113,18 @@ impl Attachments {
     }
 
     async fn recover_in(self: &Arc<Self>, slot: &Arc<Slot>, remembered: &Remembered) -> Result<()> {
-        let opened = self.open_volume(remembered, Takeover::Own(remembered.id)).await?;
-        let live = self
-            .serve(remembered, opened, remembered.device.clone())
-            .await
-            .map_err(|(_, e)| e)?;
+        let held_as = remembered.held_as.unwrap_or(remembered.id);
+        let own = Takeover::Own(held_as);
+        let opened = self
+            .open_volume(&remembered.volume, held_as, own, remembered.read_only)
+            .await?;
+        let live = match self.serve(remembered, &opened, remembered.device.clone()).await {
+            Ok(live) => live,
+            Err(e) => {
+                self.close_volume(&opened, Then::Keep).await;
+                return Err(e);
+            }
+        };
         let served = live.served.clone();
         slot.activate(live);
         // A name or a file that cannot be written does not take a working device away.
@@ -148,7 +155,10 @@ impl Attachments {
         let released = match self.context.pools.open(&remembered.volume.pool) {
             Ok(pool) => pool
                 .repository
-                .release(&remembered.volume.volume, remembered.id)
+                .release(
+                    &remembered.volume.volume,
+                    remembered.held_as.unwrap_or(remembered.id),
+                )
                 .await
                 .map_err(error::engine),
             Err(e) => Err(e),

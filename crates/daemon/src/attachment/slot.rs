@@ -1,14 +1,13 @@
 //! The place of one attachment: what is remembered of it, and its live parts while it has them.
 
-use super::{names::Names, shown_size};
+use super::{names::Names, opened::Opened, shown_size};
 use crate::state::Remembered;
 use restblk_api::{Attachment, AttachmentState, Holder, TransportChoice};
-use restblk_block::{BlockDevice, Limiter};
+use restblk_block::BlockDevice;
 use restblk_device::{
     Attached,
     holders::{self, HeldBy},
 };
-use restblk_engine::{Lease, direct::DirectDevice};
 use restblk_types::{ByteCount, ErrorKind, VolumeRef};
 use std::{
     path::PathBuf,
@@ -28,9 +27,9 @@ pub(super) enum Served {
 /// The live parts of an attachment.
 #[derive(Debug)]
 pub(super) struct Live {
-    pub(super) volume: Arc<DirectDevice>,
-    pub(super) lease: Lease,
-    pub(super) limiter: Arc<Limiter>,
+    pub(super) opened: Arc<Opened>,
+    /// What the transport serves: the volume, or a snapshot of it.
+    pub(super) device: Arc<dyn BlockDevice>,
     pub(super) served: Served,
     pub(super) limits: Vec<String>,
     pub(super) keeper: Option<AbortHandle>,
@@ -135,7 +134,7 @@ impl Slot {
     }
 
     pub(super) fn grown(&self, size: u64) {
-        self.with_live(|live| live.volume.grown(size));
+        self.with_live(|live| live.opened.volume.grown(size));
     }
 
     pub(super) async fn describe(&self, names: &Names) -> Attachment {
@@ -169,12 +168,12 @@ impl Slot {
                 attachment.problem = Some(problem.clone());
             }
             Phase::Active(live) => {
-                let geometry = live.volume.geometry();
+                let geometry = live.device.geometry();
                 attachment.size = ByteCount(geometry.size);
                 attachment.block_size = geometry.block_size.bytes();
                 attachment.limits.clone_from(&live.limits);
                 attachment.state = AttachmentState::Active;
-                if let Some(failure) = live.volume.failure() {
+                if let Some(failure) = live.opened.volume.failure() {
                     let fenced = failure.kind() == ErrorKind::Fenced;
                     attachment.state = if fenced {
                         AttachmentState::Fenced

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use restblk_api::ErrorBody;
-use restblk_types::{ErrorKind, PoolName, VolumeName};
+use restblk_types::{ErrorKind, PoolName, VolumeName, VolumeRef};
 use serde::de::DeserializeOwned;
 
 /// An error on its way out.
@@ -102,6 +102,21 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath<(PoolName, VolumeName)> {
         let axum::extract::Path((pool, volume)): axum::extract::Path<(String, String)> =
             names(axum::extract::Path::from_request_parts(parts, state).await)?;
         Ok(Self((names(pool.parse())?, names(volume.parse())?)))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for InPath<VolumeRef> {
+    type Rejection = Failed;
+
+    /// `{pool}/{volume}`, with `@snapshot` in the second, or `{pool}/{volume}/…/{snapshot}`.
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Failed> {
+        let axum::extract::Path(found): axum::extract::Path<Vec<String>> =
+            names(axum::extract::Path::from_request_parts(parts, state).await)?;
+        let text = match &found[..] {
+            [pool, volume, snapshot] => format!("{pool}/{volume}@{snapshot}"),
+            found => found.join("/"),
+        };
+        Ok(Self(names(text.parse())?))
     }
 }
 

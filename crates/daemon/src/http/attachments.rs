@@ -6,7 +6,7 @@ use super::{
 };
 use crate::patience::bounded;
 use restblk_api::{AttachRequest, Attachment, DetachRequest, ErrorBody};
-use restblk_types::{ErrorKind, PoolName, VolumeName, VolumeRef};
+use restblk_types::{ErrorKind, VolumeRef};
 use std::sync::Arc;
 use tokio::task::JoinError;
 
@@ -16,11 +16,8 @@ pub(super) async fn list(service: State) -> Answer<Vec<Attachment>> {
 }
 
 #[utoipa::path(get, path = "/v1/attachments/{pool}/{volume}", tag = "attachments", params(("pool" = String, Path), ("volume" = String, Path)), responses((status = 200, body = Attachment), (status = 404, body = ErrorBody)))]
-pub(super) async fn show(
-    service: State,
-    InPath((pool, volume)): InPath<(PoolName, VolumeName)>,
-) -> Answer<Attachment> {
-    json(service.attachments.get(&VolumeRef::new(pool, volume)).await)
+pub(super) async fn show(service: State, InPath(volume): InPath<VolumeRef>) -> Answer<Attachment> {
+    json(service.attachments.get(&volume).await)
 }
 
 /// Attaches a volume to this host.
@@ -38,11 +35,10 @@ pub(super) async fn attach(service: State, Body(request): Body<AttachRequest>) -
 #[utoipa::path(post, path = "/v1/attachments/{pool}/{volume}/detach", tag = "attachments", params(("pool" = String, Path), ("volume" = String, Path)), request_body = DetachRequest, responses((status = 204), (status = "4XX", body = ErrorBody)))]
 pub(super) async fn detach(
     service: State,
-    InPath((pool, volume)): InPath<(PoolName, VolumeName)>,
+    InPath(volume): InPath<VolumeRef>,
     Body(request): Body<DetachRequest>,
 ) -> Done {
     let attachments = Arc::clone(&service.attachments);
-    let volume = VolumeRef::new(pool, volume);
     done(
         tokio::spawn(bounded(async move {
             attachments.detach(&volume, request.force).await
@@ -52,6 +48,6 @@ pub(super) async fn detach(
     )
 }
 
-fn broken(error: JoinError) -> Failed {
+pub(super) fn broken(error: JoinError) -> Failed {
     ErrorBody::new(ErrorKind::Bug, format!("finish the operation: {error}")).into()
 }

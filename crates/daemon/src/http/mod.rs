@@ -6,6 +6,7 @@ mod host;
 mod listen;
 mod openapi;
 mod pools;
+mod snapshots;
 mod volumes;
 
 pub(crate) use listen::{bind, serve_metrics};
@@ -34,6 +35,22 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .layer(middleware::from_fn(patience::layer));
     Router::new()
         .merge(volumes)
+        .route(
+            "/v1/volumes/{pool}/{volume}/snapshots",
+            get(snapshots::list).post(snapshots::create),
+        )
+        .route(
+            "/v1/volumes/{pool}/{volume}/snapshots/{snapshot}",
+            get(snapshots::show).delete(snapshots::delete),
+        )
+        .route(
+            "/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/protection",
+            put(snapshots::protect),
+        )
+        .route(
+            "/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/rollback",
+            post(snapshots::roll_back),
+        )
         .route("/v1/host", get(host::info))
         .route("/v1/doctor", get(host::doctor))
         .route("/v1/pools", get(pools::list).post(pools::create))

@@ -5,6 +5,7 @@ mod blocks;
 mod device;
 mod life;
 mod locks;
+mod log;
 
 use restblk_engine::{Claim, NewVolume, Repository, Safety};
 use restblk_format::PoolRecord;
@@ -41,6 +42,7 @@ async fn repository() -> (Arc<Repository>, Arc<MemoryStore>) {
 fn volume(name: &str, size: u64) -> NewVolume {
     NewVolume {
         id: VolumeId::random(),
+        layout: restblk_format::LayoutKind::Direct,
         name: name.parse().unwrap(),
         size,
         block_size: BlockSize::B512,

@@ -3,7 +3,7 @@
 use crate::complete;
 use crate::failure::Result;
 use crate::session::Session;
-use crate::values::{VolumeArg, block_size, size, with_alternatives};
+use crate::values::{VolumeArg, block_size, layout, size, with_alternatives};
 use clap::Args;
 use restblk_api::{CreateVolume, Layout};
 use restblk_types::{BlockSize, ByteCount, ErrorKind};
@@ -19,7 +19,10 @@ pub(crate) struct Create {
     /// Size with a unit: 512M, 10G, 1.5T (1024-based)
     #[arg(value_parser = size)]
     size: ByteCount,
-    /// Block size in bytes: 512, which every program expects, or 4096 [default: the smallest that the store allows]
+    /// How it lies on the store: direct (one file, byte for byte) or log (snapshots, clones, thin, on any store)
+    #[arg(short, long, value_parser = layout, default_value = "direct", add = complete::layouts())]
+    layout: Layout,
+    /// Block size in bytes: 512, which every program expects, or 4096 [default: the smallest that the store allows; a log volume has 4096]
     #[arg(long, value_name = "BYTES", value_parser = block_size)]
     block_size: Option<BlockSize>,
 }
@@ -30,7 +33,7 @@ impl Create {
         let request = CreateVolume {
             volume: volume.clone(),
             size: self.size,
-            layout: Layout::Direct,
+            layout: self.layout,
             block_size: self.block_size,
         };
         let created = session

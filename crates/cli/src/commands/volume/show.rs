@@ -71,9 +71,7 @@ fn words(shown: &Shown) -> String {
 }
 
 fn layout(layout: Layout, dialect: Option<&str>) -> String {
-    let name = match layout {
-        Layout::Direct => "direct",
-    };
+    let name = layout.as_str();
     dialect.map_or_else(|| name.to_owned(), |dialect| format!("{name} ({dialect})"))
 }
 

@@ -1,0 +1,39 @@
+//! Snapshots of log volumes.
+
+use restblk_types::{ByteCount, SnapshotName, VolumeRef};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A snapshot: a state of a volume that stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Snapshot {
+    /// `pool/volume@snapshot`.
+    #[schema(value_type = String, example = "main/disk1@monday")]
+    pub snapshot: VolumeRef,
+    /// The volume's size in bytes when it was made.
+    #[schema(value_type = u64)]
+    pub size: ByteCount,
+    /// When it was made, RFC 3339, UTC.
+    pub created_at: String,
+    /// It is not deleted.
+    pub protected: bool,
+    /// How many volumes were cloned from it.
+    pub clones: usize,
+}
+
+/// A new snapshot of a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateSnapshot {
+    /// Its name, unique among the volume's snapshots.
+    #[schema(value_type = String, example = "monday")]
+    pub name: SnapshotName,
+}
+
+/// Whether a snapshot may be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Protection {
+    /// It may not.
+    pub protected: bool,
+}

@@ -1,0 +1,176 @@
+//! What is done to log volumes while they are open, with or without a device: snapshots, rollback, size.
+//!
+//! One that is not open is opened for it, and let go afterwards.
+
+use super::{
+    Attachments,
+    opened::{Opened, Then},
+};
+use crate::{clock, error, error::Result};
+use restblk_api::{ErrorBody, Snapshot};
+use restblk_block::BlockDevice;
+use restblk_engine::{
+    EngineError, Takeover,
+    log::{LogError, LogVolume, Snapshot as Kept, SnapshotView},
+};
+use restblk_types::{AttachmentId, ByteCount, ErrorKind, SnapshotName, VolumeRef};
+use std::sync::Arc;
+
+impl Attachments {
+    /// A log volume's snapshots, oldest first. Of one that is not open here as its last committed head tells.
+    pub(crate) async fn snapshots(&self, volume: &VolumeRef) -> Result<Vec<Snapshot>> {
+        let kept = match self.openings.find(volume).await {
+            Some(opened) => log_of(&opened, volume)?.snapshots(),
+            None => {
+                let repository = &self.context.pools.open(&volume.pool)?.repository;
+                let info = repository.volume(&volume.volume).await.map_err(error::engine)?;
+                let head = repository.log_head(&info.record).await;
+                head.map_err(error::engine)?.snapshots
+            }
+        };
+        Ok(kept.iter().filter_map(|kept| describe(volume, kept)).collect())
+    }
+
+    /// One of them.
+    pub(crate) async fn snapshot(&self, snapshot: &VolumeRef) -> Result<Snapshot> {
+        let all = self.snapshots(snapshot).await?;
+        let found = all.into_iter().find(|one| one.snapshot == *snapshot);
+        found.ok_or_else(|| missing(snapshot))
+    }
+
+    /// Makes a snapshot of what the volume has now.
+    pub(crate) async fn make_snapshot(&self, snapshot: &VolumeRef, name: &SnapshotName) -> Result<Snapshot> {
+        let make = async |log: Arc<LogVolume>| log.snapshot(name.as_str(), &clock::now()).await;
+        self.with_log(snapshot, make).await?;
+        tracing::info!(%snapshot, "made");
+        self.snapshot(snapshot).await
+    }
+
+    /// Deletes a snapshot; `Busy` while it is attached, protected, or has clones.
+    pub(crate) async fn delete_snapshot(&self, snapshot: &VolumeRef) -> Result<()> {
+        if self.slot(snapshot).is_some() {
+            let message = format!("delete {snapshot}: it is attached to this host");
+            return Err(ErrorBody::new(ErrorKind::Busy, message)
+                .hint(format!("restblk detach {snapshot}, then delete it")));
+        }
+        let delete = async |log: Arc<LogVolume>| log.delete_snapshot(find(&log, snapshot)?).await;
+        self.with_log(snapshot, delete).await?;
+        tracing::info!(%snapshot, "deleted");
+        Ok(())
+    }
+
+    /// Guards a snapshot against its deletion, or ends that.
+    pub(crate) async fn protect_snapshot(&self, snapshot: &VolumeRef, protected: bool) -> Result<Snapshot> {
+        let protect = async |log: Arc<LogVolume>| log.protect(find(&log, snapshot)?, protected).await;
+        self.with_log(snapshot, protect).await?;
+        self.snapshot(snapshot).await
+    }
+
+    /// Makes the volume what the snapshot is; what was written since is lost. `Busy` while the volume is attached.
+    pub(crate) async fn roll_back(&self, snapshot: &VolumeRef) -> Result<()> {
+        let volume = snapshot.whole();
+        if let Some(slot) = self.slot(&volume) {
+            let at = slot
+                .device_path()
+                .map_or_else(String::new, |path| format!(" at {}", path.display()));
+            let message = format!("roll {volume} back: it is attached to this host{at}");
+            return Err(ErrorBody::new(ErrorKind::Busy, message).hint(format!(
+                "restblk detach {volume} first: what uses it must not see its bytes change"
+            )));
+        }
+        let roll = async |log: Arc<LogVolume>| {
+            log.rollback(find(&log, snapshot)?).await?;
+            Ok(log.geometry().size)
+        };
+        let size = self.with_log(snapshot, roll).await?;
+        self.note_size(&volume, size).await?;
+        tracing::info!(%volume, %snapshot, "rolled back");
+        Ok(())
+    }
+
+    /// Gives a log volume a new size; its device, where there is one, follows.
+    pub(crate) async fn resize_log(&self, volume: &VolumeRef, size: u64) -> Result<()> {
+        let resize = async |log: Arc<LogVolume>| {
+            let now = log.geometry().size;
+            if size <= now {
+                let message = format!(
+                    "extend {volume} to {}: it has {} already",
+                    ByteCount(size),
+                    ByteCount(now)
+                );
+                return Err(LogError::new(ErrorKind::Invalid, message));
+            }
+            log.resize(size).await
+        };
+        self.with_log(volume, resize).await?;
+        self.note_size(volume, size).await
+    }
+
+    async fn note_size(&self, volume: &VolumeRef, size: u64) -> Result<()> {
+        let repository = &self.context.pools.open(&volume.pool)?.repository;
+        let noted = repository.note_size(&volume.volume, size).await;
+        noted.map(drop).map_err(error::engine)
+    }
+
+    /// Does something with an open log volume.
+    async fn with_log<T>(
+        &self,
+        volume: &VolumeRef,
+        work: impl AsyncFnOnce(Arc<LogVolume>) -> std::result::Result<T, LogError>,
+    ) -> Result<T> {
+        let opened = self
+            .open_volume(volume, AttachmentId::random(), Takeover::Refused, false)
+            .await?;
+        let done = match log_of(&opened, volume) {
+            Ok(log) => work(Arc::clone(log))
+                .await
+                .map_err(|e| error::engine(EngineError::from(e))),
+            Err(e) => Err(e),
+        };
+        self.close_volume(&opened, Then::LetGo).await;
+        done
+    }
+}
+
+/// The snapshot of an open volume, as a device.
+pub(super) fn view(opened: &Opened, snapshot: &VolumeRef) -> Result<SnapshotView> {
+    let log = log_of(opened, snapshot)?;
+    let found = find(log, snapshot).and_then(|id| log.view(id));
+    found.map_err(|e| error::engine(EngineError::from(e)))
+}
+
+fn log_of<'a>(opened: &'a Opened, volume: &VolumeRef) -> Result<&'a Arc<LogVolume>> {
+    opened.volume.log().ok_or_else(|| {
+        let message = format!("use {volume}: volumes of the direct layout have no snapshots of their own");
+        ErrorBody::new(ErrorKind::Unsupported, message).hint(
+            "restblk create --layout log makes one that has; LVM thin makes snapshots above a direct one",
+        )
+    })
+}
+
+fn find(log: &LogVolume, snapshot: &VolumeRef) -> std::result::Result<u64, LogError> {
+    let name = snapshot.snapshot.as_ref().map(SnapshotName::as_str);
+    let snapshots = log.snapshots();
+    let found = snapshots
+        .iter()
+        .find(|kept| name.is_some() && kept.name.as_deref() == name);
+    found
+        .map(|kept| kept.id)
+        .ok_or_else(|| LogError::new(ErrorKind::NotFound, missing(snapshot).message))
+}
+
+fn missing(snapshot: &VolumeRef) -> ErrorBody {
+    let message = format!("find {snapshot}: the volume has no such snapshot");
+    ErrorBody::new(ErrorKind::NotFound, message).hint(format!("restblk snapshot list {}", snapshot.whole()))
+}
+
+/// A snapshot as the API tells it; nothing for one that was deleted and is held by clones alone.
+fn describe(volume: &VolumeRef, kept: &Kept) -> Option<Snapshot> {
+    Some(Snapshot {
+        snapshot: volume.at(kept.name.as_ref()?.parse().ok()?),
+        size: ByteCount(kept.size),
+        created_at: kept.created_at.clone(),
+        protected: kept.protected,
+        clones: kept.children.len(),
+    })
+}

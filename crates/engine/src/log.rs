@@ -1,0 +1,122 @@
+//! Volumes of the log layout: what their store must do, and how they are made, opened and removed.
+//!
+//! Their bytes lie under the volume's id, so two volumes of one name in a row never meet. The record is what makes a volume exist,
+//! as for every layout; its size follows the one that the log itself keeps ([`Repository::note_size`]).
+
+use crate::{EngineError, Repository};
+use restblk_format::{Durability, LayoutKind, VolumeRecord};
+use restblk_log::Options;
+pub use restblk_log::{Disk, FileDisk, Head, LogError, LogVolume, Snapshot, SnapshotView, Writer};
+use restblk_store::Store;
+use restblk_types::{BlockSize, ErrorKind, VolumeId};
+use std::sync::Arc;
+
+/// The largest object that the layout makes.
+const OBJECT_LEN_MAX: u64 = 8 << 20;
+
+impl Repository {
+    /// `Unsupported` where the store does not do what log volumes rest on.
+    pub(crate) fn check_log(&self, operation: &str, block_size: BlockSize) -> Result<(), EngineError> {
+        let can = &self.capabilities;
+        let lacks = if !can.exclusive_create {
+            "of racing creates more than one may win there, and that is how a second writer is fenced"
+        } else if !can.atomic_put {
+            "a reader may see half an object there"
+        } else if can.put_len_max < OBJECT_LEN_MAX {
+            "it takes no objects of 8 MiB"
+        } else if !can.list {
+            "it does not list, and the space of deleted volumes could not be found"
+        } else if block_size != BlockSize::B4096 {
+            return Err(EngineError::refused(
+                ErrorKind::Unsupported,
+                format!("{operation}: the log layout has blocks of 4096 bytes"),
+            ));
+        } else {
+            return Ok(());
+        };
+        Err(EngineError::refused(
+            ErrorKind::Unsupported,
+            format!(
+                "{operation}: the log layout does not work on the store at {}: {lacks}; restblk pool show tells what was proved",
+                self.store.location()
+            ),
+        ))
+    }
+
+    pub(crate) async fn make_log(&self, record: &VolumeRecord) -> Result<(), EngineError> {
+        // The id is new with each create, and so are the objects.
+        let writer = Writer {
+            nonce: *record.id.as_bytes(),
+            hostname: "create".to_owned(),
+            since: record.created_at.clone(),
+        };
+        Ok(restblk_log::create(self.store.clone(), record.id, record.size, &writer).await?)
+    }
+
+    pub(crate) async fn remove_log(&self, id: VolumeId) -> Result<(), EngineError> {
+        Ok(restblk_log::destroy(self.store.clone(), id).await?)
+    }
+
+    /// Removes what an unfinished create left under an id that nobody has any more.
+    pub(crate) async fn clear_log(&self, id: VolumeId) {
+        if let Err(error) = self.remove_log(id).await {
+            tracing::warn!(%id, %error, "objects of an unfinished create stay on the store");
+        }
+    }
+
+    /// `Busy` where a log volume has snapshots.
+    pub(crate) async fn require_no_snapshots(&self, record: &VolumeRecord) -> Result<(), EngineError> {
+        let snapshots = match self.log_head(record).await {
+            Ok(head) => head.snapshots.len(),
+            // Half made, or half deleted.
+            Err(e) if e.kind() == ErrorKind::NotFound => 0,
+            Err(e) => return Err(e),
+        };
+        if snapshots == 0 {
+            return Ok(());
+        }
+        Err(EngineError::refused(
+            ErrorKind::Busy,
+            format!(
+                "delete {}: it has {snapshots} snapshots: delete them first (restblk snapshot list {0})",
+                self.full(&record.name)
+            ),
+        ))
+    }
+
+    /// The last committed state of a log volume, whoever has it attached.
+    pub async fn log_head(&self, record: &VolumeRecord) -> Result<Head, EngineError> {
+        Ok(restblk_log::look(self.store.clone(), record.id).await?)
+    }
+
+    /// Opens a log volume that is ours by its lease, and fences whoever had it. Its bytes go through `store`.
+    pub async fn open_log(
+        &self,
+        store: Arc<dyn Store>,
+        record: &VolumeRecord,
+        writer: Writer,
+        journal: Option<Arc<dyn Disk>>,
+    ) -> Result<LogVolume, EngineError> {
+        let full = self.full(&record.name);
+        if record.layout != LayoutKind::Log {
+            return Err(EngineError::refused(
+                ErrorKind::Unsupported,
+                format!(
+                    "open {full}: it is of the direct layout, which has neither snapshots nor clones; restblk convert makes it one of the log layout"
+                ),
+            ));
+        }
+        let durability = match record.durability {
+            Durability::Local if journal.is_none() => Durability::Remote,
+            durability => durability,
+        };
+        let options = Options {
+            durability,
+            ..Options::default()
+        };
+        let opened = LogVolume::open(store, record.id, writer, options, journal).await;
+        let opened = opened.map_err(|e| EngineError::refused(e.kind(), format!("open {full}: {e}")))?;
+        tracing::info!(volume = full, ?durability, "opened");
+        Ok(opened)
+    }
+}
