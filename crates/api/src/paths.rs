@@ -19,6 +19,7 @@
 //! | DELETE `/v1/volumes/{pool}/{volume}` | → 204 |
 //! | POST `/v1/volumes/{pool}/{volume}/extend` | [`crate::ExtendVolume`] → [`crate::Volume`] |
 //! | PUT `/v1/volumes/{pool}/{volume}/limits` | [`restblk_types::RateLimits`] → [`crate::Volume`]; in force at once where it is attached to this host |
+//! | PUT `/v1/volumes/{pool}/{volume}/durability` | [`crate::SetDurability`] → [`crate::Volume`]; of a log volume, in force at once where it is attached to this host |
 //! | POST `/v1/volumes/{pool}/{volume}/adopt` | → 201 [`crate::Volume`]; a raw file of another program becomes a volume |
 //! | GET `/v1/volumes/{pool}/{volume}/snapshots` | → list of [`crate::Snapshot`], oldest first |
 //! | POST `/v1/volumes/{pool}/{volume}/snapshots` | [`crate::CreateSnapshot`] → 201 [`crate::Snapshot`] |
@@ -92,6 +93,12 @@ pub fn extend(pool: &PoolName, volume: &VolumeName) -> String {
 #[must_use]
 pub fn volume_limits(pool: &PoolName, volume: &VolumeName) -> String {
     format!("{VOLUMES}/{pool}/{volume}/limits")
+}
+
+/// What a flush of a volume waits for.
+#[must_use]
+pub fn durability(pool: &PoolName, volume: &VolumeName) -> String {
+    format!("{VOLUMES}/{pool}/{volume}/durability")
 }
 
 /// Make a volume of a raw file.

@@ -36,6 +36,46 @@ impl std::str::FromStr for Layout {
     }
 }
 
+/// What a flush of a log volume waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// This host's disk: the store follows within a second or so, while it is there.
+    #[default]
+    Local,
+    /// The store: nothing that was flushed is lost with this host.
+    Remote,
+}
+
+impl Durability {
+    /// The name in commands, listings and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+        }
+    }
+}
+
+impl std::str::FromStr for Durability {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Local, Self::Remote]
+            .into_iter()
+            .find(|durability| durability.as_str() == text)
+            .ok_or_else(|| format!("\"{text}\" is no durability: choose local or remote"))
+    }
+}
+
+/// Another durability for a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetDurability {
+    /// What a flush waits for from now on.
+    pub durability: Durability,
+}
+
 /// A new volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +93,9 @@ pub struct CreateVolume {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     pub block_size: Option<BlockSize>,
+    /// What a flush of a log volume waits for.
+    #[serde(default)]
+    pub durability: Durability,
 }
 
 /// A larger size for a volume.
@@ -105,6 +148,9 @@ pub struct Volume {
     pub block_size: BlockSize,
     /// How it lies on the store.
     pub layout: Layout,
+    /// What a flush waits for, in a log volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<Durability>,
     /// The dialect it was made with, where the protocol has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<String>,

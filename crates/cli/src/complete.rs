@@ -8,7 +8,7 @@ use crate::cli;
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 use restblk_api::client::Client;
-use restblk_api::{Layout, TransportChoice};
+use restblk_api::{Durability, Layout, TransportChoice};
 use restblk_types::PoolName;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -124,6 +124,15 @@ pub(crate) fn layouts() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         [Layout::Direct, Layout::Log]
             .map(|layout| plain(layout.as_str()))
+            .into()
+    })
+}
+
+/// What a flush may wait for.
+pub(crate) fn durabilities() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        [Durability::Local, Durability::Remote]
+            .map(|one| plain(one.as_str()))
             .into()
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Result};
 use crate::session::Session;
-use restblk_api::{Layout, TransportChoice};
+use restblk_api::{Durability, Layout, TransportChoice};
 use restblk_types::{BlockSize, ByteCount, ErrorKind, NameError, SnapshotName, VolumeRef};
 use std::str::FromStr;
 use std::time::Duration;
@@ -142,6 +142,11 @@ pub(crate) fn block_size(text: &str) -> std::result::Result<BlockSize, String> {
 
 /// `direct` or `log`.
 pub(crate) fn layout(text: &str) -> std::result::Result<Layout, String> {
+    text.parse()
+}
+
+/// `local` or `remote`.
+pub(crate) fn durability(text: &str) -> std::result::Result<Durability, String> {
     text.parse()
 }
 

@@ -77,6 +77,7 @@ async fn create(control: &Control, volume: VolumeRef, size: ByteCount) -> Done {
         size,
         layout: Layout::Direct,
         block_size: None,
+        durability: restblk_api::Durability::Local,
     };
     let created = control.client.create_volume(&request).await;
     created

@@ -11,11 +11,11 @@ use crate::{
 };
 use futures_util::{StreamExt, future::join_all, stream};
 use restblk_api::{
-    AttachedBy, AttachmentState, CreateVolume, ErrorBody, HostInfo, HostReport, Layout, MirrorState, Pool,
-    PoolSpec, Volume, VolumeState,
+    AttachedBy, AttachmentState, CreateVolume, Durability, ErrorBody, HostInfo, HostReport, Layout,
+    MirrorState, Pool, PoolSpec, Volume, VolumeState,
 };
 use restblk_engine::{NewVolume, Repository, VolumeInfo};
-use restblk_format::{LayoutKind, LifeState};
+use restblk_format::{Durability as Kept, LayoutKind, LifeState};
 use restblk_store::MirroredFigures;
 use restblk_types::{BlockSize, ByteCount, ErrorKind, PoolName, RateLimits, VolumeId, VolumeName, VolumeRef};
 use std::sync::Arc;
@@ -26,6 +26,14 @@ type MirrorValue = fn(&restblk_api::MirrorStatus) -> Option<f64>;
 
 /// Volumes whose records are read at the same time for a listing.
 const LISTING_PARALLEL: usize = 16;
+
+/// The durability as the volume's record has it.
+fn kept(durability: Durability) -> Kept {
+    match durability {
+        Durability::Local => Kept::Local,
+        Durability::Remote => Kept::Remote,
+    }
+}
 
 /// The daemon's functions.
 #[derive(Debug)]
@@ -145,6 +153,7 @@ impl Service {
             size,
             layout,
             block_size,
+            durability,
         } = request;
         if volume.snapshot.is_some() {
             return Err(ErrorBody::new(
@@ -165,6 +174,7 @@ impl Service {
                 Layout::Direct => repository.block_size_min(),
                 Layout::Log => BlockSize::B4096,
             }),
+            durability: kept(durability),
             created_at: clock::now(),
         };
         repository.create_volume(new).await.map_err(error::engine)?;
@@ -229,6 +239,22 @@ impl Service {
         self.volume(pool, name).await
     }
 
+    /// Sets what a flush of a log volume waits for, and does so at once where it is attached here.
+    pub(crate) async fn set_durability(
+        &self,
+        pool: &PoolName,
+        name: &VolumeName,
+        durability: Durability,
+    ) -> Result<Volume> {
+        let durability = kept(durability);
+        let set = self.repository(pool)?.set_durability(name, durability).await;
+        set.map_err(error::engine)?;
+        let volume = VolumeRef::new(pool.clone(), name.clone());
+        self.attachments.durable(&volume, durability).await;
+        tracing::info!(%volume, ?durability, "set");
+        self.volume(pool, name).await
+    }
+
     pub(crate) async fn delete_volume(&self, pool: &PoolName, name: &VolumeName) -> Result<()> {
         let repository = self.repository(pool)?;
         let mut deleted = repository.delete_volume(name).await;
@@ -263,6 +289,10 @@ impl Service {
                 LayoutKind::Direct => Layout::Direct,
                 LayoutKind::Log => Layout::Log,
             },
+            durability: (record.layout == LayoutKind::Log).then_some(match record.durability {
+                Kept::Local => Durability::Local,
+                Kept::Remote => Durability::Remote,
+            }),
             dialect: record.dialect,
             rate_limits: record.rate_limits,
             created_at: record.created_at,

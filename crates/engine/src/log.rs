@@ -4,9 +4,11 @@
 //! as for every layout; its size follows the one that the log itself keeps ([`Repository::note_size`]).
 
 use crate::{EngineError, Repository};
-use restblk_format::{Durability, LayoutKind, VolumeRecord};
+use restblk_format::{LayoutKind, VolumeRecord};
 use restblk_log::Options;
-pub use restblk_log::{Disk, FileDisk, Head, LogError, LogVolume, Snapshot, SnapshotView, Writer};
+pub use restblk_log::{
+    Disk, Durability, FileDisk, Head, LogError, LogVolume, Snapshot, SnapshotView, Writer,
+};
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
 use std::sync::Arc;
@@ -106,17 +108,15 @@ impl Repository {
                 ),
             ));
         }
-        let durability = match record.durability {
-            Durability::Local if journal.is_none() => Durability::Remote,
-            durability => durability,
-        };
+        let durability = record.durability;
         let options = Options {
             durability,
             ..Options::default()
         };
+        let has_journal = journal.is_some();
         let opened = LogVolume::open(store, record.id, writer, options, journal).await;
         let opened = opened.map_err(|e| EngineError::refused(e.kind(), format!("open {full}: {e}")))?;
-        tracing::info!(volume = full, ?durability, "opened");
+        tracing::info!(volume = full, ?durability, journal = has_journal, "opened");
         Ok(opened)
     }
 }

@@ -36,6 +36,8 @@ pub struct NewVolume {
     pub size: u64,
     /// Logical block size.
     pub block_size: BlockSize,
+    /// What a flush waits for, in a log volume.
+    pub durability: Durability,
     /// Now, RFC 3339, UTC.
     pub created_at: String,
 }
@@ -71,7 +73,7 @@ impl Repository {
             size: new.size,
             block_size: new.block_size,
             dialect: self.dialect().filter(|_| is_direct).map(str::to_owned),
-            durability: Durability::default(),
+            durability: new.durability,
             rate_limits: RateLimits::default(),
             created_at: new.created_at,
             state: LifeState::Creating,
@@ -342,6 +344,30 @@ impl Repository {
             record.size = size;
             self.replace(&names::volume(name), &record, etag).await?;
         }
+        Ok(record)
+    }
+
+    /// Sets what a flush of a log volume waits for, wherever it is attached from now on.
+    pub async fn set_durability(
+        &self,
+        name: &VolumeName,
+        durability: Durability,
+    ) -> Result<VolumeRecord, EngineError> {
+        let Found {
+            mut record,
+            etag,
+            read_only_because,
+        } = self.require_ready(name).await?;
+        refuse_unknown(&read_only_because)?;
+        if record.layout != LayoutKind::Log {
+            let message = format!(
+                "set what a flush of {} waits for: a direct volume is on the store alone",
+                self.full(name)
+            );
+            return Err(EngineError::refused(ErrorKind::Unsupported, message));
+        }
+        record.durability = durability;
+        self.replace(&names::volume(name), &record, etag).await?;
         Ok(record)
     }
 

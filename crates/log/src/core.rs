@@ -6,10 +6,11 @@ use crate::shelf::{Series, Shelf};
 use crate::state::{Source, State};
 use crate::table::{self, Line};
 use crate::tree::{NeedsPage, Radix};
-use crate::{LogError, Options};
+use crate::{Durability, LogError, Options};
 use futures_util::future::try_join_all;
 use restblk_format::log::{Frame, FrameKind, PAGE_FAN_OUT, Pointer, SegmentNumber};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -27,6 +28,8 @@ pub(crate) struct Core {
     state: Mutex<State>,
     pub(crate) frames: Frames,
     pub(crate) journal: Option<Journal>,
+    /// A flush waits for the store.
+    remote: AtomicBool,
     /// Room for blocks that are written and not in the map.
     pub(crate) room: Semaphore,
     /// Uploads at once.
@@ -75,6 +78,7 @@ impl Core {
             uploads: Semaphore::new(options.uploads),
             stored: watch::Sender::new(state.stored()),
             size: watch::Sender::new(state.head.size),
+            remote: AtomicBool::new(options.durability == Durability::Remote),
             options,
             state: Mutex::new(state),
             frames: Frames::default(),
@@ -112,6 +116,17 @@ impl Core {
         self.arrived.notify_one();
         self.stored.send_modify(|_| {});
         is_first
+    }
+
+    /// The journal, where a flush waits for that alone.
+    pub(crate) fn journal_to_sync(&self) -> Option<&Journal> {
+        let journal = self.journal.as_ref();
+        journal.filter(|_| !self.remote.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_durability(&self, durability: Durability) {
+        self.remote
+            .store(durability == Durability::Remote, Ordering::Relaxed);
     }
 
     pub(crate) fn alive(&self) -> Result<(), LogError> {

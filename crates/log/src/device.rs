@@ -127,6 +127,11 @@ impl LogVolume {
         self.order(Order::Rollback(id)).await.map(drop)
     }
 
+    /// Sets what flushes wait for from now on.
+    pub fn set_durability(&self, durability: Durability) {
+        self.core.set_durability(durability);
+    }
+
     /// Makes a checkpoint: a recovery starts from here.
     pub async fn checkpoint(&self) -> Result<(), LogError> {
         self.order(Order::Checkpoint).await.map(drop)
@@ -272,7 +277,7 @@ impl LogVolume {
 
     async fn flush_all(&self) -> Result<(), LogError> {
         self.core.alive()?;
-        if let (Durability::Local, Some(journal)) = (self.core.options.durability, &self.core.journal) {
+        if let Some(journal) = self.core.journal_to_sync() {
             let until = self.core.state().journalled;
             return journal
                 .sync(until)

@@ -5,6 +5,7 @@
 need mkfs.ext4 e2fsck fio jq
 need_loop
 
+share_mounts
 start_store
 start_daemon "lease_check_s = 1" "[control]" "enabled = false" "[journal]" 'size = "64M"'
 restblk -q pool create main --store cdmi --url "$STORE_URL/cdmi/2.0.0/"
@@ -65,7 +66,6 @@ equal "what was written while the store was away" "$away" "$(sha256sum < "$WORK/
 say "a larger volume under the mounted file system"
 restblk -q extend main/a 1280M
 equal "the device's size" $((1280 << 20)) "$(blockdev --getsize64 "$device")"
-resize2fs "$device" > "$WORK/resize.log" 2>&1
 refuses -c 5 -m 'detach main/a first' restblk snapshot rollback main/a@monday --yes
 umount "$WORK/mnt"
 e2fsck -fn "$device" > "$WORK/fsck.log" 2>&1 || fail "the file system is not clean: $(tail -n 5 "$WORK/fsck.log")"

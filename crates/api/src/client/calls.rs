@@ -4,8 +4,9 @@ use super::request::Wait;
 use super::{Client, ClientError};
 use crate::mirror::MirrorTable;
 use crate::{
-    AttachRequest, Attachment, CreateSnapshot, CreateVolume, DetachRequest, ErrorBody, ExtendVolume,
-    HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, Snapshot, Volume, paths,
+    AttachRequest, Attachment, CreateSnapshot, CreateVolume, DetachRequest, Durability, ErrorBody,
+    ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, SetDurability,
+    Snapshot, Volume, paths,
 };
 use bytes::Bytes;
 use http::Method;
@@ -133,6 +134,14 @@ impl Client {
         self.change(Method::PUT, &path, limits).await
     }
 
+    /// Sets what a flush of a log volume waits for.
+    pub async fn set_durability(&self, volume: &VolumeRef, durability: Durability) -> Result<Volume> {
+        no_snapshot(volume)?;
+        let path = paths::durability(&volume.pool, &volume.volume);
+        self.change(Method::PUT, &path, &SetDurability { durability })
+            .await
+    }
+
     /// Makes a volume of a raw file that another program left in the pool's repository.
     pub async fn adopt_volume(&self, volume: &VolumeRef) -> Result<Volume> {
         no_snapshot(volume)?;
@@ -189,13 +198,11 @@ impl Client {
 
     /// The attachment of one volume.
     pub async fn attachment(&self, volume: &VolumeRef) -> Result<Attachment> {
-        no_snapshot(volume)?;
         self.ask(&paths::attachment(volume)).await
     }
 
     /// Detaches a volume.
     pub async fn detach(&self, volume: &VolumeRef, request: &DetachRequest) -> Result<()> {
-        no_snapshot(volume)?;
         self.command(Method::POST, &paths::detach(volume), Some(request))
             .await
     }

@@ -31,6 +31,7 @@ use crate::{
 use names::Names;
 use opened::Openings;
 use restblk_api::{Attachment, ErrorBody};
+use restblk_engine::log::Durability;
 use restblk_nbd::Exports;
 use restblk_types::{AttachmentId, ErrorKind, PoolName, RateLimits, VolumeRef};
 use slot::Slot;
@@ -173,6 +174,15 @@ impl Attachments {
     pub(crate) fn limited(&self, volume: &VolumeRef, limits: RateLimits) {
         if let Some(slot) = self.slot(volume) {
             slot.with_live(|live| live.opened.limiter.set(limits));
+        }
+    }
+
+    /// Flushes of a volume wait for something else from now on, at once where it is open.
+    pub(crate) async fn durable(&self, volume: &VolumeRef, durability: Durability) {
+        if let Some(opened) = self.openings.find(volume).await
+            && let Some(log) = opened.volume.log()
+        {
+            log.set_durability(durability);
         }
     }
 

@@ -31,6 +31,7 @@ use utoipa::{
         super::volumes::delete,
         super::volumes::extend,
         super::volumes::limit,
+        super::volumes::durability,
         super::volumes::adopt,
         super::snapshots::list,
         super::snapshots::create,

@@ -5,7 +5,7 @@ use super::{
     answer::{Answer, Body, Created, Done, InPath, created, done, json},
 };
 use axum::extract::Query;
-use restblk_api::{CreateVolume, ErrorBody, ExtendVolume, Volume};
+use restblk_api::{CreateVolume, ErrorBody, ExtendVolume, SetDurability, Volume};
 use restblk_types::{PoolName, RateLimits, VolumeName};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -61,6 +61,16 @@ pub(super) async fn limit(
     Body(limits): Body<RateLimits>,
 ) -> Answer<Volume> {
     json(service.limit_volume(&pool, &volume, limits).await)
+}
+
+/// Sets what a flush of a log volume waits for; in force at once where it is attached to this host.
+#[utoipa::path(put, path = "/v1/volumes/{pool}/{volume}/durability", tag = "volumes", params(("pool" = String, Path), ("volume" = String, Path)), request_body = SetDurability, responses((status = 200, body = Volume), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn durability(
+    service: State,
+    InPath((pool, volume)): InPath<(PoolName, VolumeName)>,
+    Body(request): Body<SetDurability>,
+) -> Answer<Volume> {
+    json(service.set_durability(&pool, &volume, request.durability).await)
 }
 
 /// Makes a volume of a raw file that another program put on the store.

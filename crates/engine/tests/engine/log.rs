@@ -28,15 +28,29 @@ async fn record_of(repository: &Repository, name: &str) -> VolumeRecord {
     repository.volume(&name.parse().unwrap()).await.unwrap().record
 }
 
-async fn open(repository: &Repository, store: &Arc<MemoryStore>, name: &str) -> restblk_engine::log::LogVolume {
+async fn open(
+    repository: &Repository,
+    store: &Arc<MemoryStore>,
+    name: &str,
+) -> restblk_engine::log::LogVolume {
     let record = record_of(repository, name).await;
-    let opened = repository.open_log(store.clone(), &record, writer("h"), None).await;
+    let opened = repository
+        .open_log(store.clone(), &record, writer("h"), None)
+        .await;
     opened.unwrap()
 }
 
 async fn objects_of(store: &MemoryStore, id: VolumeId) -> usize {
     let mut found = 0;
-    for folder in ["epoch", "head/0000000001", "log/0000000001", "map/0000000001", "log/0000000002", "map/0000000002", "head/0000000002"] {
+    for folder in [
+        "epoch",
+        "head/0000000001",
+        "log/0000000001",
+        "map/0000000001",
+        "log/0000000002",
+        "map/0000000002",
+        "head/0000000002",
+    ] {
         let folder = Key::new(format!(".restblk/vol/{id}/{folder}")).unwrap();
         if let Ok(page) = store.list(Some(&folder), None, 1000).await {
             found += page.entries.len();
@@ -58,9 +72,15 @@ async fn a_log_volume_lives_and_leaves_nothing() {
     log.stop().await.unwrap();
     drop(log);
 
-    let head = repository.log_head(&record_of(&repository, "v").await).await.unwrap();
+    let head = repository
+        .log_head(&record_of(&repository, "v").await)
+        .await
+        .unwrap();
     assert_eq!((head.size, head.snapshots.len()), (2 << 20, 1));
-    assert_eq!(repository.note_size(&name, head.size).await.unwrap().size, 2 << 20);
+    assert_eq!(
+        repository.note_size(&name, head.size).await.unwrap().size,
+        2 << 20
+    );
     let error = repository.delete_volume(&name).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert_eq!(record_of(&repository, "v").await.state, LifeState::Ready);
@@ -89,12 +109,29 @@ async fn an_unfinished_create_is_gone_on_with_under_a_new_id() {
     unfinished.state = LifeState::Creating;
     let bytes = unfinished.encode().unwrap();
     store.put(&key, bytes.into(), Precondition::Always).await.unwrap();
-    let other_size = NewVolume { size: 2 << 20, ..log_volume("v") };
-    assert_eq!(repository.create_volume(other_size).await.unwrap_err().kind(), ErrorKind::Exists);
-    assert_eq!(repository.create_volume(volume("v", 1 << 20)).await.unwrap_err().kind(), ErrorKind::Exists);
+    let other_size = NewVolume {
+        size: 2 << 20,
+        ..log_volume("v")
+    };
+    assert_eq!(
+        repository.create_volume(other_size).await.unwrap_err().kind(),
+        ErrorKind::Exists
+    );
+    assert_eq!(
+        repository
+            .create_volume(volume("v", 1 << 20))
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Exists
+    );
     let again = repository.create_volume(log_volume("v")).await.unwrap();
     assert_ne!(again.id, made.id);
-    assert_eq!(objects_of(&store, made.id).await, 0, "what the first one left is cleared away");
+    assert_eq!(
+        objects_of(&store, made.id).await,
+        0,
+        "what the first one left is cleared away"
+    );
     open(&repository, &store, "v").await.stop().await.unwrap();
     repository.delete_volume(&"v".parse().unwrap()).await.unwrap();
     assert_eq!(objects_of(&store, again.id).await, 0);
@@ -103,14 +140,41 @@ async fn an_unfinished_create_is_gone_on_with_under_a_new_id() {
 #[tokio::test]
 async fn what_a_log_volume_needs_is_asked_for() {
     let (repository, _) = repository().await;
-    let small = NewVolume { block_size: BlockSize::B512, ..log_volume("v") };
-    assert_eq!(repository.create_volume(small).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    let small = NewVolume {
+        block_size: BlockSize::B512,
+        ..log_volume("v")
+    };
+    assert_eq!(
+        repository.create_volume(small).await.unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
     repository.create_volume(volume("direct", 1 << 20)).await.unwrap();
     let direct = record_of(&repository, "direct").await;
-    let refused = repository.open_log(Arc::new(MemoryStore::new()), &direct, writer("h"), None).await;
-    assert!(matches!(refused, Err(EngineError::Refused { kind: ErrorKind::Unsupported, .. })));
+    let refused = repository
+        .open_log(Arc::new(MemoryStore::new()), &direct, writer("h"), None)
+        .await;
+    assert!(matches!(
+        refused,
+        Err(EngineError::Refused {
+            kind: ErrorKind::Unsupported,
+            ..
+        })
+    ));
     // A store without a volume of this id.
-    let (other, store) = (repository_on(Arc::new(MemoryStore::new())).await, Arc::new(MemoryStore::new()));
-    let lost = other.open_log(store, &VolumeRecord { layout: LayoutKind::Log, ..direct }, writer("h"), None).await;
+    let (other, store) = (
+        repository_on(Arc::new(MemoryStore::new())).await,
+        Arc::new(MemoryStore::new()),
+    );
+    let lost = other
+        .open_log(
+            store,
+            &VolumeRecord {
+                layout: LayoutKind::Log,
+                ..direct
+            },
+            writer("h"),
+            None,
+        )
+        .await;
     assert_eq!(lost.unwrap_err().kind(), ErrorKind::NotFound);
 }

@@ -38,17 +38,19 @@ pub(super) struct Connection {
     _open: OpenConnection,
 }
 
-/// hyper's half of a connection that does the I/O.
-struct Engine {
-    future: Pin<Box<Driver<TokioIo<Stream>, Full<Bytes>>>>,
-    ended: bool,
-}
+/// hyper's half of a connection that does the I/O; nothing once it has ended. It is let go then, because a request that it had not
+/// taken up would else wait in it for an answer that nobody gives.
+struct Engine(Option<Pin<Box<Driver<TokioIo<Stream>, Full<Bytes>>>>>);
 
 impl Engine {
     /// Reads and writes what can be read and written now.
     fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.ended && self.future.as_mut().poll(cx).is_ready() {
-            self.ended = true;
+        let ended = self
+            .0
+            .as_mut()
+            .is_some_and(|future| future.as_mut().poll(cx).is_ready());
+        if ended {
+            self.0 = None;
         }
     }
 }
@@ -81,10 +83,7 @@ impl Connection {
             made.map_err(|error| HttpError::unsent(Class::Unreachable, error.to_string()))?;
         Ok(Self {
             sender,
-            driver: Engine {
-                future: Box::pin(driver),
-                ended: false,
-            },
+            driver: Engine(Some(Box::pin(driver))),
             relay: Relay::new(),
             in_exchange,
             exchanges: 0,
@@ -106,7 +105,7 @@ impl Connection {
             Poll::Ready(())
         })
         .await;
-        !self.driver.ended && self.sender.is_ready()
+        self.driver.0.is_some() && self.sender.is_ready()
     }
 
     /// Sends the request and reads the head of the answer.
@@ -264,5 +263,65 @@ impl<'a> Clock<'a> {
             limit.as_millis()
         );
         HttpError::sent(Class::TimedOut, reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::connect::Connector;
+    use super::super::stats::Stats;
+    use super::*;
+    use std::io::{Read, Write};
+    use std::pin::pin;
+    use std::sync::Arc;
+
+    fn request() -> Request<Full<Bytes>> {
+        Request::get("/")
+            .header("host", "h")
+            .body(Full::default())
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_that_meets_a_close_comes_back_at_once() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}/", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            let mut asked = [0; 1024];
+            assert!(peer.read(&mut asked).unwrap() > 0);
+            peer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                .unwrap();
+        });
+        let connector = Connector {
+            endpoint: endpoint.parse().unwrap(),
+            tls: None,
+            connect_timeout: Duration::from_secs(5),
+            user_timeout: Duration::from_secs(5),
+        };
+        let stats = Arc::<Stats>::default();
+        let stream = connector.connect().await.unwrap();
+        let mut connection = Connection::new(stream, stats.connected()).await.unwrap();
+        let limits = Limits {
+            idle: Duration::from_secs(5),
+            first_byte: Duration::from_secs(5),
+            whole: Duration::from_secs(5),
+        };
+        let begun = Instant::now();
+        let mut timer = pin!(Clock::timer(&limits, begun));
+        let mut clock = Clock::new(timer.as_mut(), &limits, begun);
+        let Ok(response) = connection.send(request(), &mut clock).await else {
+            panic!("no answer");
+        };
+        let mut body = response.into_body();
+        connection.read_body(&mut body, 0, &mut clock).await.unwrap();
+        connection.complete();
+        // The peer's close is there before the next request, and nobody has looked.
+        server.join().unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let begun = Instant::now();
+        let sent = connection.send(request(), &mut clock).await;
+        assert!(matches!(sent, Err(Failed::Unsent(..))), "it was not taken up");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 }

@@ -3,9 +3,9 @@
 use crate::complete;
 use crate::failure::Result;
 use crate::session::Session;
-use crate::values::{VolumeArg, block_size, layout, size, with_alternatives};
+use crate::values::{VolumeArg, block_size, durability, layout, size, with_alternatives};
 use clap::Args;
-use restblk_api::{CreateVolume, Layout};
+use restblk_api::{CreateVolume, Durability, Layout};
 use restblk_types::{BlockSize, ByteCount, ErrorKind};
 
 /// Create a volume
@@ -22,6 +22,9 @@ pub(crate) struct Create {
     /// How it lies on the store: direct (one file, byte for byte) or log (snapshots, clones, thin, on any store)
     #[arg(short, long, value_parser = layout, default_value = "direct", add = complete::layouts())]
     layout: Layout,
+    /// What a flush of a log volume waits for: local (this host's disk; the store follows) or remote (the store)
+    #[arg(long, value_parser = durability, default_value = "local", add = complete::durabilities())]
+    durability: Durability,
     /// Block size in bytes: 512, which every program expects, or 4096 [default: the smallest that the store allows; a log volume has 4096]
     #[arg(long, value_name = "BYTES", value_parser = block_size)]
     block_size: Option<BlockSize>,
@@ -35,6 +38,7 @@ impl Create {
             size: self.size,
             layout: self.layout,
             block_size: self.block_size,
+            durability: self.durability,
         };
         let created = session
             .call(

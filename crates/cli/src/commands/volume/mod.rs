@@ -3,6 +3,7 @@
 mod adopt;
 pub(crate) mod create;
 pub(crate) mod delete;
+mod durability;
 pub(crate) mod extend;
 mod limit;
 pub(crate) mod list;
@@ -20,6 +21,7 @@ pub(crate) enum Volume {
     Show(show::Show),
     Extend(extend::Extend),
     Limit(limit::Limit),
+    Durability(durability::SetDurability),
     #[command(alias = "rm")]
     Delete(delete::Delete),
     Adopt(adopt::Adopt),
@@ -33,6 +35,7 @@ impl Volume {
             Self::Show(show) => show.run(session).await,
             Self::Extend(extend) => extend.run(session).await,
             Self::Limit(limit) => limit.run(session).await,
+            Self::Durability(durability) => durability.run(session).await,
             Self::Delete(delete) => delete.run(session).await,
             Self::Adopt(adopt) => adopt.run(session).await,
         }

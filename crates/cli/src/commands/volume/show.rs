@@ -52,6 +52,12 @@ fn words(shown: &Shown) -> String {
         ("Size", format!("{} ({} bytes)", volume.size, volume.size.0)),
         ("Block size", format!("{} bytes", volume.block_size.bytes())),
         ("Layout", layout(volume.layout, volume.dialect.as_deref())),
+        (
+            "Durability",
+            volume
+                .durability
+                .map_or_else(String::new, |one| one.as_str().to_owned()),
+        ),
         ("Rate limits", limits::words(&volume.rate_limits)),
         ("Created", volume.created_at.clone()),
         ("State", long_state(volume.state)),
