@@ -352,6 +352,18 @@ pub(crate) async fn fill(
 }
 
 impl LogVolume {
+    /// Ends the volume's service: every request fails for this reason from now on. The first reason stays.
+    pub fn fail(&self, kind: ErrorKind, reason: &str) {
+        self.core
+            .fail(LogError::new(kind, format!("serve the volume: {reason}")));
+    }
+
+    /// Why the volume was ended, if it was.
+    #[must_use]
+    pub fn failure(&self) -> Option<LogError> {
+        self.core.alive().err()
+    }
+
     /// Ends everything at once, whatever is under way.
     pub(crate) fn cut_off(&self) {
         self.applier.abort();

@@ -13,6 +13,7 @@ mod batch;
 mod checkpoint;
 mod core;
 mod defect;
+mod destroy;
 mod device;
 mod diff;
 mod error;
@@ -20,6 +21,7 @@ mod file_disk;
 mod frames;
 mod gc;
 mod journal;
+mod look;
 mod recover;
 mod series;
 mod shelf;
@@ -33,12 +35,14 @@ mod view;
 #[cfg(test)]
 mod sim_tests;
 
+pub use destroy::destroy;
 pub use device::LogVolume;
 pub use error::LogError;
 pub use file_disk::FileDisk;
 pub use journal::Disk;
+pub use look::look;
 pub use recover::create;
-pub use restblk_format::log::{Codec, Snapshot};
+pub use restblk_format::log::{Codec, Head, Snapshot};
 pub use view::SnapshotView;
 
 /// Who attaches.

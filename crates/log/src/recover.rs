@@ -9,16 +9,16 @@
 
 use crate::core::{Core, Which};
 use crate::defect::Defect;
-use crate::error::format_error;
 use crate::frames::segment_head;
 use crate::journal::{Disk, Found, Journal};
+use crate::look::{self, Heads, last_head};
 use crate::series::{self, Ended, entomb};
 use crate::shelf::{Created, Series, Shelf};
 use crate::state::State;
 use crate::{LogError, Options, Writer, checkpoint};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use restblk_format::log::{BLOCK, Entry, Epoch, Head, Kind, Lineage, ObjectType, SegmentNumber, Span, Tree};
+use restblk_format::log::{BLOCK, Entry, Epoch, Head, Kind, Lineage, SegmentNumber, Span, Tree};
 use restblk_store::Store;
 use restblk_types::{ErrorKind, VolumeId};
 use std::collections::BTreeMap;
@@ -180,31 +180,15 @@ pub(crate) async fn open(
 async fn fence(shelf: &Shelf, epoch: u32, writer: &Writer) -> Result<Left, LogError> {
     for before in (1..epoch).rev() {
         let heads = Series::Heads(before);
-        let mut end = series::end(shelf, heads, 0).await?;
-        // A tombstone that another writer left is the last object of its series.
-        let left = match end.checked_sub(1) {
-            Some(last) => shelf
-                .header(&shelf.key(heads, last))
-                .await?
-                .is_some_and(|header| header.object == ObjectType::Tombstone),
-            None => false,
-        };
-        if left {
-            end -= 1;
-        } else {
+        let Heads { mut end, entombed } = last_head(shelf, before).await?;
+        if !entombed {
             while let Ended::Taken = entomb(shelf, heads, end, before, epoch, &writer.nonce).await? {
                 end += 1;
             }
         }
         let Some(last) = end.checked_sub(1) else { continue };
-        let key = shelf.key(heads, last);
-        let bytes = shelf
-            .whole(&key)
-            .await?
-            .ok_or_else(|| LogError::corrupt(&key, "it was there, and is gone"))?;
-        let (header, head) = Head::decode(&bytes).map_err(format_error(&key))?;
-        shelf.belongs(&key, &header)?;
-        if header.read_only_because != 0 {
+        let (head, may_write) = look::head(shelf, before, last).await?;
+        if !may_write {
             let message = format!(
                 "attach the volume {}: it has features that this version cannot write; use a newer restblk",
                 shelf.volume

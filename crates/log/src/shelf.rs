@@ -11,12 +11,15 @@ use crate::LogError;
 use crate::defect::Defect;
 use bytes::Bytes;
 use restblk_format::log::{HEADER_LEN, Header, Kind};
-use restblk_store::{Durability, Instance, Key, Precondition, Store};
+use restblk_store::{Durability, Instance, Key, Page, Precondition, Store};
 use restblk_types::{ErrorKind, Extent, VolumeId};
 use std::sync::Arc;
 
 /// Tries of a create whose answer was lost, before it is an error. Behind mirrors one is enough; a bare store loses answers.
 const TRIES: usize = 8;
+
+/// Objects on one page of a listing.
+const LISTED: usize = 1000;
 
 /// A series of objects, numbered from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,19 +59,25 @@ impl Shelf {
     }
 
     pub(crate) fn key(&self, series: Series, number: u32) -> Key {
+        valid(format!("{}/{number:010}", self.folder(series)))
+    }
+
+    fn folder(&self, series: Series) -> String {
         let volume = self.volume;
-        let name = match series {
-            Series::Epochs => format!(".restblk/vol/{volume}/epoch/{number:010}"),
-            Series::Heads(epoch) => format!(".restblk/vol/{volume}/head/{epoch:010}/{number:010}"),
-            Series::Segments(kind, epoch) => {
-                format!(".restblk/vol/{volume}/{}/{epoch:010}/{number:010}", kind.name())
-            }
-        };
-        #[expect(
-            clippy::expect_used,
-            reason = "an id and numbers of ten digits make a valid key"
-        )]
-        Key::new(name).expect("a valid key")
+        match series {
+            Series::Epochs => format!(".restblk/vol/{volume}/epoch"),
+            Series::Heads(epoch) => format!(".restblk/vol/{volume}/head/{epoch:010}"),
+            Series::Segments(kind, epoch) => format!(".restblk/vol/{volume}/{}/{epoch:010}", kind.name()),
+        }
+    }
+
+    /// Objects of a series as the store lists them, from where an earlier page ended.
+    pub(crate) async fn list(&self, series: Series, start: Option<&str>) -> Result<Page, LogError> {
+        let folder = valid(self.folder(series));
+        match self.store.list(Some(&folder), start, LISTED).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Page::default()),
+            listed => Ok(listed?),
+        }
     }
 
     /// Creates an object that says this nonce, and makes it durable.
@@ -196,4 +205,12 @@ impl Shelf {
             _ => Ok(()),
         }
     }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "an id and numbers of ten digits make a valid key"
+)]
+fn valid(name: String) -> Key {
+    Key::new(name).expect("a valid key")
 }
