@@ -3,8 +3,9 @@
 use crate::batch::Batch;
 use crate::core::{Core, Which};
 use crate::state::State;
-use crate::{LogError, checkpoint, gc, snapshot};
-use restblk_format::log::Kind;
+use crate::children::{self, Child};
+use crate::{LogError, checkpoint, flatten, gc, snapshot};
+use restblk_format::log::{Kind, Tree};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,6 +20,14 @@ pub(crate) enum Order {
     Snapshot { name: String, created_at: String },
     /// A snapshot's end.
     DeleteSnapshot(u64),
+    /// A child on its snapshot's list.
+    List(Child),
+    /// Children that are gone come off the lists; answers how many.
+    Reap,
+    /// Refuses a flatten that could not be ended.
+    CheckSnapshots,
+    /// The end of a flatten, unless the volume was rolled back since so many rollbacks.
+    Leave(u64),
     /// The volume becomes what the snapshot is.
     Rollback(u64),
     /// Moves what lives out of segments that are mostly dead; answers how many were emptied.
@@ -31,10 +40,9 @@ pub(crate) enum Order {
 pub(crate) type Asked = (Order, u32, oneshot::Sender<Result<u64, LogError>>);
 
 pub(crate) async fn run(core: Arc<Core>, mut orders: mpsc::UnboundedReceiver<Asked>) {
-    let mut since_checkpoint = 0;
     loop {
         let arrived = core.arrived.notified();
-        if let Err(error) = advance(&core, &mut since_checkpoint).await {
+        if let Err(error) = advance(&core).await {
             core.fail(error);
         }
         if core.alive().is_err() {
@@ -49,11 +57,10 @@ pub(crate) async fn run(core: Arc<Core>, mut orders: mpsc::UnboundedReceiver<Ask
             return;
         };
         let stop = matches!(order, Order::Stop);
-        let done = match reach(&core, until, &mut since_checkpoint).await {
+        let done = match reach(&core, until).await {
             Ok(()) => carry_out(&core, order).await,
             Err(error) => Err(error),
         };
-        since_checkpoint = 0;
         if let Err(error) = &done
             && ends_the_volume(error)
         {
@@ -96,7 +103,14 @@ async fn carry_out(core: &Core, order: Order) -> Result<u64, LogError> {
         Order::Snapshot { name, created_at } => snapshot::create(core, name, created_at).await,
         Order::DeleteSnapshot(id) => snapshot::delete(core, id).await.map(|()| 0),
         Order::Rollback(id) => rollback(core, id).await.map(|()| 0),
-        Order::Collect => gc::collect(core).await,
+        Order::List(child) => children::list(core, child).await.map(|()| 0),
+        Order::Reap => children::reap(core).await,
+        Order::CheckSnapshots => flatten::check_snapshots(core, Tree::default()).await.map(|()| 0),
+        Order::Leave(rollbacks) => flatten::leave(core, rollbacks).await.map(|()| 0),
+        Order::Collect => {
+            children::reap(core).await?;
+            gc::collect(core).await
+        }
     }
 }
 
@@ -105,14 +119,16 @@ async fn rollback(core: &Core, id: u64) -> Result<(), LogError> {
     if let Some(journal) = &core.journal {
         journal.trim(true).await?;
     }
-    snapshot::rollback(core, id).await
+    let done = snapshot::rollback(core, id).await;
+    core.state().rollbacks_ended += 1;
+    done
 }
 
 /// Puts segments into the map until all before `until` are there.
-async fn reach(core: &Core, until: u32, since_checkpoint: &mut u32) -> Result<(), LogError> {
+async fn reach(core: &Core, until: u32) -> Result<(), LogError> {
     loop {
         let arrived = core.arrived.notified();
-        advance(core, since_checkpoint).await?;
+        advance(core).await?;
         core.alive()?;
         if core.state().applied >= until {
             return Ok(());
@@ -122,13 +138,20 @@ async fn reach(core: &Core, until: u32, since_checkpoint: &mut u32) -> Result<()
 }
 
 /// Puts what is on the store into the map.
-async fn advance(core: &Core, since_checkpoint: &mut u32) -> Result<(), LogError> {
+async fn advance(core: &Core) -> Result<(), LogError> {
+    core.shrink();
     while let Some(batch) = next(core) {
         put(core, &batch).await?;
-        *since_checkpoint += 1;
-        if *since_checkpoint >= core.options.segments_per_checkpoint {
+        let since_checkpoint = {
+            let state = core.state();
+            state.applied.saturating_sub(state.head.log_next)
+        };
+        if since_checkpoint >= core.options.segments_per_checkpoint {
             checkpoint::checkpoint(core, |_| {}).await?;
-            *since_checkpoint = 0;
+            let keeps_hidden = core.state().head.snapshots.iter().any(|snapshot| snapshot.name.is_none());
+            if keeps_hidden {
+                children::reap(core).await?;
+            }
             if gc::is_due(core).await? {
                 gc::sweep(core).await?;
             }
