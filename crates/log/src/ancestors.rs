@@ -113,7 +113,9 @@ impl Ancestor {
             let volume = self.shelf.volume;
             LogError::corrupt(segment, format!("no epoch of the volume {volume} has it"))
         })?;
-        Ok(self.shelf.key(Series::Segments(segment.kind(), span.epoch), sequence))
+        Ok(self
+            .shelf
+            .key(Series::Segments(segment.kind(), span.epoch), sequence))
     }
 
     /// Looks for a newer head than the one that told a place; false where there is none.

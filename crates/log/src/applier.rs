@@ -1,9 +1,9 @@
 //! The one task that changes the trees: it puts stored segments into the map, in order, and does what needs a checkpoint.
 
 use crate::batch::Batch;
+use crate::children::{self, Child};
 use crate::core::{Core, Which};
 use crate::state::State;
-use crate::children::{self, Child};
 use crate::{LogError, checkpoint, flatten, gc, snapshot};
 use restblk_format::log::{Kind, Tree};
 use std::sync::Arc;
@@ -148,7 +148,12 @@ async fn advance(core: &Core) -> Result<(), LogError> {
         };
         if since_checkpoint >= core.options.segments_per_checkpoint {
             checkpoint::checkpoint(core, |_| {}).await?;
-            let keeps_hidden = core.state().head.snapshots.iter().any(|snapshot| snapshot.name.is_none());
+            let keeps_hidden = core
+                .state()
+                .head
+                .snapshots
+                .iter()
+                .any(|snapshot| snapshot.name.is_none());
             if keeps_hidden {
                 children::reap(core).await?;
             }

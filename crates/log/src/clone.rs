@@ -47,12 +47,7 @@ impl Drop for Expected<'_> {
 }
 
 /// Creates the child of a snapshot that lists it.
-pub(crate) async fn create(
-    core: &Core,
-    id: u64,
-    child: VolumeId,
-    writer: &Writer,
-) -> Result<(), LogError> {
+pub(crate) async fn create(core: &Core, id: u64, child: VolumeId, writer: &Writer) -> Result<(), LogError> {
     let head = first_head(&core.state(), core.shelf.volume, id, child)?;
     recover::begin(&core.shelf.of(child), &head, writer).await
 }
@@ -77,7 +72,8 @@ fn first_head(state: &State, parent: VolumeId, id: u64, child: VolumeId) -> Resu
         .filter(reached)
         .map(moved)
         .collect::<Result<Vec<_>, LogError>>()?;
-    let gc = state.head.epochs.last().map_or(1, |span| span.gc) + state.head.gc_next;
+    // Nothing but a volume's own table names segments of moved frames. The parent's present number would differ when it is tried again.
+    let gc = epochs.last().map_or(1, |span| span.gc);
     epochs.push(Span {
         volume: 0,
         epoch: 1,

@@ -7,13 +7,13 @@
 //! 4. a tombstone takes the place of the first epoch: from then on there is no such volume, whatever lands late.
 //!
 //! What stays is that tombstone and those of the heads, one for each epoch: those that fence are never deleted. A removal that was cut
-//! off is gone on with.
+//! off is gone on with, and may leave one more for each epoch.
 
+use crate::LogError;
 use crate::children::{self, Keeper};
 use crate::look::{self, last_head};
 use crate::series::{self, Ended, entomb};
 use crate::shelf::{Series, Shelf};
-use crate::LogError;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use restblk_format::log::{Kind, ObjectType};
 use restblk_store::{Entry, Store};
@@ -22,8 +22,9 @@ use std::sync::Arc;
 
 /// Objects removed at once.
 const PARALLEL: usize = 16;
-/// Nobody's: tombstones are all alike.
+/// Nobody's: a tombstone of a removal that is gone on with is the same to the byte.
 const NONCE: [u8; 16] = [0; 16];
+const EPOCH: u32 = 0;
 
 /// Removes all objects of a volume but tombstones; nobody may be attaching it. That there are none is as good. `Busy` while
 /// volumes that were cloned from it read from it.
@@ -36,7 +37,7 @@ pub async fn destroy(store: Arc<dyn Store>, volume: VolumeId) -> Result<(), LogE
         let heads = last_head(&shelf, epoch).await?;
         let mut end = heads.end;
         while !heads.entombed
-            && let Ended::Taken = entomb(&shelf, Series::Heads(epoch), end, epoch, epochs, &NONCE).await?
+            && let Ended::Taken = entomb(&shelf, Series::Heads(epoch), end, epoch, EPOCH, &NONCE).await?
         {
             end += 1;
         }
@@ -53,19 +54,19 @@ pub async fn destroy(store: Arc<dyn Store>, volume: VolumeId) -> Result<(), LogE
     for epoch in (2..epochs).rev() {
         shelf.remove(&shelf.key(Series::Epochs, epoch)).await?;
     }
-    while let Ended::Taken = entomb(&shelf, Series::Epochs, 1, 1, epochs, &NONCE).await? {
+    while let Ended::Taken = entomb(&shelf, Series::Epochs, 1, 1, EPOCH, &NONCE).await? {
         shelf.remove(&shelf.key(Series::Epochs, 1)).await?;
     }
     Ok(())
 }
 
 async fn has_no_clones(shelf: &Shelf) -> Result<(), LogError> {
-    let Some(((epoch, _), head)) = look::newest(shelf, None).await? else {
+    let Some((_, head)) = look::newest(shelf, None).await? else {
         return Ok(());
     };
     let keeper = Keeper {
         shelf,
-        epoch,
+        epoch: EPOCH,
         nonce: &NONCE,
     };
     let listed = children::listed(&head);

@@ -1,12 +1,12 @@
 //! An attached volume: reads, writes, flushes, and what else is asked of it.
 
 use crate::applier::{self, Order};
+use crate::batch::{BLOCKS_MAX, Known};
 use crate::children::{self, Child};
 use crate::clone::{self, Expected};
-use crate::flatten::{self, Progress};
-use crate::batch::{BLOCKS_MAX, Known};
 use crate::core::Core;
 use crate::defect::Defect;
+use crate::flatten::{self, Progress};
 use crate::journal::{Disk, Found};
 use crate::recover::{self, check_size};
 use crate::state::{Source, State};

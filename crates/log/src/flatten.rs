@@ -181,7 +181,8 @@ fn take(
 }
 
 fn rolled_back() -> LogError {
-    let message = "flatten the volume: it is being rolled back, or was meanwhile; flatten it again afterwards";
+    let message =
+        "flatten the volume: it is being rolled back, or was meanwhile; flatten it again afterwards";
     LogError::new(ErrorKind::Busy, message)
 }
 

@@ -66,7 +66,11 @@ pub async fn create(
 /// Makes a volume: its first epoch, and that one's first head. Again by the same writer, it goes on where it was cut off.
 pub(crate) async fn begin(shelf: &Shelf, head: &Head, writer: &Writer) -> Result<(), LogError> {
     let volume = shelf.volume;
-    let epoch = (Series::Epochs, 1, epoch_of(writer).encode(volume, 1, 0, writer.nonce));
+    let epoch = (
+        Series::Epochs,
+        1,
+        epoch_of(writer).encode(volume, 1, 0, writer.nonce),
+    );
     let head = (Series::Heads(1), 0, head.encode(volume, 1, 0, writer.nonce));
     for (series, number, bytes) in [epoch, head] {
         let key = shelf.key(series, number);
