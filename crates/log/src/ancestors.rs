@@ -54,6 +54,12 @@ impl Ancestor {
         }
     }
 
+    /// Whether something of it had been moved.
+    #[cfg(test)]
+    pub(crate) fn was_looked_at(&self) -> bool {
+        self.seen().is_some()
+    }
+
     fn seen(&self) -> MutexGuard<'_, Option<Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -18,9 +18,8 @@
 //! **Reading** what the parent has moved meanwhile: [`crate::ancestors`].
 
 use crate::core::Core;
-use crate::state::State;
 use crate::{LogError, Writer, recover, snapshot};
-use restblk_format::log::{Head, Lineage, Span, Tree};
+use restblk_format::log::{Head, Lineage, Snapshot, Span, Tree};
 use restblk_types::{ErrorKind, VolumeId};
 use std::collections::BTreeMap;
 
@@ -48,30 +47,33 @@ impl Drop for Expected<'_> {
 
 /// Creates the child of a snapshot that lists it.
 pub(crate) async fn create(core: &Core, id: u64, child: VolumeId, writer: &Writer) -> Result<(), LogError> {
-    let head = first_head(&core.state(), core.shelf.volume, id, child)?;
+    let head = {
+        let state = core.state();
+        first_head(
+            &state.head,
+            core.shelf.volume,
+            snapshot::visible(&state, id)?,
+            child,
+        )?
+    };
     recover::begin(&core.shelf.of(child), &head, writer).await
 }
 
 /// What a clone of a snapshot begins with.
-fn first_head(state: &State, parent: VolumeId, id: u64, child: VolumeId) -> Result<Head, LogError> {
-    let snapshot = snapshot::visible(state, id)?;
-    let too_deep = || {
-        let message = format!("clone snapshot {id}: it has too many ancestors; flatten the volume first");
-        LogError::new(ErrorKind::Invalid, message)
-    };
-    // An epoch that began after the snapshot has nothing of it.
-    let reached = |span: &&Span| span.log < snapshot.log || span.map < snapshot.map_cut;
-    let moved = |span: &Span| {
-        let volume = span.volume.checked_add(1).ok_or_else(too_deep)?;
-        Ok(Span { volume, ..*span })
-    };
-    let mut epochs = state
-        .head
-        .epochs
-        .iter()
-        .filter(reached)
-        .map(moved)
-        .collect::<Result<Vec<_>, LogError>>()?;
+fn first_head(
+    parent: &Head,
+    parent_id: VolumeId,
+    snapshot: &Snapshot,
+    child: VolumeId,
+) -> Result<Head, LogError> {
+    let mut epochs = Vec::new();
+    for span in &parent.epochs {
+        // An epoch that began after the snapshot has nothing of it.
+        if span.log < snapshot.log || span.map < snapshot.map_cut {
+            let volume = span.volume.checked_add(1).ok_or_else(|| too_deep(snapshot))?;
+            epochs.push(Span { volume, ..*span });
+        }
+    }
     // Nothing but a volume's own table names segments of moved frames. The parent's present number would differ when it is tried again.
     let gc = epochs.last().map_or(1, |span| span.gc);
     epochs.push(Span {
@@ -81,12 +83,12 @@ fn first_head(state: &State, parent: VolumeId, id: u64, child: VolumeId) -> Resu
         map: snapshot.map_cut,
         gc,
     });
-    let own = |volume, snapshot| Lineage { volume, snapshot };
-    let mut lineage = vec![own(child, None), own(parent, Some(id))];
-    lineage.extend(state.head.lineage.iter().skip(1));
+    let of = |volume, snapshot| Lineage { volume, snapshot };
+    let mut lineage = vec![of(child, None), of(parent_id, Some(snapshot.id))];
+    lineage.extend(parent.lineage.iter().skip(1));
     Ok(Head {
         size: snapshot.size,
-        block_size: state.head.block_size,
+        block_size: parent.block_size,
         lineage,
         epochs,
         log_next: 0,
@@ -101,3 +103,13 @@ fn first_head(state: &State, parent: VolumeId, id: u64, child: VolumeId) -> Resu
         deletions: Vec::new(),
     })
 }
+
+fn too_deep(snapshot: &Snapshot) -> LogError {
+    let title = snapshot::title(snapshot);
+    let message =
+        format!("clone the snapshot {title}: its volume has too many ancestors; flatten that one first");
+    LogError::new(ErrorKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests;

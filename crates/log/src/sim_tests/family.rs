@@ -2,6 +2,7 @@
 
 use super::ground::{BLOCK, BLOCKS, Contents, Ground, contents, ms};
 use super::volume::Volume;
+use crate::ancestors::Ancestor;
 use crate::core::Which;
 use crate::shelf::{Series, Shelf};
 use crate::{LogError, LogVolume, create, destroy, table};
@@ -15,6 +16,45 @@ use tokio::task::JoinHandle;
 
 /// Volumes at once, but for those whose creation comes late.
 const VOLUMES: usize = 4;
+
+/// What can happen to clones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Event {
+    Cloned,
+    ClonedAgain,
+    CutOffAndMade,
+    CutOffAndNotMade,
+    LateAndMade,
+    LateAndGivenUp,
+    Hidden,
+    Reaped,
+    Moved,
+    Flattened,
+    FlattenRefused,
+    Destroyed,
+    DestroyRefused,
+}
+
+impl Event {
+    pub(super) const ALL: [Self; 13] = [
+        Self::Cloned,
+        Self::ClonedAgain,
+        Self::CutOffAndMade,
+        Self::CutOffAndNotMade,
+        Self::LateAndMade,
+        Self::LateAndGivenUp,
+        Self::Hidden,
+        Self::Reaped,
+        Self::Moved,
+        Self::Flattened,
+        Self::FlattenRefused,
+        Self::Destroyed,
+        Self::DestroyRefused,
+    ];
+}
+
+/// How often each has happened.
+pub(super) type Tally = BTreeMap<Event, u32>;
 
 /// A clone of which it is not known whether it was made.
 struct Doubtful {
@@ -36,6 +76,7 @@ pub(super) struct World {
     late: Vec<Late>,
     /// How often the removal of each volume was begun.
     removals: BTreeMap<VolumeId, usize>,
+    tally: Tally,
 }
 
 impl World {
@@ -54,6 +95,23 @@ impl World {
             doubtful: Vec::new(),
             late: Vec::new(),
             removals: BTreeMap::new(),
+            tally: Tally::new(),
+        }
+    }
+
+    fn happened(&mut self, event: Event) {
+        *self.tally.entry(event).or_default() += 1;
+    }
+
+    /// What can be seen of a volume.
+    fn note(&mut self, at: usize) {
+        let core = &self.volumes[at].device().core;
+        if core.ancestors.iter().any(Ancestor::was_looked_at) {
+            self.happened(Event::Moved);
+        }
+        let snapshots = self.volumes[at].device().core.state().head.snapshots.clone();
+        if snapshots.iter().any(|snapshot| snapshot.name.is_none()) {
+            self.happened(Event::Hidden);
         }
     }
 
@@ -64,6 +122,7 @@ impl World {
     pub(super) async fn step(&mut self) {
         self.note_late().await;
         let at = self.any();
+        self.note(at);
         let volume = &mut self.volumes[at];
         match self.ground.chance.random_range(0..1000) {
             0..20 => self.clone(at).await,
@@ -74,7 +133,11 @@ impl World {
             42..46 => self.flatten_cut_off(at).await,
             46..52 => volume.delete_snapshot_cut_off(&mut self.ground).await,
             52..58 => self.read_while_collected(at).await,
-            58..62 => drop(volume.device().reap().await.unwrap()),
+            58..62 => {
+                if volume.device().reap().await.unwrap() > 0 {
+                    self.happened(Event::Reaped);
+                }
+            }
             62..67 => self.destroy(at).await,
             _ => volume.step(&mut self.ground).await,
         }
@@ -101,7 +164,13 @@ impl World {
         while let Err(error) = device.clone_snapshot(snapshot, clone.id, &writer).await {
             assert!(error.kind().is_transient(), "{error}");
         }
+        let is_clone = !device.ancestors().is_empty();
         assert!(self.adopt(clone).await, "seed {}: no clone", self.ground.seed);
+        self.happened(if is_clone {
+            Event::ClonedAgain
+        } else {
+            Event::Cloned
+        });
     }
 
     /// Attaches a clone; false where it was not made.
@@ -171,12 +240,16 @@ impl World {
             match late.creator.await.unwrap() {
                 Ok(()) => {
                     let seed = self.ground.seed;
-                    assert!(
-                        self.adopt(late.clone).await,
-                        "seed {seed}: it was made, and is not there"
-                    );
+                    let is_there = self.adopt(late.clone).await;
+                    assert!(is_there, "seed {seed}: it was made, and is not there");
+                    self.happened(Event::LateAndMade);
                 }
-                Err(_) => self.doubtful.push(late.clone),
+                Err(error) => {
+                    if error.kind() == ErrorKind::Conflict {
+                        self.happened(Event::LateAndGivenUp);
+                    }
+                    self.doubtful.push(late.clone);
+                }
             }
         }
     }
@@ -184,20 +257,30 @@ impl World {
     /// Looks whether the clones were made of which that is not known.
     async fn settle(&mut self) {
         for clone in std::mem::take(&mut self.doubtful) {
-            self.adopt(clone).await;
+            let made = self.adopt(clone).await;
+            self.happened(if made {
+                Event::CutOffAndMade
+            } else {
+                Event::CutOffAndNotMade
+            });
         }
     }
 
     /// While somebody writes.
     async fn flatten(&mut self, at: usize) {
+        let clones = self
+            .volumes
+            .iter()
+            .rposition(|volume| !volume.device().ancestors().is_empty());
+        let at = clones.unwrap_or(at);
         let volume = &mut self.volumes[at];
         let device = volume.device.clone().unwrap();
         let mut passed = 0;
         let mut told = |progress: crate::Progress| passed = progress.done;
         let writes = async {
-            for _ in 0..self.ground.chance.random_range(0..6) {
+            for _ in 0..self.ground.chance.random_range(0..40) {
                 volume.write(&mut self.ground).await;
-                tokio::time::sleep(ms(3)).await;
+                tokio::time::sleep(ms(5)).await;
             }
         };
         let (flattened, ()) = tokio::join!(device.flatten(&mut told), writes);
@@ -205,13 +288,17 @@ impl World {
             Ok(()) => {
                 assert!(device.ancestors().is_empty());
                 assert!(passed == 0 || passed == BLOCKS as u64);
+                if passed > 0 {
+                    self.happened(Event::Flattened);
+                }
             }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
                 assert!(!volume.snapshots.is_empty() || !device.children().is_empty());
+                self.happened(Event::FlattenRefused);
             }
         }
-        volume.check_now(&self.ground).await;
+        self.volumes[at].check_now(&self.ground).await;
     }
 
     /// The host ends in the midst of it.
@@ -280,8 +367,10 @@ impl World {
                 self.ground.seed
             );
             drop(self.volumes.remove(at));
+            self.happened(Event::Destroyed);
             return;
         }
+        self.happened(Event::DestroyRefused);
         let volume = &mut self.volumes[at];
         volume.open(&mut self.ground).await;
         let least = volume.history.len() - 1;
@@ -301,7 +390,7 @@ impl World {
     }
 
     /// Looks at everything once more, and deletes all of it in any order.
-    pub(super) async fn end(mut self) {
+    pub(super) async fn end(mut self) -> Tally {
         tokio::time::sleep(ms(60_000)).await;
         self.note_late().await;
         assert!(self.late.is_empty());
@@ -347,6 +436,7 @@ impl World {
         for id in self.ground.ids() {
             only_tombstones(&self.ground, id, self.removals[&id]).await;
         }
+        self.tally
     }
 }
 
