@@ -22,7 +22,7 @@ pub use error::ErrorBody;
 pub use host::{Check, CheckState, HostInfo, HostReport};
 pub use mirror::{MirrorChange, MirrorSpec, MirrorState, MirrorStatus};
 pub use pool::{OutagePolicy, Pool, PoolSpec, PoolState, Proven, ProvenMirror};
-pub use snapshot::{CreateSnapshot, Protection, Snapshot};
+pub use snapshot::{CloneSnapshot, CreateSnapshot, Protection, Snapshot};
 pub use volume::{
     AttachedBy, CreateVolume, Durability, ExtendVolume, Layout, SetDurability, Volume, VolumeState,
 };

@@ -27,6 +27,8 @@
 //! | DELETE `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}` | → 204 |
 //! | PUT `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/protection` | [`crate::Protection`] → [`crate::Snapshot`] |
 //! | POST `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/rollback` | → 204; the volume becomes what the snapshot is |
+//! | POST `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/clone` | [`crate::CloneSnapshot`] → 201 [`crate::Volume`]; a volume that begins as the snapshot |
+//! | POST `/v1/volumes/{pool}/{volume}/flatten` | → 204; a clone reads from no other volume then |
 //! | GET `/v1/attachments` | → list of [`crate::Attachment`] |
 //! | POST `/v1/attachments` | [`crate::AttachRequest`] → 201 [`crate::Attachment`] |
 //! | GET `/v1/attachments/{pool}/{volume}` | → [`crate::Attachment`]; of a snapshot: `{volume}@{snapshot}` |
@@ -132,6 +134,18 @@ pub fn protection(of: &VolumeRef) -> String {
 #[must_use]
 pub fn rollback(to: &VolumeRef) -> String {
     format!("{}/rollback", snapshot(to))
+}
+
+/// Clone a snapshot.
+#[must_use]
+pub fn clone(of: &VolumeRef) -> String {
+    format!("{}/clone", snapshot(of))
+}
+
+/// Flatten a clone.
+#[must_use]
+pub fn flatten(volume: &VolumeRef) -> String {
+    format!("{VOLUMES}/{}/{}/flatten", volume.pool, volume.volume)
 }
 
 /// One attachment, of a volume or of a snapshot.

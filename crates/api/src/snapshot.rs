@@ -1,5 +1,6 @@
 //! Snapshots of log volumes.
 
+use crate::Durability;
 use restblk_types::{ByteCount, SnapshotName, VolumeRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -36,4 +37,16 @@ pub struct CreateSnapshot {
 pub struct Protection {
     /// It may not.
     pub protected: bool,
+}
+
+/// A volume that begins as a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CloneSnapshot {
+    /// The new volume, of the same pool.
+    #[schema(value_type = String, example = "main/disk2")]
+    pub volume: VolumeRef,
+    /// What its flushes wait for.
+    #[serde(default)]
+    pub durability: Durability,
 }

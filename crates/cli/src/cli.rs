@@ -54,7 +54,9 @@ pub(crate) enum OutputFormat {
 const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Volumes",
-        &["create", "list", "show", "extend", "delete", "snapshot", "volume"],
+        &[
+            "create", "clone", "list", "show", "extend", "delete", "snapshot", "volume",
+        ],
     ),
     ("Devices", &["attach", "detach", "devices", "export", "unexport"]),
     ("Pools", &["pool", "mirror"]),

@@ -11,8 +11,8 @@ use crate::{
 };
 use futures_util::{StreamExt, future::join_all, stream};
 use restblk_api::{
-    AttachedBy, AttachmentState, CreateVolume, Durability, ErrorBody, HostInfo, HostReport, Layout,
-    MirrorState, Pool, PoolSpec, Volume, VolumeState,
+    AttachedBy, AttachmentState, CloneSnapshot, CreateVolume, Durability, ErrorBody, HostInfo, HostReport,
+    Layout, MirrorState, Pool, PoolSpec, Volume, VolumeState,
 };
 use restblk_engine::{NewVolume, Repository, VolumeInfo};
 use restblk_format::{Durability as Kept, LayoutKind, LifeState};
@@ -179,6 +179,15 @@ impl Service {
         };
         repository.create_volume(new).await.map_err(error::engine)?;
         tracing::info!(%volume, %size, "created");
+        self.volume(&volume.pool, &volume.volume).await
+    }
+
+    /// Makes a volume that begins as a snapshot of another one.
+    pub(crate) async fn clone_volume(&self, snapshot: &VolumeRef, request: CloneSnapshot) -> Result<Volume> {
+        let CloneSnapshot { volume, durability } = request;
+        self.attachments
+            .clone_snapshot(snapshot, &volume, kept(durability))
+            .await?;
         self.volume(&volume.pool, &volume.volume).await
     }
 

@@ -16,6 +16,15 @@ use std::sync::Arc;
 /// The largest object that the layout makes.
 const OBJECT_LEN_MAX: u64 = 8 << 20;
 
+/// Who makes a volume: its id is new with each create, and so are its first objects.
+pub(crate) fn creator(record: &VolumeRecord) -> Writer {
+    Writer {
+        nonce: *record.id.as_bytes(),
+        hostname: "create".to_owned(),
+        since: record.created_at.clone(),
+    }
+}
+
 impl Repository {
     /// `Unsupported` where the store does not do what log volumes rest on.
     pub(crate) fn check_log(&self, operation: &str, block_size: BlockSize) -> Result<(), EngineError> {
@@ -46,12 +55,7 @@ impl Repository {
     }
 
     pub(crate) async fn make_log(&self, record: &VolumeRecord) -> Result<(), EngineError> {
-        // The id is new with each create, and so are the objects.
-        let writer = Writer {
-            nonce: *record.id.as_bytes(),
-            hostname: "create".to_owned(),
-            since: record.created_at.clone(),
-        };
+        let writer = creator(record);
         Ok(restblk_log::create(self.store.clone(), record.id, record.size, &writer).await?)
     }
 
@@ -66,22 +70,22 @@ impl Repository {
         }
     }
 
-    /// `Busy` where a log volume has snapshots.
-    pub(crate) async fn require_no_snapshots(&self, record: &VolumeRecord) -> Result<(), EngineError> {
+    /// `Busy` where a log volume has snapshots, or volumes that were cloned from it.
+    pub(crate) async fn require_unused(&self, record: &VolumeRecord) -> Result<(), EngineError> {
         let snapshots = match self.log_head(record).await {
-            Ok(head) => head.snapshots.len(),
+            Ok(head) => head.snapshots.iter().filter(|kept| kept.name.is_some()).count(),
             // Half made, or half deleted.
             Err(e) if e.kind() == ErrorKind::NotFound => 0,
             Err(e) => return Err(e),
         };
         if snapshots == 0 {
-            return Ok(());
+            return Ok(restblk_log::check_no_clones(self.store.clone(), record.id).await?);
         }
+        let full = self.full(&record.name);
         Err(EngineError::refused(
             ErrorKind::Busy,
             format!(
-                "delete {}: it has {snapshots} snapshots: delete them first (restblk snapshot list {0})",
-                self.full(&record.name)
+                "delete {full}: it has {snapshots} snapshots: delete them first (restblk snapshot list {full})"
             ),
         ))
     }

@@ -15,9 +15,10 @@
 //!
 //! A foreign object under the name is never touched.
 
-use crate::{EngineError, Repository, flush::flush, names, repository::Found};
+use crate::{EngineError, Repository, flush::flush, log::creator, names, repository::Found};
 use restblk_format::{AttachmentRecord, Durability, LayoutKind, LifeState, OtherFields, VolumeRecord};
-use restblk_store::{Instance, Precondition, Resize, clean_up};
+use restblk_log::LogVolume;
+use restblk_store::{ETag, Instance, Precondition, Resize, clean_up};
 use restblk_types::{BlockSize, ByteCount, ErrorKind, RateLimits, VolumeId, VolumeName};
 
 /// The largest volume: what an off_t can address, in whole blocks.
@@ -53,10 +54,43 @@ pub struct VolumeInfo {
     pub attachment: Option<AttachmentRecord>,
 }
 
+/// A volume that is being made.
+struct Begun {
+    record: VolumeRecord,
+    etag: Option<ETag>,
+    /// The record is of this very call.
+    is_ours: bool,
+    /// The id of an unfinished create in whose place it is.
+    before: Option<VolumeId>,
+}
+
 impl Repository {
     /// Makes a volume, or goes on with a create of the same size that did not finish. `Exists` where the name is taken.
     pub async fn create_volume(&self, new: NewVolume) -> Result<VolumeRecord, EngineError> {
         check_size(new.size, new.block_size)?;
+        let begun = self.begin(new).await?;
+        let made = match begun.record.layout {
+            LayoutKind::Direct => self.make_object(&begun.record).await,
+            LayoutKind::Log => self.make_log(&begun.record).await,
+        };
+        self.finish(begun, made).await
+    }
+
+    /// Makes a log volume that begins as a snapshot of an open one of this repository.
+    pub async fn clone_volume(
+        &self,
+        new: NewVolume,
+        parent: &LogVolume,
+        snapshot: u64,
+    ) -> Result<VolumeRecord, EngineError> {
+        let begun = self.begin(new).await?;
+        let (id, writer) = (begun.record.id, creator(&begun.record));
+        let made = parent.clone_snapshot(snapshot, id, &writer).await;
+        self.finish(begun, made.map_err(EngineError::from)).await
+    }
+
+    /// Writes the record of a volume that is being made.
+    async fn begin(&self, new: NewVolume) -> Result<Begun, EngineError> {
         let operation = format!("create {}", self.full(&new.name));
         let is_direct = new.layout == LayoutKind::Direct;
         if is_direct {
@@ -66,9 +100,9 @@ impl Repository {
             self.check_log(&operation, new.block_size)?;
         }
         let key = names::volume(&new.name);
-        let mut record = VolumeRecord {
+        let record = VolumeRecord {
             id: new.id,
-            name: new.name.clone(),
+            name: new.name,
             layout: new.layout,
             size: new.size,
             block_size: new.block_size,
@@ -81,30 +115,44 @@ impl Repository {
             ro_compat: Vec::new(),
             other: OtherFields::new(),
         };
-        let mut is_ours = self.create(&key, &record).await?;
-        let mut seen = self.require(&new.name).await?;
-        let mut before = None;
-        if seen.record.id != record.id {
-            if seen.record.state != LifeState::Creating
-                || seen.record.layout != new.layout
-                || seen.record.size != new.size
-                || seen.record.block_size != new.block_size
-            {
-                return Err(taken(&self.full(&new.name), &seen.record));
-            }
-            if is_direct {
-                record = seen.record;
-            } else {
-                before = Some(seen.record.id);
-                self.replace(&key, &record, seen.etag).await?;
-                seen.etag = self.require(&new.name).await?.etag;
-                is_ours = true;
-            }
-        }
-        let made = match record.layout {
-            LayoutKind::Direct => self.make_object(&record).await,
-            LayoutKind::Log => self.make_log(&record).await,
+        let is_ours = self.create(&key, &record).await?;
+        let seen = self.require(&record.name).await?;
+        let mut begun = Begun {
+            record,
+            etag: seen.etag,
+            is_ours,
+            before: None,
         };
+        let (ours, theirs) = (&begun.record, seen.record);
+        if theirs.id == ours.id {
+            return Ok(begun);
+        }
+        let is_the_same = theirs.state == LifeState::Creating
+            && theirs.layout == ours.layout
+            && theirs.size == ours.size
+            && theirs.block_size == ours.block_size;
+        if !is_the_same {
+            return Err(taken(&self.full(&ours.name), &theirs));
+        }
+        if is_direct {
+            begun.record = theirs;
+        } else {
+            self.replace(&key, &begun.record, begun.etag).await?;
+            begun.etag = self.require(&begun.record.name).await?.etag;
+            begun.is_ours = true;
+            begun.before = Some(theirs.id);
+        }
+        Ok(begun)
+    }
+
+    /// Says that a volume is there, or takes back that it was begun.
+    async fn finish(&self, begun: Begun, made: Result<(), EngineError>) -> Result<VolumeRecord, EngineError> {
+        let Begun {
+            mut record,
+            etag,
+            is_ours,
+            before,
+        } = begun;
         if let Err(e) = made {
             // Only a record of this very call is taken back: another's unfinished create is not ours to end.
             if is_ours {
@@ -112,9 +160,9 @@ impl Repository {
             }
             return Err(e);
         }
-        tracing::debug!(volume = %new.name, "its data has been made");
+        tracing::debug!(volume = %record.name, "its data has been made");
         record.state = LifeState::Ready;
-        self.replace(&key, &record, seen.etag).await?;
+        self.replace(&names::volume(&record.name), &record, etag).await?;
         if let Some(before) = before {
             self.clear_log(before).await;
         }
@@ -402,7 +450,7 @@ impl Repository {
         refuse_unknown(&read_only_because)?;
         self.require_free(&record).await?;
         if record.layout == LayoutKind::Log {
-            self.require_no_snapshots(&record).await?;
+            self.require_unused(&record).await?;
         }
         let key = names::volume(name);
         if record.state != LifeState::Deleting {

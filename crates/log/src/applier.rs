@@ -4,11 +4,12 @@
 //! than that and what an upload takes. After [`IDLE`] of them the head follows, and then garbage is collected, until nothing is left to do.
 
 use crate::batch::Batch;
+use crate::children::{self, Child};
 use crate::core::{Core, Which};
 use crate::state::State;
 use crate::upload::seal;
-use crate::{LogError, checkpoint, gc, snapshot};
-use restblk_format::log::Kind;
+use crate::{LogError, checkpoint, flatten, gc, snapshot};
+use restblk_format::log::{Kind, Tree};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -31,6 +32,14 @@ pub(crate) enum Order {
     DeleteSnapshot(u64),
     /// Whether a snapshot may be deleted.
     Protect(u64, bool),
+    /// A child on its snapshot's list.
+    List(Child),
+    /// Children that are gone come off the lists; answers how many.
+    Reap,
+    /// Refuses a flatten that could not be ended.
+    CheckSnapshots,
+    /// The end of a flatten, unless the volume was rolled back since so many rollbacks.
+    Leave(u64),
     /// The volume becomes what the snapshot is.
     Rollback(u64),
     /// Moves what lives out of segments that are mostly dead; answers how many were emptied.
@@ -42,11 +51,9 @@ pub(crate) enum Order {
 /// An order, up to where the log must be in the map before it, and whom to tell.
 pub(crate) type Asked = (Order, u32, oneshot::Sender<Result<u64, LogError>>);
 
-/// How far the task is behind with what is not asked for.
+/// What the task does unasked.
 #[derive(Debug, Default)]
-struct Behind {
-    /// Segments in the map and in no head.
-    segments: u32,
+struct Unasked {
     /// Times that nothing happened.
     idle: u32,
     /// A head was made since garbage was looked for.
@@ -54,10 +61,10 @@ struct Behind {
 }
 
 pub(crate) async fn run(core: Arc<Core>, mut orders: mpsc::UnboundedReceiver<Asked>) {
-    let mut behind = Behind::default();
+    let mut unasked = Unasked::default();
     loop {
         let arrived = core.arrived.notified();
-        if let Err(error) = advance(&core, &mut behind).await {
+        if let Err(error) = advance(&core, &mut unasked).await {
             core.fail(error);
         }
         if core.alive().is_err() {
@@ -68,7 +75,7 @@ pub(crate) async fn run(core: Arc<Core>, mut orders: mpsc::UnboundedReceiver<Ask
             asked = orders.recv() => asked,
             () = arrived => continue,
             () = tokio::time::sleep(LINGER) => {
-                if let Err(error) = rest(&core, &mut behind).await {
+                if let Err(error) = rest(&core, &mut unasked).await {
                     core.fail(error);
                 }
                 continue;
@@ -78,13 +85,13 @@ pub(crate) async fn run(core: Arc<Core>, mut orders: mpsc::UnboundedReceiver<Ask
             return;
         };
         let stop = matches!(order, Order::Stop);
-        let done = match reach(&core, until, &mut behind).await {
+        let done = match reach(&core, until, &mut unasked).await {
             Ok(()) => carry_out(&core, order).await,
             Err(error) => Err(error),
         };
-        behind = Behind {
+        unasked = Unasked {
+            idle: 0,
             unswept: true,
-            ..Behind::default()
         };
         if let Err(error) = &done
             && ends_the_volume(error)
@@ -129,7 +136,14 @@ async fn carry_out(core: &Core, order: Order) -> Result<u64, LogError> {
         Order::DeleteSnapshot(id) => snapshot::delete(core, id).await.map(|()| 0),
         Order::Protect(id, protected) => snapshot::protect(core, id, protected).await.map(|()| 0),
         Order::Rollback(id) => rollback(core, id).await.map(|()| 0),
-        Order::Collect => gc::collect(core).await,
+        Order::List(child) => children::list(core, child).await.map(|()| 0),
+        Order::Reap => children::reap(core).await,
+        Order::CheckSnapshots => flatten::check_snapshots(core, Tree::default()).await.map(|()| 0),
+        Order::Leave(rollbacks) => flatten::leave(core, rollbacks).await.map(|()| 0),
+        Order::Collect => {
+            children::reap(core).await?;
+            gc::collect(core).await
+        }
     }
 }
 
@@ -138,39 +152,66 @@ async fn rollback(core: &Core, id: u64) -> Result<(), LogError> {
     if let Some(journal) = &core.journal {
         journal.trim(true).await?;
     }
-    snapshot::rollback(core, id).await
+    let done = snapshot::rollback(core, id).await;
+    core.state().rollbacks_ended += 1;
+    done
 }
 
 /// One step of what is done while nothing else is.
-async fn rest(core: &Arc<Core>, behind: &mut Behind) -> Result<(), LogError> {
+async fn rest(core: &Arc<Core>, unasked: &mut Unasked) -> Result<(), LogError> {
     {
         let mut state = core.state();
         if !state.open.is_empty() {
             seal(core, &mut state);
-            behind.idle = 0;
+            unasked.idle = 0;
             return Ok(());
         }
     }
-    behind.idle += 1;
-    if behind.idle < IDLE {
+    unasked.idle += 1;
+    if unasked.idle < IDLE {
         return Ok(());
     }
     // Objects are deleted by the head after the one that lists them.
-    if behind.segments > 0 || !core.state().head.deletions.is_empty() {
+    if in_no_head(core) > 0 || !core.state().head.deletions.is_empty() {
         checkpoint::checkpoint(core, |_| {}).await?;
-        behind.segments = 0;
-        behind.unswept = true;
-    } else if behind.unswept {
-        behind.unswept = gc::is_due(core).await? && gc::sweep(core).await? > 0;
+        unasked.unswept = true;
+    } else if unasked.unswept {
+        unasked.unswept = tidy(core).await? > 0;
     }
     Ok(())
 }
 
+/// Segments that are in the map and in no head.
+fn in_no_head(core: &Core) -> u32 {
+    let state = core.state();
+    state.applied.saturating_sub(state.head.log_next)
+}
+
+/// After a checkpoint: what is not held any more is let go, and garbage collected; answers how many segments were emptied.
+async fn tidy(core: &Core) -> Result<u64, LogError> {
+    let keeps_hidden = {
+        let state = core.state();
+        state
+            .head
+            .snapshots
+            .iter()
+            .any(|snapshot| snapshot.name.is_none())
+    };
+    if keeps_hidden {
+        children::reap(core).await?;
+    }
+    if gc::is_due(core).await? {
+        gc::sweep(core).await
+    } else {
+        Ok(0)
+    }
+}
+
 /// Puts segments into the map until all before `until` are there.
-async fn reach(core: &Core, until: u32, behind: &mut Behind) -> Result<(), LogError> {
+async fn reach(core: &Core, until: u32, unasked: &mut Unasked) -> Result<(), LogError> {
     loop {
         let arrived = core.arrived.notified();
-        advance(core, behind).await?;
+        advance(core, unasked).await?;
         core.alive()?;
         if core.state().applied >= until {
             return Ok(());
@@ -180,18 +221,15 @@ async fn reach(core: &Core, until: u32, behind: &mut Behind) -> Result<(), LogEr
 }
 
 /// Puts what is on the store into the map.
-async fn advance(core: &Core, behind: &mut Behind) -> Result<(), LogError> {
+async fn advance(core: &Core, unasked: &mut Unasked) -> Result<(), LogError> {
+    core.shrink();
     while let Some(batch) = next(core) {
         put(core, &batch).await?;
-        behind.idle = 0;
-        behind.segments += 1;
-        if behind.segments >= core.options.segments_per_checkpoint {
+        unasked.idle = 0;
+        if in_no_head(core) >= core.options.segments_per_checkpoint {
             checkpoint::checkpoint(core, |_| {}).await?;
-            behind.segments = 0;
-            behind.unswept = true;
-            if gc::is_due(core).await? {
-                gc::sweep(core).await?;
-            }
+            unasked.unswept = true;
+            tidy(core).await?;
         }
     }
     Ok(())

@@ -173,33 +173,39 @@ pub(crate) async fn checkpoint(core: &Core, change: impl FnOnce(&mut State)) -> 
         .await
     };
     try_join_all(books.into_iter().map(upload)).await?;
-    let (bytes, number, removed) = {
-        let mut state = core.state();
-        let state = &mut *state;
+    let mut removed = std::mem::replace(&mut core.state().head.deletions, gone);
+    if Defect::RemovedBeforeHead.is_made() {
+        removed.append(&mut core.state().head.deletions);
+        remove(core, removed.clone()).await;
+    }
+    commit(core, |state| {
         state.head.log_next = state.applied;
         if Defect::HeadAheadOfMap.is_made() {
             state.head.log_next = state.next_sequence();
         }
         change(state);
-        let mut removed = std::mem::replace(&mut state.head.deletions, gone);
-        if Defect::RemovedBeforeHead.is_made() {
-            removed.append(&mut state.head.deletions);
-        }
-        let number = state.head_next;
-        let bytes = state
-            .head
-            .encode(core.shelf.volume, core.epoch, number, core.nonce);
-        (bytes, number, removed)
-    };
-    if Defect::RemovedBeforeHead.is_made() {
-        remove(core, removed.clone()).await;
-    }
-    create(core, Series::Heads(core.epoch), number, Bytes::from(bytes)).await?;
-    core.state().head_next = number + 1;
+    })
+    .await?;
     // 5
     remove(core, removed).await;
     core.state().map.shrink(core.options.pages);
     core.state().table.shrink(core.options.pages);
+    Ok(())
+}
+
+/// Writes a head. By itself, without a checkpoint: the map and the log's tail are those of the last one, and only what `change` makes
+/// differs, in one round trip.
+pub(crate) async fn commit(core: &Core, change: impl FnOnce(&mut State)) -> Result<(), LogError> {
+    core.alive()?;
+    let (bytes, number) = {
+        let mut state = core.state();
+        change(&mut state);
+        let number = state.head_next;
+        let (volume, nonce) = (core.shelf.volume, core.nonce);
+        (state.head.encode(volume, core.epoch, number, nonce), number)
+    };
+    create(core, Series::Heads(core.epoch), number, Bytes::from(bytes)).await?;
+    core.state().head_next = number + 1;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! What all parts of an attached volume share: the state, the store, and the ways to what is not in memory.
 
+use crate::ancestors::{self, Ancestor};
 use crate::frames::{Frames, Place};
 use crate::journal::Journal;
 use crate::shelf::{Series, Shelf};
@@ -27,6 +28,8 @@ pub(crate) struct Core {
     pub(crate) options: Options,
     state: Mutex<State>,
     pub(crate) frames: Frames,
+    /// The volumes that this one was cloned from, in the order of the lineage.
+    pub(crate) ancestors: Vec<Ancestor>,
     pub(crate) journal: Option<Journal>,
     /// A flush waits for the store.
     remote: AtomicBool,
@@ -71,13 +74,14 @@ impl Core {
         journal: Option<Journal>,
     ) -> Self {
         Self {
-            shelf,
             epoch,
             nonce,
             room: Semaphore::new(options.dirty_blocks),
             uploads: Semaphore::new(options.uploads),
             stored: watch::Sender::new(state.stored()),
             size: watch::Sender::new(state.head.size),
+            ancestors: ancestors::of(&shelf, &state.head),
+            shelf,
             remote: AtomicBool::new(options.durability == Durability::Remote),
             options,
             state: Mutex::new(state),
@@ -179,7 +183,13 @@ impl Core {
                 return if still { Err(lost(page.pointer)) } else { Ok(()) };
             };
             let numbers = page_numbers(&frame, *page)?;
-            self.state().tree(which).install(*page, &numbers);
+            let mut state = self.state();
+            let tree = state.tree(which);
+            tree.install(*page, &numbers);
+            if tree.clean() > 2 * self.options.pages {
+                // The task that changes the trees lets some go.
+                self.arrived.notify_one();
+            }
             Ok(())
         };
         for some in pages.chunks(self.options.uploads * 4) {
@@ -205,6 +215,9 @@ impl Core {
     pub(crate) async fn frame(&self, pointer: Pointer) -> Result<Option<Arc<Frame>>, LogError> {
         if let Some(frame) = self.frames.kept(pointer) {
             return Ok(Some(frame));
+        }
+        if !self.state().is_own(pointer.segment()) {
+            return ancestors::frame(self, pointer).await;
         }
         for _ in 0..LOOKS {
             let place = self.place(pointer.segment()).await?;
@@ -244,27 +257,28 @@ impl Core {
         })
     }
 
-    /// The object that a segment was written as.
+    /// The object that a segment of the volume's own was written as.
     pub(crate) fn born_at(&self, segment: SegmentNumber) -> Result<Place, LogError> {
-        let state = self.state();
-        let unknown = || LogError::corrupt(segment, "no epoch of the volume has such a segment");
-        let (span, sequence) = state.head.place(segment).ok_or_else(unknown)?;
-        let owner = state
-            .head
-            .lineage
-            .get(usize::from(span.volume))
-            .ok_or_else(unknown)?;
-        let shelf = if span.volume == 0 {
-            self.shelf.clone()
-        } else {
-            self.shelf.of(owner.volume)
-        };
-        let key = shelf.key(Series::Segments(segment.kind(), span.epoch), sequence);
+        let found = self.state().head.place(segment);
+        let (span, sequence) = found
+            .filter(|(span, _)| span.volume == 0)
+            .ok_or_else(|| LogError::corrupt(segment, "no epoch of the volume has such a segment"))?;
+        let series = Series::Segments(segment.kind(), span.epoch);
         Ok(Place {
-            key,
+            key: self.shelf.key(series, sequence),
             moved: None,
-            shelf,
+            shelf: self.shelf.clone(),
         })
+    }
+
+    /// Lets pages go that were loaded to read them. Only the task that changes the trees does so.
+    pub(crate) fn shrink(&self) {
+        let mut state = self.state();
+        for which in [Which::Map, Which::Table] {
+            if state.tree(which).clean() > 2 * self.options.pages {
+                state.tree(which).shrink(self.options.pages);
+            }
+        }
     }
 
     /// Where the bytes of these blocks are, with all pages that it takes to tell.
@@ -299,6 +313,6 @@ pub(crate) fn page_numbers(frame: &Frame, page: NeedsPage) -> Result<[u64; PAGE_
     }))
 }
 
-fn lost(pointer: Pointer) -> LogError {
+pub(crate) fn lost(pointer: Pointer) -> LogError {
     LogError::corrupt(pointer, "its object is not on the store")
 }

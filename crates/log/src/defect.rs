@@ -35,11 +35,21 @@ pub(crate) enum Defect {
     StaleJournal,
     /// A journal's records are let go when they are sent, not when they are on the store.
     ReleasedEarly,
+    /// A clone is created before its snapshot lists it.
+    CreatedBeforeListed,
+    /// A deleted snapshot's blocks die while clones read them.
+    ReleasedUnderChildren,
+    /// A clone that is not there comes off the list, and no tombstone keeps its creator from going on.
+    NoTombstoneForChild,
+    /// A flatten writes what it has read over what was written meanwhile.
+    FlattenedOverWrites,
+    /// A flattened volume leaves its lineage while snapshots of it read from there.
+    LeftUnderSnapshots,
 }
 
 #[cfg(test)]
 impl Defect {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::FlushDoesNotWait,
         Self::StoredOutOfOrder,
         Self::NoTombstone,
@@ -55,6 +65,11 @@ impl Defect {
         Self::JournalNotSynced,
         Self::StaleJournal,
         Self::ReleasedEarly,
+        Self::CreatedBeforeListed,
+        Self::ReleasedUnderChildren,
+        Self::NoTombstoneForChild,
+        Self::FlattenedOverWrites,
+        Self::LeftUnderSnapshots,
     ];
 }
 

@@ -2,8 +2,11 @@
 
 use crate::applier::{self, Order};
 use crate::batch::{BLOCKS_MAX, Known};
+use crate::children::{self, Child};
+use crate::clone::{self, Expected};
 use crate::core::Core;
 use crate::defect::Defect;
+use crate::flatten::{self, Progress};
 use crate::journal::{Disk, Found};
 use crate::recover::{self, check_size};
 use crate::state::{Source, State};
@@ -36,7 +39,7 @@ const HOLE_MAX: u64 = u32::MAX as u64;
 /// next attachment.
 #[derive(Debug)]
 pub struct LogVolume {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     orders: mpsc::UnboundedSender<applier::Asked>,
     applier: tokio::task::JoinHandle<()>,
 }
@@ -101,10 +104,59 @@ impl LogVolume {
         self.order(Order::Snapshot { name, created_at }).await
     }
 
-    /// All snapshots, oldest first.
+    /// All snapshots, oldest first; not those that are deleted and only held by clones.
     #[must_use]
     pub fn snapshots(&self) -> Vec<Snapshot> {
-        self.core.state().head.snapshots.clone()
+        let mut snapshots = self.core.state().head.snapshots.clone();
+        snapshots.retain(|snapshot| snapshot.name.is_some());
+        snapshots
+    }
+
+    /// Makes a new volume of a snapshot, which it reads from and which stays as long as it does; see [`crate::clone`]. Three round trips,
+    /// whatever the size. Cut off, it can be done again by the same writer, or with another id.
+    pub async fn clone_snapshot(&self, id: u64, child: VolumeId, writer: &Writer) -> Result<(), LogError> {
+        let _expected = Expected::new(&self.core, child);
+        let listed = Child {
+            snapshot: id,
+            volume: child,
+        };
+        if Defect::CreatedBeforeListed.is_made() {
+            clone::create(&self.core, id, child, writer).await?;
+            return self.order_now(Order::List(listed)).await.map(drop);
+        }
+        self.order_now(Order::List(listed)).await?;
+        clone::create(&self.core, id, child, writer).await
+    }
+
+    /// The volumes that the snapshots list as their clones; [`Self::reap`] takes those off that are gone.
+    #[must_use]
+    pub fn children(&self) -> Vec<Child> {
+        children::listed(&self.core.state().head)
+    }
+
+    /// Takes clones off the lists that were deleted, flattened or never made, and lets go what was kept for them alone; returns how
+    /// many they were. A collection does it, too.
+    pub async fn reap(&self) -> Result<u64, LogError> {
+        self.order_now(Order::Reap).await
+    }
+
+    /// The volumes that this one was cloned from, the nearest first.
+    #[must_use]
+    pub fn ancestors(&self) -> Vec<VolumeId> {
+        let state = self.core.state();
+        state.head.lineage.iter().skip(1).map(|of| of.volume).collect()
+    }
+
+    /// Copies what is read from ancestors, and leaves them; see [`crate::flatten`]. Dropped, it stops, and can be gone on with later.
+    /// `Busy` where snapshots read from ancestors.
+    pub async fn flatten(&self, told: &mut (dyn FnMut(Progress) + Send)) -> Result<(), LogError> {
+        if self.core.state().head.lineage.len() == 1 {
+            return Ok(());
+        }
+        let rollbacks = flatten::rollbacks(&self.core.state())?;
+        self.order(Order::CheckSnapshots).await?;
+        flatten::copy(self, rollbacks, told).await?;
+        self.order(Order::Leave(rollbacks)).await.map(drop)
     }
 
     /// A snapshot, to be read while it is there.
@@ -124,6 +176,7 @@ impl LogVolume {
 
     /// Makes the volume what the snapshot is. Nobody may be using it.
     pub async fn rollback(&self, id: u64) -> Result<(), LogError> {
+        self.core.state().rollbacks_begun += 1;
         self.order(Order::Rollback(id)).await.map(drop)
     }
 
@@ -146,6 +199,16 @@ impl LogVolume {
     async fn order(&self, order: Order) -> Result<u64, LogError> {
         self.core.alive()?;
         let until = seal(&self.core, &mut self.core.state());
+        self.ask(order, until).await
+    }
+
+    /// Asks the applier; what was written is not waited for.
+    async fn order_now(&self, order: Order) -> Result<u64, LogError> {
+        self.core.alive()?;
+        self.ask(order, 0).await
+    }
+
+    async fn ask(&self, order: Order, until: u32) -> Result<u64, LogError> {
         let (answer, answered) = oneshot::channel();
         let gone = |_| {
             self.core
@@ -230,7 +293,7 @@ impl LogVolume {
     }
 
     /// Waits for room for blocks that are not in the map.
-    async fn room(&self, blocks: u32) -> Result<(), LogError> {
+    pub(crate) async fn room(&self, blocks: u32) -> Result<(), LogError> {
         let room = match self.core.room.try_acquire_many(blocks) {
             Ok(room) => room,
             Err(_) => {

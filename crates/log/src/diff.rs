@@ -4,6 +4,7 @@ use crate::LogError;
 use crate::core::{Core, page_numbers};
 use crate::tree::NeedsPage;
 use restblk_format::log::{PAGE_FAN_OUT, Pointer, Tree};
+use std::ops::ControlFlow;
 
 /// A block, or a page, that is another one in the second tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +23,12 @@ struct Pair {
     after: Option<Pointer>,
 }
 
-/// Tells every difference, in no order.
+/// Tells every difference, in no order, until it is broken off.
 pub(crate) async fn diff(
     core: &Core,
     before: Tree,
     after: Tree,
-    told: &mut (dyn FnMut(Change) + Send),
+    told: &mut (dyn FnMut(Change) -> ControlFlow<()> + Send),
 ) -> Result<(), LogError> {
     let Some(top) = before.levels.max(after.levels).checked_sub(1) else {
         return Ok(());
@@ -43,11 +44,14 @@ pub(crate) async fn diff(
     }];
     while let Some(pair) = pairs.pop() {
         if pair.before != pair.after {
-            told(Change {
+            let change = Change {
                 block: None,
                 before: pair.before,
                 after: pair.after,
-            });
+            };
+            if told(change).is_break() {
+                return Ok(());
+            }
         }
         let left = numbers(core, pair.before, &pair).await?;
         let right = numbers(core, pair.after, &pair).await?;
@@ -59,12 +63,13 @@ pub(crate) async fn diff(
             let pointer = |bits: u64| Pointer::from_bits(bits).ok().flatten();
             let (mut left, mut right) = (pointer(left), pointer(right));
             if pair.level == 0 {
-                if left != right {
-                    told(Change {
-                        block: Some(first),
-                        before: left,
-                        after: right,
-                    });
+                let change = Change {
+                    block: Some(first),
+                    before: left,
+                    after: right,
+                };
+                if left != right && told(change).is_break() {
+                    return Ok(());
                 }
                 continue;
             }

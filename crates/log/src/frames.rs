@@ -61,25 +61,24 @@ impl Frames {
         pointer: Pointer,
         place: &Place,
     ) -> Result<Option<Arc<Frame>>, LogError> {
-        let (offset, len) = match place.moved {
-            None => (pointer.offset(), pointer.len()),
+        let at = match place.moved {
+            None => None,
             Some(_) => {
                 let Some(index) = self.index(place).await? else {
                     return Ok(None);
                 };
-                *index.get(&pointer.frame()).ok_or_else(|| {
+                let there = index.get(&pointer.frame()).ok_or_else(|| {
                     LogError::corrupt(
                         &place.key,
                         format!("the frame of {pointer} was moved there and is not in its index"),
                     )
-                })?
+                })?;
+                Some(*there)
             }
         };
-        let Some(bytes) = place.shelf.range(&place.key, offset.into(), len.into()).await? else {
+        let Some(frame) = read_frame(&place.shelf, &place.key, pointer, at).await? else {
             return Ok(None);
         };
-        let frame = Frame::decode(&bytes, pointer)
-            .map_err(|error| LogError::corrupt(format!("{pointer} in {}", place.key), error))?;
         let frame = Arc::new(frame);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.put(pointer.frame(), frame.clone());
@@ -108,6 +107,23 @@ impl Frames {
         indexes.put(place.key.clone(), index.clone());
         Ok(Some(index))
     }
+}
+
+/// Reads a frame of an object: `at` this offset and length where it was moved, else as its pointer says. `None` where there is no
+/// object.
+pub(crate) async fn read_frame(
+    shelf: &Shelf,
+    key: &Key,
+    pointer: Pointer,
+    at: Option<(u32, u32)>,
+) -> Result<Option<Frame>, LogError> {
+    let (offset, len) = at.unwrap_or((pointer.offset(), pointer.len()));
+    let Some(bytes) = shelf.range(key, offset.into(), len.into()).await? else {
+        return Ok(None);
+    };
+    let frame = Frame::decode(&bytes, pointer)
+        .map_err(|error| LogError::corrupt(format!("{pointer} in {key}"), error))?;
+    Ok(Some(frame))
 }
 
 /// Header and index of a segment; `None` where there is no object, or a tombstone.

@@ -8,9 +8,12 @@
 //! ([`Durability::Local`]) or for the store; without one, writes that were not flushed end with the process. Time and randomness come in: everything here runs under a virtual clock.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod ancestors;
 mod applier;
 mod batch;
 mod checkpoint;
+mod children;
+mod clone;
 mod core;
 mod defect;
 mod destroy;
@@ -18,6 +21,7 @@ mod device;
 mod diff;
 mod error;
 mod file_disk;
+mod flatten;
 mod frames;
 mod gc;
 mod journal;
@@ -35,10 +39,12 @@ mod view;
 #[cfg(test)]
 mod sim_tests;
 
-pub use destroy::destroy;
+pub use children::Child;
+pub use destroy::{check_no_clones, destroy};
 pub use device::LogVolume;
 pub use error::LogError;
 pub use file_disk::FileDisk;
+pub use flatten::Progress;
 pub use journal::Disk;
 pub use look::look;
 pub use recover::create;

@@ -17,8 +17,8 @@ use crate::shelf::{Created, Series, Shelf};
 use crate::state::State;
 use crate::{LogError, Options, Writer, checkpoint};
 use bytes::Bytes;
-use futures_util::future::try_join_all;
-use restblk_format::log::{BLOCK, Entry, Epoch, Head, Kind, Lineage, SegmentNumber, Span, Tree};
+use futures_util::future::{try_join, try_join_all};
+use restblk_format::log::{BLOCK, Entry, Epoch, Head, Kind, Lineage, ObjectType, SegmentNumber, Span, Tree};
 use restblk_store::Store;
 use restblk_types::{ErrorKind, VolumeId};
 use std::collections::BTreeMap;
@@ -35,16 +35,6 @@ pub async fn create(
     writer: &Writer,
 ) -> Result<(), LogError> {
     check_size(size)?;
-    let shelf = Shelf::new(store, volume);
-    let taken = || {
-        LogError::new(
-            ErrorKind::Exists,
-            format!("create the volume {volume}: it exists"),
-        )
-    };
-    if claim(&shelf, 1, writer).await? != 1 {
-        return Err(taken());
-    }
     let head = Head {
         size,
         block_size: 4096,
@@ -70,13 +60,41 @@ pub async fn create(
         snapshot_next: 1,
         deletions: Vec::new(),
     };
-    let bytes = Bytes::from(head.encode(volume, 1, 0, writer.nonce));
-    match shelf
-        .create(&shelf.key(Series::Heads(1), 0), bytes, &writer.nonce)
-        .await?
-    {
-        Created::Ours => Ok(()),
-        Created::Theirs(_) => Err(taken()),
+    begin(&Shelf::new(store, volume), &head, writer).await
+}
+
+/// Makes a volume: its first epoch, and that one's first head. Again by the same writer, it goes on where it was cut off.
+pub(crate) async fn begin(shelf: &Shelf, head: &Head, writer: &Writer) -> Result<(), LogError> {
+    let volume = shelf.volume;
+    let epoch = (
+        Series::Epochs,
+        1,
+        epoch_of(writer).encode(volume, 1, 0, writer.nonce),
+    );
+    let head = (Series::Heads(1), 0, head.encode(volume, 1, 0, writer.nonce));
+    for (series, number, bytes) in [epoch, head] {
+        let key = shelf.key(series, number);
+        match shelf.create(&key, Bytes::from(bytes), &writer.nonce).await? {
+            Created::Ours => {}
+            Created::Theirs(header) if header.object == ObjectType::Tombstone => {
+                let message = format!(
+                    "create the volume {volume}: it took so long that it was given up, or it was deleted; create it with another id"
+                );
+                return Err(LogError::new(ErrorKind::Conflict, message));
+            }
+            Created::Theirs(_) => {
+                let message = format!("create the volume {volume}: it exists");
+                return Err(LogError::new(ErrorKind::Exists, message));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn epoch_of(writer: &Writer) -> Epoch {
+    Epoch {
+        hostname: writer.hostname.clone(),
+        since: writer.since.clone(),
     }
 }
 
@@ -92,10 +110,7 @@ pub(crate) fn check_size(size: u64) -> Result<(), LogError> {
 /// Claims the first free epoch from `from` on.
 async fn claim(shelf: &Shelf, from: u32, writer: &Writer) -> Result<u32, LogError> {
     let mut epoch = from;
-    let body = Epoch {
-        hostname: writer.hostname.clone(),
-        since: writer.since.clone(),
-    };
+    let body = epoch_of(writer);
     loop {
         let bytes = Bytes::from(body.encode(shelf.volume, epoch, 0, writer.nonce));
         match shelf
@@ -129,11 +144,11 @@ pub(crate) async fn open(
     disk: Option<Arc<dyn Disk>>,
 ) -> Result<(Core, Vec<Found>), LogError> {
     let shelf = Shelf::new(store, volume);
-    let free = series::end(&shelf, Series::Epochs, 1).await?;
-    if free == 1 {
+    let (free, has_begun) = try_join(series::end(&shelf, Series::Epochs, 1), look::has_begun(&shelf)).await?;
+    if !has_begun {
         return Err(LogError::new(
             ErrorKind::NotFound,
-            format!("attach the volume {volume}: there is none"),
+            format!("attach the volume {volume}: there is none, or it was deleted"),
         ));
     }
     let epoch = claim(&shelf, free, &writer).await?;

@@ -4,7 +4,8 @@
 //! the volume reach: those born after the snapshot before it and before its own cut, as far as they are on lists.
 
 use crate::LogError;
-use crate::checkpoint::{checkpoint, held};
+use crate::checkpoint::{checkpoint, commit, held};
+use crate::children;
 use crate::core::{Core, Which};
 use crate::defect::Defect;
 use crate::diff::diff;
@@ -14,6 +15,7 @@ use crate::tree::Radix;
 use restblk_format::log::{Kind, SegmentNumber, Snapshot};
 use restblk_types::ErrorKind;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 pub(crate) async fn create(core: &Core, name: String, created_at: String) -> Result<u64, LogError> {
     let id = {
@@ -50,33 +52,64 @@ pub(crate) async fn create(core: &Core, name: String, created_at: String) -> Res
     Ok(id)
 }
 
-/// The place of a snapshot in the head.
-fn find(state: &State, id: u64) -> Result<usize, LogError> {
-    let found = state.head.snapshots.iter().position(|snapshot| snapshot.id == id);
-    found.ok_or_else(|| LogError::new(ErrorKind::NotFound, format!("find snapshot {id}: there is none")))
+fn none(id: u64) -> LogError {
+    LogError::new(ErrorKind::NotFound, format!("find snapshot {id}: there is none"))
+}
+
+/// A snapshot, as users see it: one that is deleted and only held by clones is none.
+pub(crate) fn visible(state: &State, id: u64) -> Result<&Snapshot, LogError> {
+    let mut snapshots = state.head.snapshots.iter();
+    snapshots
+        .find(|snapshot| snapshot.id == id && snapshot.name.is_some())
+        .ok_or_else(|| none(id))
+}
+
+/// A snapshot, hidden or not.
+pub(crate) fn find(state: &mut State, id: u64) -> Option<&mut Snapshot> {
+    state.head.snapshots.iter_mut().find(|snapshot| snapshot.id == id)
 }
 
 /// Guards a snapshot against its deletion, or ends that.
 pub(crate) async fn protect(core: &Core, id: u64, protected: bool) -> Result<(), LogError> {
-    let at = find(&core.state(), id)?;
-    checkpoint(core, |state| state.head.snapshots[at].protected = protected).await
+    visible(&core.state(), id)?;
+    checkpoint(core, |state| {
+        if let Some(snapshot) = find(state, id) {
+            snapshot.protected = protected;
+        }
+    })
+    .await
 }
 
-pub(crate) async fn delete(core: &Core, id: u64) -> Result<(), LogError> {
-    {
-        let state = core.state();
-        let snapshot = &state.head.snapshots[find(&state, id)?];
-        if snapshot.protected || !snapshot.children.is_empty() {
-            let name = snapshot.name.as_deref().unwrap_or("without a name");
-            let why = if snapshot.protected {
-                "it is protected: end that first (restblk snapshot unprotect)"
-            } else {
-                "volumes were cloned from it"
-            };
-            let message = format!("delete the snapshot {name}: {why}");
-            return Err(LogError::new(ErrorKind::Busy, message));
-        }
+/// What people call it.
+pub(crate) fn title(snapshot: &Snapshot) -> String {
+    match &snapshot.name {
+        Some(name) => name.clone(),
+        None => format!("number {}, which is deleted and has clones", snapshot.id),
     }
+}
+
+/// Deletes a snapshot; while volumes read from it, only its name goes.
+pub(crate) async fn delete(core: &Core, id: u64) -> Result<(), LogError> {
+    if visible(&core.state(), id)?.protected {
+        let name = title(visible(&core.state(), id)?);
+        let message = format!(
+            "delete the snapshot {name}: it is protected; end that first (restblk snapshot unprotect)"
+        );
+        return Err(LogError::new(ErrorKind::Busy, message));
+    }
+    if children::prune(core, id).await? && !Defect::ReleasedUnderChildren.is_made() {
+        return commit(core, |state| {
+            if let Some(snapshot) = find(state, id) {
+                snapshot.name = None;
+            }
+        })
+        .await;
+    }
+    remove(core, id).await
+}
+
+/// Removes a snapshot that nobody reads from, with what it alone holds.
+pub(crate) async fn remove(core: &Core, id: u64) -> Result<(), LogError> {
     // What is held since the last checkpoint comes onto the lists first.
     checkpoint(core, |_| {}).await?;
     for kind in [Kind::Log, Kind::Map] {
@@ -92,7 +125,10 @@ pub(crate) async fn delete(core: &Core, id: u64) -> Result<(), LogError> {
 async fn release(core: &Core, id: u64, kind: Kind) -> Result<(), LogError> {
     let (from, to, left) = {
         let state = core.state();
-        let at = find(&state, id)?;
+        let mut snapshots = state.head.snapshots.iter();
+        let at = snapshots
+            .position(|snapshot| snapshot.id == id)
+            .ok_or_else(|| none(id))?;
         let cuts = |snapshot: &Snapshot| cut(snapshot, kind);
         let from = at
             .checked_sub(1)
@@ -165,7 +201,7 @@ pub(crate) async fn rollback(core: &Core, id: u64) -> Result<(), LogError> {
     checkpoint(core, |_| {}).await?;
     let (now, then, size, died) = {
         let state = core.state();
-        let snapshot = &state.head.snapshots[find(&state, id)?];
+        let snapshot = visible(&state, id)?;
         let died = state.number(Kind::Log, state.applied)?.number();
         (state.head.map, snapshot.map, snapshot.size, died)
     };
@@ -175,6 +211,7 @@ pub(crate) async fn rollback(core: &Core, id: u64) -> Result<(), LogError> {
         if let Some(pointer) = change.after {
             back.entry(pointer.segment()).or_default().insert(pointer.low());
         }
+        ControlFlow::Continue(())
     })
     .await?;
     for (segment, blocks) in back {

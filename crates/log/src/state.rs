@@ -8,6 +8,7 @@ use crate::defect::Defect;
 use crate::table::Held;
 use crate::tree::{NeedsPage, Radix};
 use restblk_format::log::{Entry, EntryKind, Head, Kind, Pointer, SegmentNumber, Snapshot};
+use restblk_types::VolumeId;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -41,6 +42,11 @@ pub(crate) struct State {
     pub(crate) emptied: Vec<SegmentNumber>,
     /// Frames of the books that the next head does not use.
     pub(crate) retired_books: Vec<Pointer>,
+    /// Children that are being created here.
+    pub(crate) expected: Vec<VolumeId>,
+    /// Rollbacks that were asked for, and those that were done.
+    pub(crate) rollbacks_begun: u64,
+    pub(crate) rollbacks_ended: u64,
 }
 
 /// Where a block's bytes are.
@@ -66,6 +72,9 @@ impl State {
             held: BTreeMap::new(),
             emptied: Vec::new(),
             retired_books: Vec::new(),
+            expected: Vec::new(),
+            rollbacks_begun: 0,
+            rollbacks_ended: 0,
         }
     }
 

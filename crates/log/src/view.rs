@@ -4,6 +4,7 @@ use crate::LogError;
 use crate::batch::Known;
 use crate::core::{Core, page_numbers};
 use crate::device::{blocks, fill};
+use crate::snapshot;
 use crate::state::Source;
 use crate::tree::Radix;
 use async_trait::async_trait;
@@ -28,10 +29,7 @@ impl SnapshotView {
     pub(crate) fn open(core: Arc<Core>, id: u64) -> Result<Self, LogError> {
         let (map, size) = {
             let state = core.state();
-            let found = state.head.snapshots.iter().find(|snapshot| snapshot.id == id);
-            let found = found.ok_or_else(|| {
-                LogError::new(ErrorKind::NotFound, format!("read snapshot {id}: there is none"))
-            })?;
+            let found = snapshot::visible(&state, id)?;
             (Radix::open(found.map), found.size)
         };
         Ok(Self {
@@ -49,20 +47,8 @@ impl SnapshotView {
     /// Refuses once the snapshot is deleted: what it held may be gone, or be another's.
     fn alive(&self) -> Result<(), LogError> {
         self.core.alive()?;
-        if self
-            .core
-            .state()
-            .head
-            .snapshots
-            .iter()
-            .any(|snapshot| snapshot.id == self.id)
-        {
-            return Ok(());
-        }
-        Err(LogError::new(
-            ErrorKind::NotFound,
-            format!("read snapshot {}: it has been deleted", self.id),
-        ))
+        let state = self.core.state();
+        snapshot::visible(&state, self.id).map(drop)
     }
 
     async fn load(&self, range: &Range<u64>) -> Result<(), LogError> {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# claim: the log layout's engine holds under a failing store, crashes and takeovers at any moment, by seed; each of fifteen deliberate defects is found
+# claim: the log layout's engine holds under a failing store, crashes and takeovers at any moment, with clones that are written, flattened and deleted in any order, by seed; each of twenty deliberate defects is found
 # timeout: 7200
 # programs: none
 . "$RESTBLK_ROOT/tests/lib.sh"
@@ -21,4 +21,4 @@ done
 for job in $(jobs -p); do wait "$job" || failed=1; done
 [ -z "${failed:-}" ] || fail "$(grep -h -A5 'fails\|panicked' "$WORK"/seeds-* | head -n 20)"
 took=$((($(elapsed_ms) - from) / 1000))
-figure "$((each * cores)) seeds of 300 steps clean in $took s ($((each * cores / (took + 1))) a second); $(grep -c 'found by seed' "$WORK/defects") of 15 defects found"
+figure "$((each * cores)) seeds of 300 steps clean in $took s ($((each * cores / (took + 1))) a second); $(grep -c 'found by seed' "$WORK/defects") of 20 defects found"

@@ -4,9 +4,9 @@ use super::request::Wait;
 use super::{Client, ClientError};
 use crate::mirror::MirrorTable;
 use crate::{
-    AttachRequest, Attachment, CreateSnapshot, CreateVolume, DetachRequest, Durability, ErrorBody,
-    ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, SetDurability,
-    Snapshot, Volume, paths,
+    AttachRequest, Attachment, CloneSnapshot, CreateSnapshot, CreateVolume, DetachRequest, Durability,
+    ErrorBody, ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection,
+    SetDurability, Snapshot, Volume, paths,
 };
 use bytes::Bytes;
 use http::Method;
@@ -183,6 +183,18 @@ impl Client {
     /// Makes the volume what the snapshot is; what was written since is lost.
     pub async fn roll_back(&self, snapshot: &VolumeRef) -> Result<()> {
         self.command(Method::POST, &paths::rollback(snapshot), None::<&()>)
+            .await
+    }
+
+    /// Makes a volume that begins as the snapshot.
+    pub async fn clone_snapshot(&self, snapshot: &VolumeRef, request: &CloneSnapshot) -> Result<Volume> {
+        self.change(Method::POST, &paths::clone(snapshot), request).await
+    }
+
+    /// Copies into a clone what it reads from other volumes; takes as long as that takes.
+    pub async fn flatten(&self, volume: &VolumeRef) -> Result<()> {
+        no_snapshot(volume)?;
+        self.command(Method::POST, &paths::flatten(volume), None::<&()>)
             .await
     }
 

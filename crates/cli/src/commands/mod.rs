@@ -30,6 +30,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Create(volume::create::Create),
+    Clone(volume::clone::Clone),
     #[command(alias = "ls")]
     List(volume::list::List),
     Show(volume::show::Show),
@@ -109,6 +110,7 @@ fn told_to_end() -> Result<impl Future<Output = ()>> {
 async fn ask(command: Command, session: &Session) -> Result {
     match command {
         Command::Create(create) => create.run(session).await,
+        Command::Clone(clone) => clone.run(session).await,
         Command::List(list) => list.run(session).await,
         Command::Show(show) => show.run(session).await,
         Command::Extend(extend) => extend.run(session).await,

@@ -10,10 +10,11 @@ use crate::{clock, error, error::Result};
 use restblk_api::{ErrorBody, Snapshot};
 use restblk_block::BlockDevice;
 use restblk_engine::{
-    EngineError, Takeover,
-    log::{LogError, LogVolume, Snapshot as Kept, SnapshotView},
+    EngineError, NewVolume, Takeover,
+    log::{Durability, LogError, LogVolume, Progress, Snapshot as Kept, SnapshotView},
 };
-use restblk_types::{AttachmentId, ByteCount, ErrorKind, SnapshotName, VolumeRef};
+use restblk_format::LayoutKind;
+use restblk_types::{AttachmentId, BlockSize, ByteCount, ErrorKind, SnapshotName, VolumeId, VolumeRef};
 use std::sync::Arc;
 
 impl Attachments {
@@ -40,7 +41,7 @@ impl Attachments {
 
     /// Makes a snapshot of what the volume has now.
     pub(crate) async fn make_snapshot(&self, snapshot: &VolumeRef, name: &SnapshotName) -> Result<Snapshot> {
-        let make = async |log: Arc<LogVolume>| log.snapshot(name.as_str(), &clock::now()).await;
+        let make = async |log: Arc<LogVolume>| Ok(log.snapshot(name.as_str(), &clock::now()).await?);
         self.with_log(snapshot, make).await?;
         tracing::info!(%snapshot, "made");
         self.snapshot(snapshot).await
@@ -53,7 +54,7 @@ impl Attachments {
             return Err(ErrorBody::new(ErrorKind::Busy, message)
                 .hint(format!("restblk detach {snapshot}, then delete it")));
         }
-        let delete = async |log: Arc<LogVolume>| log.delete_snapshot(find(&log, snapshot)?).await;
+        let delete = async |log: Arc<LogVolume>| Ok(log.delete_snapshot(find(&log, snapshot)?).await?);
         self.with_log(snapshot, delete).await?;
         tracing::info!(%snapshot, "deleted");
         Ok(())
@@ -61,7 +62,7 @@ impl Attachments {
 
     /// Guards a snapshot against its deletion, or ends that.
     pub(crate) async fn protect_snapshot(&self, snapshot: &VolumeRef, protected: bool) -> Result<Snapshot> {
-        let protect = async |log: Arc<LogVolume>| log.protect(find(&log, snapshot)?, protected).await;
+        let protect = async |log: Arc<LogVolume>| Ok(log.protect(find(&log, snapshot)?, protected).await?);
         self.with_log(snapshot, protect).await?;
         self.snapshot(snapshot).await
     }
@@ -88,6 +89,52 @@ impl Attachments {
         Ok(())
     }
 
+    /// Makes a new volume of the same pool that begins as the snapshot.
+    pub(crate) async fn clone_snapshot(
+        &self,
+        snapshot: &VolumeRef,
+        to: &VolumeRef,
+        durability: Durability,
+    ) -> Result<()> {
+        if to.pool != snapshot.pool || to.snapshot.is_some() {
+            let message = format!("clone {snapshot} to {to}: a clone is a volume of its snapshot's own pool");
+            return Err(
+                ErrorBody::new(ErrorKind::Invalid, message).hint(format!("name it {}/NAME", snapshot.pool))
+            );
+        }
+        let repository = Arc::clone(&self.context.pools.open(&to.pool)?.repository);
+        let clone = async |log: Arc<LogVolume>| {
+            let id = find(&log, snapshot)?;
+            let kept = log.snapshots().into_iter().find(|kept| kept.id == id);
+            let new = NewVolume {
+                id: VolumeId::random(),
+                name: to.volume.clone(),
+                layout: LayoutKind::Log,
+                size: kept.map_or(0, |kept| kept.size),
+                block_size: BlockSize::B4096,
+                durability,
+                created_at: clock::now(),
+            };
+            repository.clone_volume(new, &log, id).await
+        };
+        self.with_log(snapshot, clone).await?;
+        tracing::info!(%snapshot, volume = %to, "cloned");
+        Ok(())
+    }
+
+    /// Copies into a clone what it still reads from the volumes that it came from.
+    pub(crate) async fn flatten(&self, volume: &VolumeRef) -> Result<()> {
+        let flatten = async |log: Arc<LogVolume>| {
+            let mut told = |progress: Progress| {
+                tracing::debug!(%volume, done = progress.done, blocks = progress.blocks, copied = progress.copied, "flattening");
+            };
+            Ok(log.flatten(&mut told).await?)
+        };
+        self.with_log(volume, flatten).await?;
+        tracing::info!(%volume, "reads from no other volume any more");
+        Ok(())
+    }
+
     /// Gives a log volume a new size; its device, where there is one, follows.
     pub(crate) async fn resize_log(&self, volume: &VolumeRef, size: u64) -> Result<()> {
         let resize = async |log: Arc<LogVolume>| {
@@ -98,9 +145,9 @@ impl Attachments {
                     ByteCount(size),
                     ByteCount(now)
                 );
-                return Err(LogError::new(ErrorKind::Invalid, message));
+                return Err(EngineError::refused(ErrorKind::Invalid, message));
             }
-            log.resize(size).await
+            Ok(log.resize(size).await?)
         };
         self.with_log(volume, resize).await?;
         self.note_size(volume, size).await
@@ -116,15 +163,13 @@ impl Attachments {
     async fn with_log<T>(
         &self,
         volume: &VolumeRef,
-        work: impl AsyncFnOnce(Arc<LogVolume>) -> std::result::Result<T, LogError>,
+        work: impl AsyncFnOnce(Arc<LogVolume>) -> std::result::Result<T, EngineError>,
     ) -> Result<T> {
         let opened = self
             .open_volume(volume, AttachmentId::random(), Takeover::Refused, false)
             .await?;
         let done = match log_of(&opened, volume) {
-            Ok(log) => work(Arc::clone(log))
-                .await
-                .map_err(|e| error::engine(EngineError::from(e))),
+            Ok(log) => work(Arc::clone(log)).await.map_err(error::engine),
             Err(e) => Err(e),
         };
         self.close_volume(&opened, Then::LetGo).await;

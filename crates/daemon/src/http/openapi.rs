@@ -39,6 +39,8 @@ use utoipa::{
         super::snapshots::delete,
         super::snapshots::protect,
         super::snapshots::roll_back,
+        super::snapshots::clone,
+        super::snapshots::flatten,
         super::attachments::list,
         super::attachments::show,
         super::attachments::attach,

@@ -5,7 +5,7 @@ use super::{
     answer::{Answer, Body, Created, Done, InPath, created, done, json},
     attachments::broken,
 };
-use restblk_api::{CreateSnapshot, ErrorBody, Protection, Snapshot};
+use restblk_api::{CloneSnapshot, CreateSnapshot, ErrorBody, Protection, Snapshot, Volume};
 use restblk_types::VolumeRef;
 use std::sync::Arc;
 
@@ -60,4 +60,24 @@ pub(super) async fn roll_back(service: State, InPath(snapshot): InPath<VolumeRef
     let attachments = Arc::clone(&service.attachments);
     let rolled = tokio::spawn(async move { attachments.roll_back(&snapshot).await });
     done(rolled.await.map_err(broken)?)
+}
+
+/// Makes a volume of the same pool that begins as the snapshot; nothing is copied.
+#[utoipa::path(post, path = "/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/clone", tag = "snapshots", params(("pool" = String, Path), ("volume" = String, Path), ("snapshot" = String, Path)), request_body = CloneSnapshot, responses((status = 201, body = Volume), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(super) async fn clone(
+    service: State,
+    InPath(snapshot): InPath<VolumeRef>,
+    Body(request): Body<CloneSnapshot>,
+) -> Created<Volume> {
+    let service = Arc::clone(&service);
+    let cloned = tokio::spawn(async move { service.clone_volume(&snapshot, request).await });
+    created(cloned.await.map_err(broken)?)
+}
+
+/// Copies into a clone what it still reads from the volumes that it came from; answers when that is done.
+#[utoipa::path(post, path = "/v1/volumes/{pool}/{volume}/flatten", tag = "snapshots", params(("pool" = String, Path), ("volume" = String, Path)), responses((status = 204), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(super) async fn flatten(service: State, InPath(volume): InPath<VolumeRef>) -> Done {
+    let attachments = Arc::clone(&service.attachments);
+    let flattened = tokio::spawn(async move { attachments.flatten(&volume).await });
+    done(flattened.await.map_err(broken)?)
 }

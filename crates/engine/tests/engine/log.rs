@@ -3,6 +3,7 @@
 use super::{repository, repository_on, volume};
 use restblk_block::{BlockDevice, WriteFlags};
 use restblk_engine::{EngineError, NewVolume, Repository, log::Writer};
+use restblk_format::log::{Header, ObjectType};
 use restblk_format::{LayoutKind, LifeState, Record, VolumeRecord};
 use restblk_store::{Key, MemoryStore, Precondition, Store};
 use restblk_types::{BlockSize, ErrorKind, VolumeId, VolumeName};

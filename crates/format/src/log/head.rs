@@ -18,7 +18,7 @@ pub struct Epoch {
 /// The end of a series: nobody writes here any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tombstone {
-    /// The epoch that put it there.
+    /// The epoch that put it there: of the volume; in a clone that was given up, of its parent; 0 where the volume was deleted.
     pub by: u32,
 }
 

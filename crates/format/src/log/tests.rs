@@ -98,6 +98,21 @@ fn a_head() -> Head {
     }
 }
 
+/// The head of a volume with clones: of a snapshot, and of one that is deleted for users.
+fn a_parent() -> Head {
+    let mut head = a_head();
+    head.snapshots[0].children = vec![VolumeId::from_bytes([2; 16])];
+    let hidden = Snapshot {
+        id: 0,
+        name: None,
+        protected: false,
+        children: vec![VolumeId::from_bytes([3; 16]), VolumeId::from_bytes([4; 16])],
+        ..head.snapshots[0].clone()
+    };
+    head.snapshots.insert(0, hidden);
+    head
+}
+
 /// The file's bytes never change: what one version wrote, every later one reads.
 fn golden(name: &str, bytes: &[u8]) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -121,6 +136,9 @@ fn golden_bytes_are_written_and_read() {
     let head = a_head().encode(volume(), 2, 41, NONCE);
     golden("head.log", &head);
     assert_eq!(Head::decode(&head).unwrap().1, a_head());
+    let parent = a_parent().encode(volume(), 2, 42, NONCE);
+    golden("parent.log", &parent);
+    assert_eq!(Head::decode(&parent).unwrap().1, a_parent());
     let epoch = Epoch {
         hostname: "host1".to_owned(),
         since: "2026-11-25T07:00:00Z".to_owned(),

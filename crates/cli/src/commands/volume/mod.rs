@@ -1,10 +1,12 @@
 //! `restblk volume …`: all that is done to volumes. The everyday ones stand at the top level too.
 
 mod adopt;
+pub(crate) mod clone;
 pub(crate) mod create;
 pub(crate) mod delete;
 mod durability;
 pub(crate) mod extend;
+mod flatten;
 mod limit;
 pub(crate) mod list;
 pub(crate) mod show;
@@ -16,6 +18,7 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Volume {
     Create(create::Create),
+    Clone(clone::Clone),
     #[command(alias = "ls")]
     List(list::List),
     Show(show::Show),
@@ -24,6 +27,7 @@ pub(crate) enum Volume {
     Durability(durability::SetDurability),
     #[command(alias = "rm")]
     Delete(delete::Delete),
+    Flatten(flatten::Flatten),
     Adopt(adopt::Adopt),
 }
 
@@ -31,12 +35,14 @@ impl Volume {
     pub(crate) async fn run(&self, session: &Session) -> Result {
         match self {
             Self::Create(create) => create.run(session).await,
+            Self::Clone(clone) => clone.run(session).await,
             Self::List(list) => list.run(session).await,
             Self::Show(show) => show.run(session).await,
             Self::Extend(extend) => extend.run(session).await,
             Self::Limit(limit) => limit.run(session).await,
             Self::Durability(durability) => durability.run(session).await,
             Self::Delete(delete) => delete.run(session).await,
+            Self::Flatten(flatten) => flatten.run(session).await,
             Self::Adopt(adopt) => adopt.run(session).await,
         }
     }

@@ -1,0 +1,184 @@
+//! Segments of the volumes that this one was cloned from.
+//!
+//! A frame is looked for where it was born, without asking anybody. If it is not there, that volume's collector has moved it: where to,
+//! its newest committed head and that one's segment table tell. Both are kept, and looked up again when a place that they told is not
+//! there any more. An object is removed only after a head that does not need it is there, so whoever misses one finds a newer head than the
+//! one it went by; where there is none, the frame is lost.
+
+use crate::LogError;
+use crate::core::{Core, lost, page_numbers};
+use crate::frames::{Place, read_frame};
+use crate::look::{At, newest};
+use crate::shelf::{Series, Shelf};
+use crate::table;
+use crate::tree::{NeedsPage, Radix};
+use restblk_format::log::{Frame, Head, Pointer, SegmentNumber};
+use restblk_types::VolumeId;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Looks for a frame that is moved again and again, before it is held to be lost.
+const LOOKS: usize = 16;
+
+/// Pages of an ancestor's table in memory, of 1 KiB: 64 segments each.
+const PAGES: usize = 4096;
+
+/// A volume that this one reads from.
+#[derive(Debug)]
+pub(crate) struct Ancestor {
+    pub(crate) shelf: Shelf,
+    seen: Mutex<Option<Seen>>,
+    /// One look for a newer head at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// Its newest head, as far as is known.
+#[derive(Debug)]
+struct Seen {
+    at: At,
+    head: Head,
+    table: Radix,
+}
+
+/// A segment's place by one head; none where that head's table is gone itself.
+struct Told {
+    place: Option<Place>,
+    by: Option<At>,
+}
+
+impl Ancestor {
+    pub(crate) fn new(shelf: Shelf) -> Self {
+        Self {
+            shelf,
+            seen: Mutex::new(None),
+            turn: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Whether something of it had been moved.
+    #[cfg(test)]
+    pub(crate) fn was_looked_at(&self) -> bool {
+        self.seen().is_some()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a segment is that was born at `born`.
+    async fn place(&self, segment: SegmentNumber, born: Place) -> Result<Told, LogError> {
+        if let Some(seen) = self.seen().as_mut() {
+            seen.table.shrink(PAGES);
+        }
+        loop {
+            let (page, by, key) = {
+                let seen = self.seen();
+                let Some(seen) = seen.as_ref() else {
+                    return Ok(Told {
+                        place: Some(born),
+                        by: None,
+                    });
+                };
+                let by = Some(seen.at);
+                match table::line(&seen.table, segment) {
+                    Ok(line) => {
+                        let place = match line.moved {
+                            Some(moved) => Place {
+                                key: self.own(&seen.head, moved)?,
+                                moved: Some(moved),
+                                shelf: self.shelf.clone(),
+                            },
+                            None => born,
+                        };
+                        return Ok(Told {
+                            place: Some(place),
+                            by,
+                        });
+                    }
+                    Err(page) => (page, by, self.own(&seen.head, page.pointer.segment())?),
+                }
+            };
+            let Some(frame) = read_frame(&self.shelf, &key, page.pointer, None).await? else {
+                return Ok(Told { place: None, by });
+            };
+            self.install(by, page, &frame)?;
+        }
+    }
+
+    fn install(&self, by: Option<At>, page: NeedsPage, frame: &Frame) -> Result<(), LogError> {
+        let numbers = page_numbers(frame, page)?;
+        if let Some(seen) = self.seen().as_mut().filter(|seen| Some(seen.at) == by) {
+            seen.table.install(page, &numbers);
+        }
+        Ok(())
+    }
+
+    /// The object of a segment that the ancestor wrote itself.
+    fn own(&self, head: &Head, segment: SegmentNumber) -> Result<restblk_store::Key, LogError> {
+        let found = head.place(segment).filter(|(span, _)| span.volume == 0);
+        let (span, sequence) = found.ok_or_else(|| {
+            let volume = self.shelf.volume;
+            LogError::corrupt(segment, format!("no epoch of the volume {volume} has it"))
+        })?;
+        Ok(self
+            .shelf
+            .key(Series::Segments(segment.kind(), span.epoch), sequence))
+    }
+
+    /// Looks for a newer head than the one that told a place; false where there is none.
+    async fn look_again(&self, by: Option<At>) -> Result<bool, LogError> {
+        let _turn = self.turn.lock().await;
+        if self.seen().as_ref().map(|seen| seen.at) != by {
+            return Ok(true);
+        }
+        match newest(&self.shelf, by).await? {
+            Some((at, head)) if Some(at) != by => {
+                let table = Radix::open(head.segments);
+                *self.seen() = Some(Seen { at, head, table });
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+/// The frame of a block or page that was born in an ancestor; `None` where this volume does not read from there any more.
+pub(crate) async fn frame(core: &Core, pointer: Pointer) -> Result<Option<Arc<Frame>>, LogError> {
+    for _ in 0..LOOKS {
+        let Some((ancestor, born)) = find(core, pointer.segment()) else {
+            return Ok(None);
+        };
+        let told = ancestor.place(pointer.segment(), born).await?;
+        if let Some(place) = told.place
+            && let Some(frame) = core.frames.fetch(pointer, &place).await?
+        {
+            return Ok(Some(frame));
+        }
+        if !ancestor.look_again(told.by).await? {
+            break;
+        }
+    }
+    if find(core, pointer.segment()).is_none() {
+        return Ok(None);
+    }
+    Err(lost(pointer))
+}
+
+/// Whose segment it is, and where it was born; `None` for one of the volume's own.
+fn find(core: &Core, segment: SegmentNumber) -> Option<(&Ancestor, Place)> {
+    let (span, sequence) = core.state().head.place(segment)?;
+    let ancestor = core.ancestors.get(usize::from(span.volume).checked_sub(1)?)?;
+    let born = Place {
+        key: ancestor
+            .shelf
+            .key(Series::Segments(segment.kind(), span.epoch), sequence),
+        moved: None,
+        shelf: ancestor.shelf.clone(),
+    };
+    Some((ancestor, born))
+}
+
+/// The volumes that a head's lineage names after the volume itself.
+pub(crate) fn of(shelf: &Shelf, head: &Head) -> Vec<Ancestor> {
+    let volume = |volume: VolumeId| Ancestor::new(shelf.of(volume));
+    head.lineage.iter().skip(1).map(|of| volume(of.volume)).collect()
+}
