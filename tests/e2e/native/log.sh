@@ -24,7 +24,7 @@ fsfreeze -f "$WORK/mnt"
 restblk -q snapshot create main/a@monday
 fsfreeze -u "$WORK/mnt"
 refuses -c 4 -m 'there is one of this name' restblk snapshot create main/a@monday
-refuses -c 5 -m 'it has 1 snapshot|holds it|attached' restblk delete main/a --yes
+refuses -c 5 -m 'restblk detach main/a' restblk delete main/a --yes
 rm -r "$WORK/mnt/docs"
 dd if=/dev/urandom of="$WORK/mnt/new" bs=1M count=32 status=none conv=fsync
 old=$(restblk -q attach main/a@monday --transport loop)
@@ -83,6 +83,30 @@ mount "$device" "$WORK/mnt"
 equal "what was rolled back to" "$before" "$(tree_hash "$WORK/mnt/docs")"
 [ ! -e "$WORK/mnt/new" ] || fail "what was written after the snapshot is still there"
 
+say "a clone of the snapshot, and of the clone"
+restblk -q clone main/a@monday main/b
+other=$(restblk -q attach main/b --transport loop)
+mount "$other" "$WORK/then"
+equal "what the clone has" "$before" "$(tree_hash "$WORK/then/docs")"
+dd if=/dev/urandom of="$WORK/then/own" bs=1M count=4 status=none conv=fsync
+own=$(sha256sum < "$WORK/then/own")
+restblk -q snapshot create main/b@first
+umount "$WORK/then"
+restblk -q clone main/b@first main/c
+restblk -q detach main/b
+restblk -q snapshot delete main/a@tuesday --yes 2> /dev/null && fail "a protected snapshot was deleted"
+refuses -c 5 -m 'snapshots' restblk delete main/b --yes
+restblk -q volume flatten main/c
+restblk -q snapshot delete main/b@first --yes
+restblk -q delete main/b --yes
+third=$(restblk -q attach main/c --transport loop)
+mount "$third" "$WORK/then"
+equal "what the clone of the clone has" "$own" "$(sha256sum < "$WORK/then/own")"
+equal "and its tree" "$before" "$(tree_hash "$WORK/then/docs")"
+umount "$WORK/then"
+restblk -q detach main/c
+restblk -q delete main/c --yes
+
 say "another host takes it"
 mkdir -p "$WORK/b/run"
 printf '%s\n' "state_dir = \"$WORK/b/state\"" "run_dir = \"$WORK/b/run\"" "dev_dir = \"$WORK/b/dev\"" "[control]" "enabled = false" > "$WORK/b/restblk.toml"
@@ -110,5 +134,7 @@ restblk -q snapshot unprotect main/a@tuesday
 restblk -q snapshot delete main/a@tuesday --yes
 restblk -q snapshot delete main/a@monday --yes
 restblk -q delete main/a --yes
-equal "objects left on the store" "" "$(find "$WORK/store/.restblk/vol" -type f)"
+# what fences former writers stays: an object for each epoch, and one for the volume
+left=$(find "$WORK/store/.restblk/vol" -type f)
+grep -qv '/head/\|/epoch/0000000001$' <<< "$left" && fail "more than tombstones is left on the store: $left"
 equal "journals left" "" "$(find "$WORK/state/journal" "$WORK/b/state/journal" -type f)"

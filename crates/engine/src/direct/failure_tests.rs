@@ -30,6 +30,8 @@ async fn device(gated: &Arc<Gated>) -> DirectDevice {
     .await
     .unwrap();
     let new = NewVolume {
+        layout: restblk_format::LayoutKind::Direct,
+        durability: restblk_format::Durability::Local,
         id: VolumeId::random(),
         name: "v".parse().unwrap(),
         size: 4096,

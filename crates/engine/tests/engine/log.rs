@@ -41,20 +41,19 @@ async fn open(
     opened.unwrap()
 }
 
+/// The objects of a volume but tombstones: what fences former writers stays for ever.
 async fn objects_of(store: &MemoryStore, id: VolumeId) -> usize {
     let mut found = 0;
-    for folder in [
-        "epoch",
-        "head/0000000001",
-        "log/0000000001",
-        "map/0000000001",
-        "log/0000000002",
-        "map/0000000002",
-        "head/0000000002",
-    ] {
+    let of_epoch = |epoch: u32| ["head", "log", "map"].map(|series| format!("{series}/{epoch:010}"));
+    let folders = ["epoch".to_owned()].into_iter().chain((1..4).flat_map(of_epoch));
+    for folder in folders {
         let folder = Key::new(format!(".restblk/vol/{id}/{folder}")).unwrap();
-        if let Ok(page) = store.list(Some(&folder), None, 1000).await {
-            found += page.entries.len();
+        let Ok(page) = store.list(Some(&folder), None, 1000).await else {
+            continue;
+        };
+        for entry in page.entries {
+            let bytes = store.get(&entry.key, None).await.unwrap().payload.into_bytes();
+            found += usize::from(Header::peek(&bytes).unwrap().object != ObjectType::Tombstone);
         }
     }
     found
