@@ -105,12 +105,6 @@ pub(super) struct Mirror {
     priority: AtomicI32,
     draining: AtomicBool,
     foreign: AtomicBool,
-    /// Connections that its network had made when the repository's marker was last seen.
-    connections_known: AtomicU64,
-    /// Looks at the marker that were not answered.
-    looks_failed: AtomicU64,
-    /// One look at the marker at a time.
-    pub(super) looking: tokio::sync::Mutex<()>,
     /// The breaker is closed; a copy.
     closed: AtomicBool,
     /// And has nothing to remember.
@@ -147,9 +141,6 @@ impl Mirror {
             priority: AtomicI32::new(options.priority),
             draining: AtomicBool::new(options.drained),
             foreign: AtomicBool::new(false),
-            connections_known: AtomicU64::new(0),
-            looks_failed: AtomicU64::new(0),
-            looking: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(true),
             clean: AtomicBool::new(true),
             breaker: Mutex::new(Breaker::new()),
@@ -194,22 +185,6 @@ impl Mirror {
     /// Says whether it is another than before.
     pub(super) fn set_foreign(&self, foreign: bool) -> bool {
         self.foreign.swap(foreign, Ordering::SeqCst) != foreign
-    }
-
-    pub(super) fn connections_known(&self) -> u64 {
-        self.connections_known.load(Ordering::Acquire)
-    }
-
-    pub(super) fn know_connections(&self, opened: u64) {
-        self.connections_known.fetch_max(opened, Ordering::AcqRel);
-    }
-
-    pub(super) fn looks_failed(&self) -> u64 {
-        self.looks_failed.load(Ordering::Acquire)
-    }
-
-    pub(super) fn look_failed(&self) {
-        self.looks_failed.fetch_add(1, Ordering::AcqRel);
     }
 
     /// New requests may go to it, if its breaker lets them.

@@ -190,7 +190,7 @@ impl Mirrored {
         let outstanding = mirror.begin(trial);
         let work = async {
             let answer = attempt(Arc::clone(&mirror.store)).await;
-            self.of_ours(mirror, request, answer).await
+            self.of_ours(mirror, answer).await
         };
         let result = match deadline {
             None => work.await,

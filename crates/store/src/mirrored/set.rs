@@ -212,8 +212,9 @@ impl Mirrored {
                     "it is in the list already",
                 ));
             }
-            let mirror = Mirror::new(name.to_owned(), store, options, Instant::now());
-            list.push(Arc::new(mirror));
+            let mirror = Arc::new(Mirror::new(name.to_owned(), store, options, Instant::now()));
+            self.set.guard(&mirror);
+            list.push(mirror);
             Ok(())
         })?;
         self.set.better.notify_waiters();
@@ -322,7 +323,11 @@ impl Set {
         Arc::clone(&self.list.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut List) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Changes the list, one caller after the other.
+    pub(super) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut List) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let locks = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut list = List::clone(&self.current());
         let known = list.len();
