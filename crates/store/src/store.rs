@@ -6,12 +6,13 @@
 //! Bodies are checked: a `get` returns exactly the bytes asked for or an error (`Corrupt` for a body of the wrong
 //! length, `Invalid` for a range past the end), never fewer.
 
-use crate::http::StatsSnapshot;
+use crate::http::{Greeter, StatsSnapshot};
 use crate::{Capabilities, Flushed, Instance, Key, Payload, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use restblk_types::{ErrorKind, Extent};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A store's opaque tag for one state of an object.
@@ -122,9 +123,10 @@ pub trait Store: Send + Sync + fmt::Debug {
         None
     }
 
-    /// How many connections its network has made: after a new one it may be another server that answers.
-    fn connections_opened(&self) -> u64 {
-        self.network().map_or(0, |network| network.connections_opened)
+    /// Has who answers looked at on each connection of its network before its next use; the first greeter stays. Without a network there is
+    /// nothing to do.
+    fn set_greeter(&self, greeter: Arc<dyn Greeter>) {
+        drop(greeter);
     }
 
     /// The whole object, or a range of it. `NotFound` where there is none. An empty range is `Invalid`.

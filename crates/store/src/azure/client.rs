@@ -6,7 +6,7 @@ use super::target::{self, Place};
 use super::whole::Content;
 use super::{pages, status};
 use crate::http::range::header;
-use crate::http::{Answer, Call, HttpClient, StatsSnapshot};
+use crate::http::{Answer, Call, Greeter, HttpClient, StatsSnapshot};
 use crate::{
     Capabilities, Durability, Fetched, Flushed, Instance, Key, Lock, LockToken, ObjectInfo, Page,
     Precondition, Resize, Store, StoreConfig, StoreError, Written,
@@ -18,7 +18,7 @@ use http::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use restblk_types::{ErrorKind, Extent};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// Which form of the protocol is spoken: the first with what is used here that all services of today know.
@@ -337,6 +337,10 @@ impl Store for AzureStore {
 
     fn network(&self) -> Option<StatsSnapshot> {
         Some(self.http.stats().snapshot())
+    }
+
+    fn set_greeter(&self, greeter: Arc<dyn Greeter>) {
+        self.http.set_greeter(greeter);
     }
 
     async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Fetched, StoreError> {

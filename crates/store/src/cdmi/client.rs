@@ -3,7 +3,7 @@
 use super::capabilities::expected;
 use super::dialect::Dialect;
 use super::target;
-use crate::http::{Answer, Call, HttpClient, StatsSnapshot, status};
+use crate::http::{Answer, Call, Greeter, HttpClient, StatsSnapshot, status};
 use crate::{
     Capabilities, Fetched, Flushed, Instance, Key, ObjectInfo, Page, Precondition, Resize, Store, StoreError,
     Written,
@@ -157,6 +157,10 @@ impl Store for CdmiStore {
 
     fn network(&self) -> Option<StatsSnapshot> {
         Some(self.http.stats().snapshot())
+    }
+
+    fn set_greeter(&self, greeter: Arc<dyn Greeter>) {
+        self.http.set_greeter(greeter);
     }
 
     async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Fetched, StoreError> {

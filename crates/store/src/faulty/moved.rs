@@ -1,4 +1,4 @@
-//! A name behind which another server turns up.
+//! A name behind which another server turns up without a new connection, as through a balancer.
 
 use crate::{
     Capabilities, Fetched, Flushed, Instance, Key, MemoryStore, ObjectInfo, Page, Precondition, Store,
@@ -7,14 +7,12 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use restblk_types::Extent;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The name.
 #[derive(Debug)]
 pub struct Moved {
     now: Mutex<Arc<MemoryStore>>,
-    connections: AtomicU64,
 }
 
 impl Moved {
@@ -23,15 +21,12 @@ impl Moved {
     pub fn new(first: Arc<MemoryStore>) -> Self {
         Self {
             now: Mutex::new(first),
-            connections: AtomicU64::new(1),
         }
     }
 
-    /// It leads to another one from now on, over a new connection or the one that there is (a balancer's).
-    pub fn to(&self, other: MemoryStore, over_new_connection: bool) {
+    /// It leads to another one from now on.
+    pub fn to(&self, other: MemoryStore) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(other);
-        self.connections
-            .fetch_add(u64::from(over_new_connection), Ordering::SeqCst);
     }
 
     fn now(&self) -> Arc<MemoryStore> {
@@ -47,10 +42,6 @@ impl Store for Moved {
 
     fn capabilities(&self) -> Capabilities {
         self.now().capabilities()
-    }
-
-    fn connections_opened(&self) -> u64 {
-        self.connections.load(Ordering::SeqCst)
     }
 
     async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Fetched, StoreError> {

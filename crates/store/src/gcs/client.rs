@@ -3,7 +3,7 @@
 use super::failure;
 use super::settings::Settings;
 use super::token::Tokens;
-use crate::http::{Answer, Call, HttpClient, StatsSnapshot, quote};
+use crate::http::{Answer, Call, Greeter, HttpClient, StatsSnapshot, quote};
 use crate::s3::{Addressing, Bucket};
 use crate::{
     Capabilities, Durability, Fetched, Flushed, Instance, Key, ObjectInfo, Page, Precondition, Resize, Store,
@@ -15,6 +15,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use restblk_types::{ErrorKind, Extent};
 use std::fmt;
+use std::sync::Arc;
 
 /// Longest body of an answer whose body is of no interest.
 const ANSWER_LEN_MAX: u64 = 256 << 10;
@@ -212,6 +213,10 @@ impl Store for GcsStore {
 
     fn network(&self) -> Option<StatsSnapshot> {
         Some(self.http.stats().snapshot())
+    }
+
+    fn set_greeter(&self, greeter: Arc<dyn Greeter>) {
+        self.http.set_greeter(greeter);
     }
 
     async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Fetched, StoreError> {

@@ -4,6 +4,7 @@ use super::connect::Connector;
 use super::connection::{Clock, Connection, Failed, Limits};
 use super::endpoint::Endpoint;
 use super::error::{Class, HttpError};
+use super::greet::{Greeter, Lane, greeted};
 use super::pool::Pool;
 use super::secret::Secret;
 use super::stats::Stats;
@@ -16,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use http_body_util::Full;
 use restblk_types::ErrorKind;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -23,6 +25,9 @@ use tokio::time::Instant;
 const RATE_MIN: u64 = 128 << 10;
 /// Longest body of an answer that reports a failure; the rest is of no interest.
 const FAILURE_LEN_MAX: u64 = 64 << 10;
+/// Where so many connections in a row were closed right after they had been looked at, and each was the right server's, it is one that closes each
+/// after its answer: the next one carries the request at once. One that is going down makes no further connection.
+const GREETINGS_MAX: u32 = 3;
 
 /// An HTTP/1.1 client of one endpoint.
 pub struct HttpClient {
@@ -32,6 +37,7 @@ pub struct HttpClient {
     host: HeaderValue,
     authorization: Option<HeaderValue>,
     request_timeout: Duration,
+    greeter: OnceLock<Arc<dyn Greeter>>,
 }
 
 /// A request.
@@ -137,6 +143,7 @@ impl HttpClient {
             host,
             authorization: None,
             request_timeout: config.request_timeout(),
+            greeter: OnceLock::new(),
             endpoint,
         })
     }
@@ -151,6 +158,12 @@ impl HttpClient {
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.pool.stats
+    }
+
+    /// Has who answers looked at on each connection before its next use; the first greeter stays.
+    pub(crate) fn set_greeter(&self, greeter: Arc<dyn Greeter>) {
+        // Who comes second is of another pool, which there is none of.
+        let _ = self.greeter.set(greeter);
     }
 
     fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, HttpError> {
@@ -194,10 +207,14 @@ impl HttpClient {
 
     /// Sends the call and reads the whole answer, whatever its status.
     pub(crate) async fn send(&self, call: Call) -> Result<Answer, HttpError> {
-        let _place = self.pool.place().await;
         let stats = &self.pool.stats;
+        let lane = self.greeter.get().and_then(|_| Lane::current(stats));
+        let _place = match &lane {
+            None => Some(self.pool.place().await),
+            Some(_) => None,
+        };
         let _in_flight = stats.begin(call.body.len());
-        let result = self.exchange(call).await;
+        let result = self.exchange(call, lane.as_ref()).await;
         match &result {
             Ok((answer, took)) => {
                 stats.answered(*took, answer.body.len(), answer.status.is_server_error());
@@ -210,17 +227,39 @@ impl HttpClient {
         result.map(|(answer, _)| answer)
     }
 
-    async fn exchange(&self, call: Call) -> Result<(Answer, Duration), HttpError> {
+    async fn connect(&self) -> Result<Connection, HttpError> {
+        Connection::new(self.connector.connect().await?, self.pool.stats.connected()).await
+    }
+
+    /// A connection for one exchange, and whether it was a kept one.
+    async fn connection(&self, lane: Option<&Lane>) -> Result<(Connection, bool), HttpError> {
+        let mut in_vain = 0;
+        loop {
+            let kept = match lane {
+                None => self.pool.take().await,
+                Some(lane) => lane.take(),
+            };
+            let (connection, is_kept) = match kept {
+                Some(connection) => (connection, true),
+                None => (self.connect().await?, false),
+            };
+            let is_fine = connection.greeted || lane.is_some() || in_vain >= GREETINGS_MAX;
+            let Some(greeter) = self.greeter.get().filter(|_| !is_fine) else {
+                return Ok((connection, is_kept));
+            };
+            let look = greeted(greeter.as_ref(), connection, &self.pool.stats);
+            if let Some(connection) = Box::pin(look).await? {
+                return Ok((connection, is_kept));
+            }
+            in_vain += 1;
+        }
+    }
+
+    async fn exchange(&self, call: Call, lane: Option<&Lane>) -> Result<(Answer, Duration), HttpError> {
         let (limits, len_max) = (self.limits(call.body.len()), call.answer_len_max);
         let mut request = self.request(call)?;
         loop {
-            let (mut connection, kept) = match self.pool.take().await {
-                Some(connection) => (connection, true),
-                None => (
-                    Connection::new(self.connector.connect().await?, self.pool.stats.connected()).await?,
-                    false,
-                ),
-            };
+            let (mut connection, kept) = self.connection(lane).await?;
             let begun = Instant::now();
             let mut timer = std::pin::pin!(Clock::timer(&limits, begun));
             let mut clock = Clock::new(timer.as_mut(), &limits, begun);
@@ -255,7 +294,11 @@ impl HttpClient {
                 .read_body(&mut body, answer_len_max, &mut clock)
                 .await?;
             let took = begun.elapsed();
-            self.pool.keep(connection).await;
+            connection.complete();
+            match lane {
+                None => self.pool.keep(connection).await,
+                Some(lane) => lane.put(connection).await,
+            }
             return Ok((
                 Answer {
                     status: head.status,

@@ -33,6 +33,8 @@ pub(super) struct Connection {
     in_exchange: InExchange,
     /// Exchanges completed.
     exchanges: u64,
+    /// Who is at its other end was looked at (`greet`).
+    pub(super) greeted: bool,
     pub(super) idle_since: Instant,
     pub(super) born: Instant,
     _open: OpenConnection,
@@ -87,6 +89,7 @@ impl Connection {
             relay: Relay::new(),
             in_exchange,
             exchanges: 0,
+            greeted: false,
             idle_since: Instant::now(),
             born: Instant::now(),
             _open: open,

@@ -5,11 +5,12 @@ use crate::StoreError;
 use restblk_types::ErrorKind;
 use std::error::Error as _;
 use std::fmt;
+use std::time::Duration;
 
 /// The class of a failed exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// No connection: refused, no such name, no route, time-out in connecting.
+    /// No connection that may be used: refused, no such name, no route, time-out in connecting, somebody else at its other end.
     Unreachable,
     /// A connection, but no answer in time.
     TimedOut,
@@ -32,6 +33,8 @@ pub(crate) struct HttpError {
     pub(crate) reason: String,
     /// The request, or a part of it, went out.
     pub(crate) sent: bool,
+    /// How long the server asked to be left alone.
+    retry_after: Option<Duration>,
 }
 
 impl HttpError {
@@ -41,6 +44,7 @@ impl HttpError {
             class,
             reason: reason.into(),
             sent: false,
+            retry_after: None,
         }
     }
 
@@ -49,6 +53,21 @@ impl HttpError {
             class,
             reason: reason.into(),
             sent: true,
+            retry_after: None,
+        }
+    }
+
+    /// The look at who answers failed, or showed somebody else: the request was not sent.
+    pub(super) fn of_greeting(error: &StoreError) -> Self {
+        let class = match error.kind() {
+            ErrorKind::Retry => Class::Broken,
+            ErrorKind::Denied => Class::Denied,
+            _ => Class::Unreachable,
+        };
+        let reason = format!("nothing is sent over its new connection, for it failed to {error}");
+        Self {
+            retry_after: error.retry_after(),
+            ..Self::unsent(class, reason)
         }
     }
 
@@ -93,7 +112,7 @@ impl HttpError {
             Class::Denied => ErrorKind::Denied,
             Class::Invalid => ErrorKind::Invalid,
         };
-        let error = StoreError::new(kind, operation, object, self.reason);
+        let error = StoreError::new(kind, operation, object, self.reason).with_retry_after(self.retry_after);
         match self.class {
             _ if !(self.sent && changes) => error,
             Class::TimedOut => error.may_land_later(),

@@ -6,6 +6,7 @@
 //!   hop between threads. Dropping the request closes the connection.
 //! - A connection is kept only after an answer that was read to its announced end, with nothing behind it. After a time-out,
 //!   a short or overlong body, an early answer or any error it is closed, so no late answer can be taken for another's.
+//! - A client that was given a [`Greeter`] uses no connection before that has looked at who answers there.
 //! - Secrets appear in no message, log or debug output.
 //!
 //! It does not retry, follow redirects, or know what a status means to a protocol.
@@ -15,6 +16,7 @@ mod connect;
 mod connection;
 mod endpoint;
 mod error;
+mod greet;
 mod pool;
 pub(crate) mod range;
 mod relay;
@@ -28,5 +30,6 @@ pub use client::HttpClient;
 pub(crate) use client::{Answer, Call, password, server_time};
 pub(crate) use endpoint::quote;
 pub use endpoint::{Endpoint, EndpointError};
+pub use greet::Greeter;
 pub use secret::Secret;
 pub use stats::{LATENCY_BOUNDS_US, Stats, StatsSnapshot};

@@ -65,7 +65,6 @@ impl Pool {
 
     /// Keeps a connection after a complete exchange, if it can carry another.
     pub(super) async fn keep(&self, mut connection: Connection) {
-        connection.complete();
         if connection.born.elapsed() >= AGE_MAX || !connection.is_usable().await {
             return;
         }

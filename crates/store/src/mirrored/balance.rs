@@ -32,17 +32,18 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// A number below `limit`, which is not 0.
-    pub(super) fn below(&self, limit: u64) -> u64 {
-        let wide = u128::from(self.next()) * u128::from(limit);
-        u64::try_from(wide >> 64).unwrap_or(0)
-    }
-
     /// A number from 0 to 1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits")]
     pub(super) fn share(&self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
+}
+
+/// A number below `limit`, from this much chance, which is left with what was not used.
+fn below(chance: &mut u64, limit: u64) -> u64 {
+    let wide = u128::from(*chance) * u128::from(limit);
+    *chance = u64::try_from(wide & u128::from(u64::MAX)).unwrap_or(0);
+    u64::try_from(wide >> 64).unwrap_or(0)
 }
 
 /// What is known of a mirror's load.
@@ -68,7 +69,8 @@ pub(super) fn pick(
     load: impl Fn(usize) -> Load,
     dice: &Dice,
 ) -> Option<usize> {
-    let draw = |without: Option<usize>| {
+    let mut chance = dice.next();
+    let mut draw = |without: Option<usize>| {
         let weights = || {
             (0..len)
                 .filter(|at| Some(*at) != without)
@@ -78,7 +80,7 @@ pub(super) fn pick(
         if total == 0 {
             return None;
         }
-        let mut left = dice.below(total);
+        let mut left = below(&mut chance, total);
         weights().find_map(|(at, weight)| match left.checked_sub(weight) {
             Some(less) => {
                 left = less;
@@ -166,8 +168,8 @@ mod tests {
         let (one, same) = (Dice::new(3), Dice::new(3));
         let mut counts = [0_u32; 7];
         for _ in 0..7000 {
-            let drawn = one.below(7);
-            assert_eq!(drawn, same.below(7));
+            let drawn = below(&mut one.next(), 7);
+            assert_eq!(drawn, below(&mut same.next(), 7));
             counts[usize::try_from(drawn).unwrap()] += 1;
         }
         assert!(

@@ -17,8 +17,8 @@
 //! earlier try brings the same bytes.
 
 use super::dirty::Holder;
-use super::mirror::Mirror;
-use super::retry::{Effect, Request};
+use super::mirror::{Mirror, Start};
+use super::retry::{Effect, Held, Request, Try};
 use super::set::Mirrored;
 use crate::{Flushed, Instance, Key, Store, StoreError};
 use futures_util::future::join_all;
@@ -29,10 +29,18 @@ use tokio::time::{Instant, sleep_until};
 /// A flush that fails in passing is tried on the same mirror so many times more.
 const TRIES: u32 = 3;
 
+/// A flush of the object, to be tried on any store.
+fn attempt<'k>(
+    key: &'k Key,
+    took: &'k [Instance],
+) -> impl for<'s> Fn(&'s dyn Store, Held<'s, 'k>) -> Try<'s, Flushed> + Copy + Send + Sync {
+    move |store, _| store.flush(key, took)
+}
+
 impl Mirrored {
     pub(super) async fn flush_all(&self, key: &Key, took: &[Instance]) -> Result<Flushed, StoreError> {
         let request = Request::on("flush", key, Effect::Flushes, None);
-        let attempt = |store: Arc<dyn Store>| async move { store.flush(key, took).await };
+        let attempt = attempt(key, took);
         let holders = self.set.dirty.holders(key);
         let mut flushed = Flushed::default();
         let mut answered = false;
@@ -42,12 +50,12 @@ impl Mirrored {
             async move {
                 // A mirror that failed in passing is not dead: what it has is to be had from it alone.
                 for _ in 0..TRIES {
-                    match self.once(mirror, false, request, deadline, &attempt).await {
+                    match self.once(mirror, Start::now(), request, deadline, &attempt).await {
                         Err(error) if error.kind() == ErrorKind::Retry && mirror.is_closed() => {}
                         other => return other,
                     }
                 }
-                self.once(mirror, false, request, deadline, &attempt).await
+                self.once(mirror, Start::now(), request, deadline, &attempt).await
             }
         });
         for ((_, holder), result) in these.iter().zip(join_all(flushes).await) {
@@ -114,14 +122,14 @@ impl Mirrored {
             return Ok(());
         }
         let request = Request::on("flush", key, Effect::Flushes, None);
-        let attempt = |store: Arc<dyn Store>| async move { store.flush(key, took).await };
+        let attempt = attempt(key, took);
         let deadline = self.deadline();
         let mut backoff = self.policy.backoff_min;
         loop {
             let mut silent = None;
             let list = self.set.current();
             for mirror in list.iter().filter(|mirror| !mirror.is_foreign()) {
-                match self.once(mirror, false, request, deadline, &attempt).await {
+                match self.once(mirror, Start::now(), request, deadline, &attempt).await {
                     Ok(more) => flushed.instances.extend(more.instances),
                     Err(error) if request.is_of_mirror(error.kind()) => silent = Some(error),
                     Err(error) => return Err(error),
@@ -155,11 +163,11 @@ impl Mirrored {
                 return;
             }
             let request = Request::on("flush", &key, Effect::Flushes, None);
-            let attempt = |store: Arc<dyn Store>| {
-                let key = key.clone();
-                async move { store.flush(&key, &[]).await }
-            };
-            match self.once(mirror, false, request, self.deadline(), &attempt).await {
+            let attempt = attempt(&key, &[]);
+            match self
+                .once(mirror, Start::now(), request, self.deadline(), &attempt)
+                .await
+            {
                 Ok(_) => self.set.dirty.flushed(&key, holder),
                 Err(error) => {
                     tracing::warn!(pool = self.set.outage.name(), %error, "a drained mirror was not flushed; the others are");

@@ -11,7 +11,7 @@ use super::latency::{Quantiles, micros};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 /// Second reads, in thousandths of all reads.
 pub(super) const EXTRA_PERMILLE: u32 = 50;
@@ -91,10 +91,10 @@ pub(super) enum Raced<A, B> {
     Neither(A, B),
 }
 
-/// Runs the first; after the delay also the second, if `second` gives one. `is_answer`: whether it ends the race.
+/// Runs the first; from then on also the second, if `second` gives one. `is_answer`: whether it ends the race.
 pub(super) async fn race<A, B, F>(
     first: impl Future<Output = A>,
-    delay: Duration,
+    then: Instant,
     second: impl FnOnce() -> Option<F>,
     is_answer: (impl Fn(&A) -> bool, impl Fn(&B) -> bool),
 ) -> Raced<A, B>
@@ -105,12 +105,13 @@ where
     tokio::select! {
         biased;
         answer = first.as_mut() => return Raced::First(answer),
-        () = sleep(delay) => {}
+        () = sleep_until(then) => {}
     }
     let Some(second) = second() else {
         return Raced::First(first.await);
     };
-    let mut second = pin!(second);
+    // Few come here: the others need no room for it.
+    let mut second = Box::pin(second);
     tokio::select! {
         biased;
         answer = first.as_mut() => {
@@ -133,6 +134,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::sleep;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -174,7 +176,7 @@ mod tests {
         let begun = Instant::now();
         let second = || second.map(|(ms, answer)| after(ms * MS, answer));
         let is_answer = (Result::is_ok as fn(&_) -> _, Result::is_ok as fn(&_) -> _);
-        let what = match race(after(first.0 * MS, first.1), 10 * MS, second, is_answer).await {
+        let what = match race(after(first.0 * MS, first.1), begun + 10 * MS, second, is_answer).await {
             Raced::First(_) => "first",
             Raced::Second(_) => "second",
             Raced::Neither(..) => "neither",

@@ -1,22 +1,23 @@
 //! Whether the repository that answers is still the pool's own.
 //!
 //! Behind a mirror's name may turn up another server: a name that was moved, a restart with another folder, an address that was given away. That
-//! takes a new connection, so after each one the repository's marker is read before what came over it is believed; the same where an object is
-//! said to be missing, which is how another repository looks through a balancer that kept the connection. `probe` looks now and then besides.
+//! takes a new connection, so over each one the repository's marker is read before it carries any request of the pool (`http::greet`); where it shows
+//! another repository, nothing has been sent there but that look. Where an object is said to be missing the marker is read as well, which is how another
+//! repository looks through a balancer that kept the connection. `probe` looks now and then besides.
 //!
-//! A mirror that shows another repository, or none, is quarantined ([`MirrorState::Foreign`](super::MirrorState)): the answer counts as a failure
-//! of the mirror's, and the request goes to another one. What cannot be taken back is a change that such a server has carried out in *its*
-//! repository before its first answer was looked at; in ours that change is made through the next mirror.
+//! A mirror that shows another repository, or none, is quarantined ([`MirrorState::Foreign`](super::MirrorState)), and the request goes to another one.
+//! It is released by a probe alone: what one of its connections shows says little of the others while it changes.
 //!
 //! Only pools that are watched ([`Mirrored::watch`](super::Mirrored::watch)) have a marker; before, nothing is looked at.
 
 use super::mirror::Mirror;
 use super::probe::Marker;
-use super::retry::Request;
 use super::set::{Mirrored, Set};
 use crate::StoreError;
+use crate::http::Greeter;
+use async_trait::async_trait;
 use restblk_types::ErrorKind;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -27,33 +28,80 @@ pub(super) type Shown = Result<(), &'static str>;
 const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_FACTOR: u32 = 4;
 
-/// How long an answer to a look is waited for.
-pub(super) fn patience(mirror: &Mirror) -> Duration {
-    (mirror.latency().unwrap_or_default() * PATIENCE_FACTOR).max(PATIENCE)
-}
-
-/// The error of a look that was not answered in time.
-pub(super) fn unanswered(mirror: &Mirror, marker: &Marker) -> StoreError {
-    let reason = format!(
-        "a probe was not answered within {} ms",
-        patience(mirror).as_millis()
-    );
-    let error = StoreError::new(ErrorKind::Unavailable, "read", &marker.key, reason);
-    error.at(mirror.store.location()).ambiguous()
-}
-
-/// Reads the marker through the mirror.
+/// Reads the marker through the mirror. An error where that is not answered in time, or badly.
 pub(super) async fn look(mirror: &Mirror, marker: &Marker) -> Result<Shown, StoreError> {
-    match mirror.store.get(&marker.key, None).await {
-        Ok(found) => Ok((marker.is_ours)(&found.payload.into_bytes())
+    let patience = (mirror.latency().unwrap_or_default() * PATIENCE_FACTOR).max(PATIENCE);
+    match timeout(patience, mirror.store.get(&marker.key, None)).await {
+        Ok(Ok(found)) => Ok((marker.is_ours)(&found.payload.into_bytes())
             .then_some(())
             .ok_or("another repository")),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Err("no repository")),
-        Err(error) => Err(error),
+        Ok(Err(error)) if error.kind() == ErrorKind::NotFound => Ok(Err("no repository")),
+        Ok(Err(error)) => Err(error),
+        Err(_) => {
+            let reason = format!("it was not answered within {} ms", patience.as_millis());
+            let error = StoreError::new(ErrorKind::Unavailable, "read", &marker.key, reason);
+            Err(error.at(mirror.store.location()))
+        }
+    }
+}
+
+/// Looks at who answers over a mirror's new connections.
+#[derive(Debug)]
+struct OfMirror {
+    set: Weak<Set>,
+    mirror: Weak<Mirror>,
+}
+
+#[async_trait]
+impl Greeter for OfMirror {
+    async fn greet(&self) -> Result<(), StoreError> {
+        match (self.set.upgrade(), self.mirror.upgrade()) {
+            (Some(set), Some(mirror)) => set.require_ours(&mirror).await,
+            // The pool is no more, and has no requests.
+            _ => Ok(()),
+        }
     }
 }
 
 impl Set {
+    /// Has the mirrors' connections looked at by this marker from now on; false where there is one already.
+    pub(super) fn know_by(self: &Arc<Self>, marker: &Marker) -> bool {
+        let known = self.change(|list| {
+            let is_first = self.marker.set(marker.clone()).is_ok();
+            list.iter().for_each(|mirror| self.guard(mirror));
+            Ok(is_first)
+        });
+        known.unwrap_or(false)
+    }
+
+    /// Has the mirror's connections looked at, if there is a marker.
+    pub(super) fn guard(self: &Arc<Self>, mirror: &Arc<Mirror>) {
+        if self.marker.get().is_some() {
+            let (set, of) = (Arc::downgrade(self), Arc::downgrade(mirror));
+            mirror.store.set_greeter(Arc::new(OfMirror { set, mirror: of }));
+        }
+    }
+
+    /// Looks at the marker through the mirror; `Unavailable` where it shows another repository.
+    async fn require_ours(&self, mirror: &Mirror) -> Result<(), StoreError> {
+        let Some(marker) = self.marker.get() else {
+            return Ok(());
+        };
+        let shown = look(mirror, marker).await?;
+        let Err(what) = shown else {
+            return Ok(());
+        };
+        self.shown(mirror, shown);
+        let reason = format!("it shows {what} instead of the pool's");
+        let error = StoreError::new(
+            ErrorKind::Unavailable,
+            "find the repository by",
+            &marker.key,
+            reason,
+        );
+        Err(error.at(mirror.store.location()))
+    }
+
     /// Keeps what was seen of the mirror; says whether requests may go to it that could not before.
     pub(super) fn shown(&self, mirror: &Mirror, shown: Shown) -> bool {
         let (pool, name) = (self.outage.name(), &mirror.name);
@@ -78,48 +126,15 @@ impl Set {
 }
 
 impl Mirrored {
-    /// The answer, if it came from the pool's repository for all that is known.
+    /// The answer, unless it says that an object is missing and another repository, or nobody, is seen then.
     pub(super) async fn of_ours<T>(
         &self,
-        mirror: &Arc<Mirror>,
-        request: Request<'_>,
+        mirror: &Mirror,
         answer: Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let Some(marker) = self.set.marker.get() else {
-            return answer;
-        };
-        let opened = mirror.store.connections_opened();
-        let is_missing = answer
-            .as_ref()
-            .is_err_and(|error| error.kind() == ErrorKind::NotFound);
-        let is_doubted = is_missing || mirror.connections_known() < opened;
-        if !is_doubted || !request.is_last_word(&answer) {
-            return answer;
-        }
-        let failed_before = mirror.looks_failed();
-        let _one = mirror.looking.lock().await;
-        if mirror.looks_failed() != failed_before {
-            // Whoever was before has waited for it long enough.
-            return Err(unanswered(mirror, marker));
-        }
-        if is_missing || mirror.connections_known() < opened {
-            // Those that are made from here on are doubted anew.
-            let opened = mirror.store.connections_opened();
-            let looked = timeout(patience(mirror), look(mirror, marker)).await;
-            let shown = looked
-                .unwrap_or_else(|_| Err(unanswered(mirror, marker)))
-                .map_err(|error| {
-                    mirror.look_failed();
-                    // What was asked for may have been done: asking once more elsewhere is right then.
-                    error.ambiguous()
-                })?;
-            mirror.know_connections(opened);
-            self.set.shown(mirror, shown);
-        }
-        if mirror.is_foreign() {
-            let reason = "the mirror shows another repository than the pool's, or none";
-            let error = StoreError::new(ErrorKind::Unavailable, request.operation, request.object, reason);
-            return Err(error.at(mirror.store.location()));
+        let is_missing = |error: &StoreError| error.kind() == ErrorKind::NotFound;
+        if answer.as_ref().is_err_and(is_missing) {
+            self.set.require_ours(mirror).await?;
         }
         answer
     }

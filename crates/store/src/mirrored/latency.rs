@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 /// Within about this time the mean follows a change.
 const SMOOTHING: Duration = Duration::from_secs(1);
+/// Samples that follow one another more closely weigh next to nothing, and are left out.
+const GAP_MIN: Duration = Duration::from_micros(200);
 /// Without samples, the mean halves in this time: one of 500 ms is that of a fast server after a minute.
 const FADE: Duration = Duration::from_secs(8);
 /// One window of the quantiles.
@@ -67,8 +69,11 @@ impl Mean {
     )]
     fn weigh(&self, took: Duration, weight_max: f64, now: Instant) {
         let since_birth = micros(now.saturating_duration_since(self.born));
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let gap = since_birth.saturating_sub(self.sampled.load(Ordering::Relaxed));
+        if gap < micros(GAP_MIN) && self.value.load(Ordering::Relaxed) != 0 {
+            return;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let sample = micros(took).max(1) as f64;
         *state = if *state == 0.0 {
             sample

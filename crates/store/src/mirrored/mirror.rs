@@ -105,36 +105,55 @@ pub(super) struct Mirror {
     priority: AtomicI32,
     draining: AtomicBool,
     foreign: AtomicBool,
-    /// Connections that its network had made when the repository's marker was last seen.
-    connections_known: AtomicU64,
-    /// Looks at the marker that were not answered.
-    looks_failed: AtomicU64,
-    /// One look at the marker at a time.
-    pub(super) looking: tokio::sync::Mutex<()>,
     /// The breaker is closed; a copy.
     closed: AtomicBool,
     /// And has nothing to remember.
     clean: AtomicBool,
     breaker: Mutex<Breaker>,
     error_last: Mutex<Option<StoreError>>,
-    outstanding: AtomicU64,
-    requests: AtomicU64,
+    busy: Busy,
     errors: AtomicU64,
     mean: Mean,
     quantiles: Quantiles,
     born: Instant,
-    /// When it last answered, or was given something to answer while it had nothing; in microseconds since `born`.
-    quiet_since: AtomicU64,
     /// Told when nothing is outstanding any more.
     idle: Notify,
 }
 
 /// Counts a request as outstanding until it is told how it ended, or is dropped.
-pub(super) struct Outstanding {
-    mirror: Arc<Mirror>,
-    since: Instant,
-    trial: bool,
+pub(super) struct Outstanding<'a> {
+    mirror: &'a Mirror,
+    start: Start,
     ended: bool,
+}
+
+/// How a try begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    /// When.
+    pub(super) at: Instant,
+    /// It tries whether the mirror works again.
+    pub(super) trial: bool,
+}
+
+impl Start {
+    /// Now, on a mirror that works for all that is known.
+    pub(super) fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            trial: false,
+        }
+    }
+}
+
+/// What every request writes, apart from what all of them read.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Busy {
+    outstanding: AtomicU64,
+    requests: AtomicU64,
+    /// When the mirror last answered, or was given something to answer while it had nothing; in microseconds since its birth.
+    quiet_since: AtomicU64,
 }
 
 impl Mirror {
@@ -147,20 +166,15 @@ impl Mirror {
             priority: AtomicI32::new(options.priority),
             draining: AtomicBool::new(options.drained),
             foreign: AtomicBool::new(false),
-            connections_known: AtomicU64::new(0),
-            looks_failed: AtomicU64::new(0),
-            looking: tokio::sync::Mutex::default(),
             closed: AtomicBool::new(true),
             clean: AtomicBool::new(true),
             breaker: Mutex::new(Breaker::new()),
             error_last: Mutex::default(),
-            outstanding: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
+            busy: Busy::default(),
             errors: AtomicU64::new(0),
             mean: Mean::new(now),
             quantiles: Quantiles::new(now),
             born: now,
-            quiet_since: AtomicU64::new(0),
             idle: Notify::new(),
         }
     }
@@ -194,22 +208,6 @@ impl Mirror {
     /// Says whether it is another than before.
     pub(super) fn set_foreign(&self, foreign: bool) -> bool {
         self.foreign.swap(foreign, Ordering::SeqCst) != foreign
-    }
-
-    pub(super) fn connections_known(&self) -> u64 {
-        self.connections_known.load(Ordering::Acquire)
-    }
-
-    pub(super) fn know_connections(&self, opened: u64) {
-        self.connections_known.fetch_max(opened, Ordering::AcqRel);
-    }
-
-    pub(super) fn looks_failed(&self) -> u64 {
-        self.looks_failed.load(Ordering::Acquire)
-    }
-
-    pub(super) fn look_failed(&self) {
-        self.looks_failed.fetch_add(1, Ordering::AcqRel);
     }
 
     /// New requests may go to it, if its breaker lets them.
@@ -268,21 +266,20 @@ impl Mirror {
     }
 
     /// A request goes to it.
-    pub(super) fn begin(self: &Arc<Self>, trial: bool) -> Outstanding {
-        let now = Instant::now();
-        if self.outstanding.fetch_add(1, Ordering::SeqCst) == 0 {
-            self.quiet_since.store(self.since_birth(now), Ordering::Relaxed);
+    pub(super) fn begin(&self, start: Start) -> Outstanding<'_> {
+        if self.busy.outstanding.fetch_add(1, Ordering::SeqCst) == 0 {
+            let now = self.since_birth(start.at);
+            self.busy.quiet_since.store(now, Ordering::Relaxed);
         }
         Outstanding {
-            mirror: Arc::clone(self),
-            since: now,
-            trial,
+            mirror: self,
+            start,
             ended: false,
         }
     }
 
     pub(super) fn outstanding(&self) -> u64 {
-        self.outstanding.load(Ordering::SeqCst)
+        self.busy.outstanding.load(Ordering::SeqCst)
     }
 
     /// Waits until nothing is outstanding.
@@ -302,7 +299,7 @@ impl Mirror {
             return 0;
         }
         self.since_birth(now)
-            .saturating_sub(self.quiet_since.load(Ordering::Relaxed))
+            .saturating_sub(self.busy.quiet_since.load(Ordering::Relaxed))
     }
 
     /// It owes answers and gives none.
@@ -380,7 +377,7 @@ impl Mirror {
             state: self.state(best_us, now),
             options: self.options(),
             outstanding: self.outstanding(),
-            requests: self.requests.load(Ordering::Relaxed),
+            requests: self.busy.requests.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
             share: if all == 0 {
                 0.0
@@ -395,29 +392,30 @@ impl Mirror {
     }
 }
 
-impl Outstanding {
+impl Outstanding<'_> {
     /// The request ended so. `of_mirror`: the failure is the mirror's own, not the request's. Says how long it took, and
     /// whether more may be sent to the mirror than before.
     pub(super) fn end<T>(mut self, result: &Result<T, StoreError>, of_mirror: bool) -> (Duration, bool) {
         self.ended = true;
-        let (mirror, now) = (&self.mirror, Instant::now());
-        let took = now - self.since;
-        mirror.requests.fetch_add(1, Ordering::Relaxed);
+        let (mirror, now) = (self.mirror, Instant::now());
+        let took = now.saturating_duration_since(self.start.at);
+        mirror.busy.requests.fetch_add(1, Ordering::Relaxed);
         mirror
+            .busy
             .quiet_since
             .store(mirror.since_birth(now), Ordering::Relaxed);
         mirror.quantiles.take(took, now);
         let more = match result {
             Err(error) if of_mirror => {
                 mirror.errors.fetch_add(1, Ordering::Relaxed);
-                mirror.failed(error, self.since, now);
+                mirror.failed(error, self.start.at, now);
                 false
             }
             _ => {
                 mirror.mean.take(took, now);
                 !mirror.clean.load(Ordering::Acquire)
                     && mirror
-                        .with_breaker(|breaker| breaker.succeeded(self.since, now))
+                        .with_breaker(|breaker| breaker.succeeded(self.start.at, now))
                         .1
             }
         };
@@ -425,21 +423,21 @@ impl Outstanding {
     }
 }
 
-impl Drop for Outstanding {
+impl Drop for Outstanding<'_> {
     fn drop(&mut self) {
-        let mirror = &self.mirror;
+        let mirror = self.mirror;
         if !self.ended {
             let now = Instant::now();
             // It would have taken longer yet.
-            let took = now - self.since;
+            let took = now.saturating_duration_since(self.start.at);
             if mirror.mean.get().is_none_or(|usual| took > usual) {
                 mirror.mean.take(took, now);
             }
-            if self.trial {
-                mirror.with_breaker(|breaker| breaker.abandoned(self.since));
+            if self.start.trial {
+                mirror.with_breaker(|breaker| breaker.abandoned(self.start.at));
             }
         }
-        if mirror.outstanding.fetch_sub(1, Ordering::SeqCst) == 1 {
+        if mirror.busy.outstanding.fetch_sub(1, Ordering::SeqCst) == 1 {
             mirror.idle.notify_waiters();
         }
     }

@@ -15,7 +15,7 @@
 //!
 //! One task of the runtime for each pool, for as long as anybody has a view of it.
 
-use super::identity::{look, patience, unanswered};
+use super::identity::look;
 use super::mirror::Mirror;
 use super::set::{Mirrored, Set, best_us};
 use crate::Key;
@@ -24,7 +24,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 const CALM: Duration = Duration::from_secs(10);
 const UNEASY: Duration = Duration::from_secs(1);
@@ -59,9 +59,10 @@ impl fmt::Debug for Marker {
 }
 
 impl Mirrored {
-    /// Has every mirror probed from now on, by this marker; for all views of the store, and once. Needs a tokio runtime.
+    /// Has every mirror probed from now on, by this marker, and each of its connections looked at before its use; for all views of the store, and once.
+    /// Needs a tokio runtime.
     pub fn watch(&self, marker: Marker) {
-        if self.set.marker.set(marker.clone()).is_ok() {
+        if self.set.know_by(&marker) {
             tokio::spawn(watch(Arc::downgrade(&self.set), marker));
         }
     }
@@ -142,19 +143,16 @@ fn pause(mirror: &Mirror, in_vain: u32, best_us: u64, outage: bool, now: Instant
 
 async fn probe(mirror: &Mirror, set: &Weak<Set>, marker: &Marker) {
     let began = Instant::now();
-    let opened = mirror.store.connections_opened();
-    let answer = timeout(patience(mirror), look(mirror, marker)).await;
+    let answer = look(mirror, marker).await;
     let Some(set) = set.upgrade() else { return };
     let now = Instant::now();
     match answer {
-        Ok(Ok(shown)) => {
-            mirror.know_connections(opened);
+        Ok(shown) => {
             let returned = set.shown(mirror, shown);
             if shown.is_ok() && (mirror.answered_probe(began, now) || returned) {
                 set.better.notify_waiters();
             }
         }
-        Ok(Err(error)) => mirror.failed(&error, began, now),
-        Err(_) => mirror.failed(&unanswered(mirror, marker), began, now),
+        Err(error) => mirror.failed(&error, began, now),
     }
 }

@@ -3,11 +3,13 @@
 use super::breaker::ASKED_MAX;
 use super::deadline;
 use super::hedge::{self, Raced};
-use super::mirror::Mirror;
+use super::mirror::{Mirror, Start};
 use super::recent::{MirrorId, Route, Touched};
 use super::set::{Choice, Mirrored};
 use crate::{Key, Store, StoreError};
+use futures_util::future::BoxFuture;
 use restblk_types::ErrorKind;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -115,6 +117,12 @@ impl<'a> Request<'a> {
     }
 }
 
+/// One try, as a store's operations give it.
+pub(super) type Try<'s, T> = BoxFuture<'s, Result<T, StoreError>>;
+
+/// Says that what a try borrows besides its store (`'k`) lives as long as that (`'s`).
+pub(super) type Held<'s, 'k> = [&'s &'k (); 0];
+
 /// How a request ended, and whether a try before the last may have taken effect.
 pub(super) struct Outcome<T> {
     pub(super) result: Result<T, StoreError>,
@@ -134,25 +142,24 @@ impl Mirrored {
     }
 
     /// Runs the request on mirrors until one answers for good, or the deadline passes.
-    pub(super) async fn run<T, F, R>(&self, request: Request<'_>, attempt: F) -> Outcome<T>
+    pub(super) async fn run<'k, T, F>(&self, request: Request<'k>, attempt: F) -> Outcome<T>
     where
-        F: Fn(Arc<dyn Store>) -> R + Send + Sync,
-        R: Future<Output = Result<T, StoreError>> + Send,
+        F: for<'s> Fn(&'s dyn Store, Held<'s, 'k>) -> Try<'s, T> + Send + Sync,
         T: Send,
     {
         let mut tries = Tries::new(self, request);
         loop {
-            let (mirror, trial) = match tries.next().await {
+            let (mirror, start) = match tries.next().await {
                 Ok(next) => next,
                 Err(error) => return tries.end(Err(error), None).await,
             };
             let by = match request.hedge.filter(|_| tries.may_hedge) {
                 None => {
-                    let result = self.once(&mirror, trial, request, tries.deadline, &attempt).await;
+                    let result = self.once(&mirror, start, request, tries.deadline, &attempt).await;
                     Answered::One(mirror, result)
                 }
                 Some(len) => {
-                    self.hedged(mirror, trial, len, request, tries.deadline, &attempt)
+                    self.hedged(mirror, start, len, request, tries.deadline, &attempt)
                         .await
                 }
             };
@@ -175,26 +182,26 @@ impl Mirrored {
     }
 
     /// One try.
-    pub(super) async fn once<T, F, R>(
+    pub(super) async fn once<'k, T, F>(
         &self,
         mirror: &Arc<Mirror>,
-        trial: bool,
-        request: Request<'_>,
+        start: Start,
+        request: Request<'k>,
         deadline: Option<Instant>,
         attempt: &F,
     ) -> Result<T, StoreError>
     where
-        F: Fn(Arc<dyn Store>) -> R,
-        R: Future<Output = Result<T, StoreError>>,
+        F: for<'s> Fn(&'s dyn Store, Held<'s, 'k>) -> Try<'s, T> + Send + Sync,
+        T: Send,
     {
-        let outstanding = mirror.begin(trial);
-        let work = async {
-            let answer = attempt(Arc::clone(&mirror.store)).await;
-            self.of_ours(mirror, request, answer).await
-        };
+        let outstanding = mirror.begin(start);
+        let mut work = pin!(async {
+            let answer = attempt(&*mirror.store, []).await;
+            self.of_ours(mirror, answer).await
+        });
         let result = match deadline {
-            None => work.await,
-            Some(deadline) => timeout_at(self.end_of_try(deadline), work)
+            None => work.as_mut().await,
+            Some(deadline) => timeout_at(self.end_of_try(deadline), work.as_mut())
                 .await
                 .unwrap_or_else(|_| {
                     let reason = "no answer within the time that the request has";
@@ -211,28 +218,28 @@ impl Mirrored {
         if !last_word {
             self.set.worse.notify_one();
         } else if let Some(len) = request.hedge {
-            self.set.delays.took(len, took, Instant::now());
+            self.set.delays.took(len, took, start.at + took);
         }
         result
     }
 
     /// One try of a read of about so many bytes, and another one elsewhere where it takes long.
-    async fn hedged<T, F, R>(
+    async fn hedged<'k, T, F>(
         &self,
         mirror: Arc<Mirror>,
-        trial: bool,
+        start: Start,
         len: u64,
-        request: Request<'_>,
+        request: Request<'k>,
         deadline: Option<Instant>,
         attempt: &F,
     ) -> Answered<T>
     where
-        F: Fn(Arc<dyn Store>) -> R + Sync,
-        R: Future<Output = Result<T, StoreError>> + Send,
+        F: for<'s> Fn(&'s dyn Store, Held<'s, 'k>) -> Try<'s, T> + Send + Sync,
+        T: Send,
     {
-        let (set, now) = (&self.set, Instant::now());
+        let set = &self.set;
         set.hedges.succeeded();
-        let first = self.once(&mirror, trial, request, deadline, attempt);
+        let first = self.once(&mirror, start, request, deadline, attempt);
         let mut other = None;
         let second = || {
             let second = set
@@ -241,10 +248,11 @@ impl Mirrored {
             set.count(&set.figures.hedges);
             let second: &Arc<Mirror> = other.insert(second);
             let second = Arc::clone(second);
-            Some(async move { self.once(&second, false, request, deadline, attempt).await })
+            Some(async move { self.once(&second, Start::now(), request, deadline, attempt).await })
         };
         let is_answer = |result: &Result<T, StoreError>| request.is_last_word(result);
-        match hedge::race(first, set.delays.of(len, now), second, (is_answer, is_answer)).await {
+        let delay = set.delays.of(len, start.at);
+        match hedge::race(first, start.at + delay, second, (is_answer, is_answer)).await {
             Raced::First(result) => Answered::One(mirror, result),
             Raced::Second(result) => {
                 set.count(&set.figures.hedges_won);
@@ -322,8 +330,8 @@ impl<'a> Tries<'a> {
         }
     }
 
-    /// The mirror of the next try, and whether that tries if it works again; waits for it. The error where there is none.
-    async fn next(&mut self) -> Result<(Arc<Mirror>, bool), StoreError> {
+    /// The mirror of the next try, and how that begins; waits for it. The error where there is none.
+    async fn next(&mut self) -> Result<(Arc<Mirror>, Start), StoreError> {
         let set = &self.mirrored.set;
         if self.count > 0 {
             set.count(&set.figures.retries);
@@ -336,7 +344,7 @@ impl<'a> Tries<'a> {
             let better = set.better.notified();
             let now = Instant::now();
             let until = match self.choose(now) {
-                Choice::Go(mirror, trial) => return Ok((mirror, trial)),
+                Choice::Go(mirror, trial) => return Ok((mirror, Start { at: now, trial })),
                 Choice::Settle(until) => {
                     self.sleep(until).await?;
                     continue;
@@ -483,7 +491,7 @@ impl<'a> Tries<'a> {
         }
     }
 
-    async fn end<T>(self, result: Result<T, StoreError>, by: Option<Arc<Mirror>>) -> Outcome<T> {
+    async fn end<T>(&mut self, result: Result<T, StoreError>, by: Option<Arc<Mirror>>) -> Outcome<T> {
         let ambiguous = self.grace.is_some();
         let result = match (result, self.grace) {
             (Ok(done), Some(until)) => {
@@ -494,13 +502,12 @@ impl<'a> Tries<'a> {
             (Err(error), Some(_)) => Err(error.ambiguous()),
             (result, None) => result,
         };
-        if let (Effect::Changes, Some((key, touched))) = (self.request.effect, self.request.touches) {
+        let recent = &self.mirrored.set.recent;
+        let touches = self.request.touches.filter(|_| recent.is_on());
+        if let (Effect::Changes, Some((key, touched))) = (self.request.effect, touches) {
             let took = by.as_ref().filter(|_| result.is_ok()).map(|mirror| mirror.id);
-            for mirror in self.unanswered.into_iter().chain(took) {
-                self.mirrored
-                    .set
-                    .recent
-                    .changed(key, touched, mirror, Instant::now());
+            for mirror in self.unanswered.drain(..).chain(took) {
+                recent.changed(key, touched, mirror, Instant::now());
             }
         }
         Outcome {

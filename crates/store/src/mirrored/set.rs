@@ -20,7 +20,7 @@ use crate::{Capabilities, Durability, Key, LockToken, Resize, Store, StoreError}
 use restblk_types::ErrorKind;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -212,8 +212,9 @@ impl Mirrored {
                     "it is in the list already",
                 ));
             }
-            let mirror = Mirror::new(name.to_owned(), store, options, Instant::now());
-            list.push(Arc::new(mirror));
+            let mirror = Arc::new(Mirror::new(name.to_owned(), store, options, Instant::now()));
+            self.set.guard(&mirror);
+            list.push(mirror);
             Ok(())
         })?;
         self.set.better.notify_waiters();
@@ -318,11 +319,20 @@ fn require_another(list: &List, than: usize, operation: &'static str) -> Result<
 }
 
 impl Set {
-    pub(super) fn current(&self) -> Arc<List> {
-        Arc::clone(&self.list.read().unwrap_or_else(PoisonError::into_inner))
+    /// The list, for as long as nobody waits.
+    fn list(&self) -> RwLockReadGuard<'_, Arc<List>> {
+        self.list.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut List) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn current(&self) -> Arc<List> {
+        Arc::clone(&self.list())
+    }
+
+    /// Changes the list, one caller after the other.
+    pub(super) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut List) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let locks = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut list = List::clone(&self.current());
         let known = list.len();
@@ -368,7 +378,7 @@ impl Set {
         prefers: Option<MirrorId>,
         now: Instant,
     ) -> Choice {
-        let list = self.current();
+        let list = self.list();
         let may = |mirror: &Mirror| mirror.is_used() && !tried.contains(&mirror.id);
         let closed = |mirror: &&Arc<Mirror>| mirror.is_closed() && may(mirror);
         if let Some(preferred) = list
@@ -392,7 +402,7 @@ impl Set {
                 Admission::Refused(this) => until = Some(until.map_or(this, |other| other.min(this))),
             }
         }
-        if let Some(mirror) = self.among(&list, tier, &may) {
+        if let Some(mirror) = self.among(&list, tier, &may, now) {
             return Choice::Go(mirror, false);
         }
         if list.iter().any(|mirror| mirror.is_used() && mirror.is_closed()) {
@@ -403,16 +413,22 @@ impl Set {
 
     /// A mirror for the second try of a read whose first is under way on `first`.
     pub(super) fn second(&self, first: MirrorId) -> Option<Arc<Mirror>> {
-        let list = self.current();
+        let list = self.list();
         let may = |mirror: &Mirror| mirror.is_used() && mirror.id != first;
         let closed = list.iter().filter(|mirror| mirror.is_closed() && may(mirror));
         let tier = closed.map(|mirror| mirror.priority()).max();
-        self.among(&list, tier, &may)
+        self.among(&list, tier, &may, Instant::now())
     }
 
     /// One of the closed mirrors of this priority.
-    fn among(&self, list: &List, tier: Option<i32>, may: &dyn Fn(&Mirror) -> bool) -> Option<Arc<Mirror>> {
-        let (tier, now) = (tier?, Instant::now());
+    fn among(
+        &self,
+        list: &List,
+        tier: Option<i32>,
+        may: &dyn Fn(&Mirror) -> bool,
+        now: Instant,
+    ) -> Option<Arc<Mirror>> {
+        let tier = tier?;
         let weight = |at: usize| {
             let mirror: &Mirror = &list[at];
             if mirror.is_closed() && mirror.priority() == tier && may(mirror) {

@@ -34,9 +34,7 @@ impl Store for Mirrored {
             hedge,
             ..Request::on("read", key, Effect::Reads, range)
         };
-        self.run(request, |store| async move { store.get(key, range).await })
-            .await
-            .result
+        self.run(request, |store, _| store.get(key, range)).await.result
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectInfo, StoreError> {
@@ -44,18 +42,13 @@ impl Store for Mirrored {
             hedge: Some(0),
             ..Request::on("inspect", key, Effect::Reads, None)
         };
-        self.run(request, |store| async move { store.head(key).await })
-            .await
-            .result
+        self.run(request, |store, _| store.head(key)).await.result
     }
 
     async fn put(&self, key: &Key, body: Bytes, when: Precondition) -> Result<Written, StoreError> {
         let request = Request::on("put", key, Effect::Changes, None);
-        let attempt = |store: Arc<dyn Store>| {
-            let (body, when) = (body.clone(), when.clone());
-            async move { store.put(key, body, when).await }
-        };
-        match self.run(request, attempt).await {
+        let put = self.run(request, |store, _| store.put(key, body.clone(), when.clone()));
+        match put.await {
             Outcome {
                 result: Err(error),
                 ambiguous: true,
@@ -72,11 +65,9 @@ impl Store for Mirrored {
     /// After a lost answer a conflict stays one: empty objects cannot be told apart.
     async fn create(&self, key: &Key, when: Precondition) -> Result<Written, StoreError> {
         let request = Request::on("create", key, Effect::Changes, None);
-        let attempt = |store: Arc<dyn Store>| {
-            let when = when.clone();
-            async move { store.create(key, when).await }
-        };
-        let outcome = self.run(request, attempt).await;
+        let outcome = self
+            .run(request, |store, _| store.create(key, when.clone()))
+            .await;
         let written = outcome.result?;
         self.took(key, outcome.by, written.instance);
         Ok(written)
@@ -89,13 +80,13 @@ impl Store for Mirrored {
         data: Bytes,
         durable: bool,
     ) -> Result<Option<Instance>, StoreError> {
-        let attempt = |store: Arc<dyn Store>| {
-            let data = data.clone();
-            async move { store.write_at(key, offset, data, durable).await }
-        };
         let touched = Extent::new(offset, data.len() as u64);
         let request = Request::on("write", key, Effect::Changes, touched);
-        let outcome = self.run(request, attempt).await;
+        let outcome = self
+            .run(request, |store, _| {
+                store.write_at(key, offset, data.clone(), durable)
+            })
+            .await;
         let instance = outcome.result?;
         if !durable {
             self.took(key, outcome.by, instance);
@@ -105,9 +96,7 @@ impl Store for Mirrored {
 
     async fn set_size(&self, key: &Key, size: u64) -> Result<Option<Instance>, StoreError> {
         let request = Request::on("resize", key, Effect::Changes, None);
-        let outcome = self
-            .run(request, |store| async move { store.set_size(key, size).await })
-            .await;
+        let outcome = self.run(request, |store, _| store.set_size(key, size)).await;
         let instance = outcome.result?;
         self.took(key, outcome.by, instance);
         Ok(instance)
@@ -115,9 +104,7 @@ impl Store for Mirrored {
 
     async fn punch(&self, key: &Key, range: Extent) -> Result<Option<Instance>, StoreError> {
         let request = Request::on("punch", key, Effect::Changes, Some(range));
-        let outcome = self
-            .run(request, |store| async move { store.punch(key, range).await })
-            .await;
+        let outcome = self.run(request, |store, _| store.punch(key, range)).await;
         let instance = outcome.result?;
         self.took(key, outcome.by, instance);
         Ok(instance)
@@ -128,12 +115,9 @@ impl Store for Mirrored {
     }
 
     async fn delete(&self, key: &Key, when: Precondition) -> Result<(), StoreError> {
-        let attempt = |store: Arc<dyn Store>| {
-            let when = when.clone();
-            async move { store.delete(key, when).await }
-        };
         let request = Request::on("delete", key, Effect::Changes, None);
-        let deleted = match self.run(request, attempt).await {
+        let delete = self.run(request, |store, _| store.delete(key, when.clone()));
+        let deleted = match delete.await {
             // The try whose answer was lost did it.
             Outcome {
                 result: Err(error),
@@ -159,53 +143,44 @@ impl Store for Mirrored {
             None => &"/",
         };
         let request = Request::new("list", object, Effect::Reads);
-        self.run(
-            request,
-            |store| async move { store.list(folder, start, limit).await },
-        )
-        .await
-        .result
+        self.run(request, |store, _| store.list(folder, start, limit))
+            .await
+            .result
     }
 
     async fn usage(&self) -> Result<Option<Usage>, StoreError> {
         let request = Request::new("measure", &"the store", Effect::Reads);
-        self.run(request, |store| async move { store.usage().await })
-            .await
-            .result
+        self.run(request, |store, _| store.usage()).await.result
     }
 
     /// A lock whose answer was lost is held by nobody who knows its token: it is then broken and taken again.
     async fn lock(&self, key: &Key, owner: &str, steal: bool) -> Result<Lock, StoreError> {
         let lost = std::sync::atomic::AtomicBool::new(false);
-        let attempt = |store: Arc<dyn Store>| {
+        let request = Request::on("lock", key, Effect::Changes, None);
+        let lock = self.run(request, |store, _| {
             let lost = &lost;
-            async move {
+            Box::pin(async move {
                 let steal = steal || lost.load(std::sync::atomic::Ordering::Relaxed);
                 let taken = store.lock(key, owner, steal).await;
                 if taken.as_ref().is_err_and(StoreError::is_ambiguous) {
                     lost.store(true, std::sync::atomic::Ordering::Relaxed);
                 }
                 taken
-            }
-        };
-        self.run(Request::on("lock", key, Effect::Changes, None), attempt)
-            .await
-            .result
+            })
+        });
+        lock.await.result
     }
 
     async fn refresh_lock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
         let request = Request::on("refresh the lock of", key, Effect::Flushes, None);
-        self.run(
-            request,
-            |store| async move { store.refresh_lock(key, token).await },
-        )
-        .await
-        .result
+        self.run(request, |store, _| store.refresh_lock(key, token))
+            .await
+            .result
     }
 
     async fn unlock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
         let request = Request::on("unlock", key, Effect::Changes, None);
-        self.run(request, |store| async move { store.unlock(key, token).await })
+        self.run(request, |store, _| store.unlock(key, token))
             .await
             .result
     }

@@ -6,7 +6,7 @@ use super::failure::{self, Scene};
 use super::region::{self, Region};
 use super::settings::Settings;
 use super::sign::sign;
-use crate::http::{Answer, Call, HttpClient, StatsSnapshot};
+use crate::http::{Answer, Call, Greeter, HttpClient, StatsSnapshot};
 use crate::{
     Capabilities, Durability, Fetched, Flushed, Instance, Key, ObjectInfo, Page, Precondition, Resize, Store,
     StoreConfig, StoreError, Written,
@@ -242,6 +242,10 @@ impl Store for S3Store {
 
     fn network(&self) -> Option<StatsSnapshot> {
         Some(self.at.http.stats().snapshot())
+    }
+
+    fn set_greeter(&self, greeter: Arc<dyn Greeter>) {
+        self.at.http.set_greeter(greeter);
     }
 
     async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Fetched, StoreError> {

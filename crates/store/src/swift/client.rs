@@ -2,7 +2,7 @@
 
 use super::auth::Tokens;
 use super::place::Place;
-use crate::http::{Answer, Call, HttpClient, StatsSnapshot, status};
+use crate::http::{Answer, Call, Greeter, HttpClient, StatsSnapshot, status};
 use crate::{
     Capabilities, Durability, Fetched, Flushed, Instance, Key, ObjectInfo, Page, Precondition, Resize, Store,
     StoreConfig, StoreError, Usage, Written,
@@ -13,6 +13,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use restblk_types::{ErrorKind, Extent};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -205,6 +206,10 @@ impl Store for SwiftStore {
 
     fn network(&self) -> Option<StatsSnapshot> {
         Some(self.http.stats().snapshot())
+    }
+
+    fn set_greeter(&self, greeter: Arc<dyn Greeter>) {
+        self.http.set_greeter(greeter);
     }
 
     async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Fetched, StoreError> {

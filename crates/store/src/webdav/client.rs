@@ -2,7 +2,7 @@
 
 use super::dialect::{Create, Dialect, Ranged};
 use super::lock::Presented;
-use crate::http::{Answer, Call, HttpClient, StatsSnapshot, quote, status};
+use crate::http::{Answer, Call, Greeter, HttpClient, StatsSnapshot, quote, status};
 use crate::{
     Capabilities, Durability, Fetched, Flushed, Instance, Key, Lock, LockToken, ObjectInfo, Page,
     Precondition, Resize, Store, StoreConfig, StoreError, Usage, Written,
@@ -13,7 +13,7 @@ use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use restblk_types::{ErrorKind, Extent};
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// The names of all settings: `token_file`, whose first line is sent as a Bearer token.
 pub const SETTINGS: &[&str] = &["token_file"];
@@ -197,6 +197,10 @@ impl Store for WebdavStore {
 
     fn network(&self) -> Option<StatsSnapshot> {
         Some(self.http.stats().snapshot())
+    }
+
+    fn set_greeter(&self, greeter: Arc<dyn Greeter>) {
+        self.http.set_greeter(greeter);
     }
 
     async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Fetched, StoreError> {

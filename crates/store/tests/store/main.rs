@@ -4,6 +4,7 @@
 mod azure;
 mod conformance;
 mod gcs;
+mod greeting;
 mod liars;
 mod malice;
 mod mirrors;

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Two servers cannot share a directory, so the mirrors of these tests are proxies before one server.
-struct Proxy {
-    url: String,
+pub(crate) struct Proxy {
+    pub(crate) url: String,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Proxy {
-    async fn new(server: &TestServer, port: u16) -> Self {
+    pub(crate) async fn new(server: &TestServer, port: u16) -> Self {
         let to = server.server.local_addrs()[0];
         let listener = tokio::net::TcpSocket::new_v4().unwrap();
         listener.set_reuseaddr(true).unwrap();
@@ -47,7 +47,7 @@ impl Proxy {
     }
 
     /// Closes every connection and the port.
-    async fn kill(self) -> u16 {
+    pub(crate) async fn kill(self) -> u16 {
         let port = self.port();
         self.task.abort();
         let _ = self.task.await;
