@@ -7,6 +7,7 @@ use super::whole::Content;
 use super::{pages, status};
 use crate::http::range::header;
 use crate::http::{Answer, Call, HttpClient, StatsSnapshot};
+use crate::presented::{Presented, sent};
 use crate::{
     Capabilities, Durability, Fetched, Flushed, Instance, Key, Lock, LockToken, ObjectInfo, Page,
     Precondition, Resize, Store, StoreConfig, StoreError, Written,
@@ -16,9 +17,7 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use restblk_types::{ErrorKind, Extent};
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// Which form of the protocol is spoken: the first with what is used here that all services of today know.
@@ -39,8 +38,8 @@ pub struct AzureStore {
     can: Capabilities,
     credentials: Credentials,
     location: String,
-    /// The leases that changes carry, by the object.
-    leases: Mutex<HashMap<Key, HeaderValue>>,
+    /// The IDs of leases that changes carry.
+    presented: Presented,
     pub(super) sizes: pages::Sizes,
 }
 
@@ -177,7 +176,7 @@ impl AzureStore {
             credentials: Credentials::new(&settings, config)?,
             checksum: settings.checksum,
             can: expected(),
-            leases: Mutex::default(),
+            presented: Presented::default(),
             sizes: pages::Sizes::default(),
             http,
         })
@@ -240,7 +239,7 @@ impl AzureStore {
         operation: &'static str,
         key: &Key,
     ) -> Result<Answer, StoreError> {
-        let lease = self.lease_of(key).map(|id| (x_ms("x-ms-lease-id"), id));
+        let lease = self.presented.get(key).map(|id| (x_ms("x-ms-lease-id"), sent(&id)));
         let answer = self.ask(ask.headers(lease), operation, key, true).await?;
         self.success(answer, operation, key, true)
     }
@@ -317,11 +316,6 @@ impl AzureStore {
                 Some((IF_MATCH, tag))
             }
         })
-    }
-
-    fn lease_of(&self, key: &Key) -> Option<HeaderValue> {
-        let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        leases.get(key).cloned()
     }
 }
 
@@ -415,10 +409,6 @@ impl Store for AzureStore {
     }
 
     fn present_lock(&self, key: &Key, token: Option<LockToken>) {
-        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        match token.and_then(|token| HeaderValue::try_from(token.0).ok()) {
-            Some(id) => leases.insert(key.clone(), id),
-            None => leases.remove(key),
-        };
+        self.presented.set(key, token);
     }
 }

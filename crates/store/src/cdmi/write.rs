@@ -46,13 +46,34 @@ impl CdmiStore {
         }
     }
 
-    /// Sends a change; any of these statuses is success.
+    /// Sends a change, with the lock's token where one is presented; an answer with success, or the error.
     async fn change(&self, call: Call, operation: &'static str, key: &Key) -> Result<Answer, StoreError> {
-        let answer = self.ask(call, operation, key, true).await?;
+        let answer = self.ask_locked(call, operation, key, true).await?;
         if answer.status.is_success() {
             return Ok(answer);
         }
         Err(self.refused(answer, operation, key, true))
+    }
+
+    /// Sends the call with the lock's token, where one is presented. What the lock keeps out is an error.
+    async fn ask_locked(
+        &self,
+        mut call: Call,
+        operation: &'static str,
+        key: &Key,
+        changes: bool,
+    ) -> Result<Answer, StoreError> {
+        let condition = self.lock_condition(key);
+        let kind = match condition {
+            Some(_) => ErrorKind::Fenced,
+            None => ErrorKind::Busy,
+        };
+        call.headers.extend(condition);
+        let answer = self.ask(call, operation, key, changes).await?;
+        if answer.status == StatusCode::LOCKED {
+            return Err(self.kept_out(answer, kind, operation, key));
+        }
+        Ok(answer)
     }
 
     /// Puts the body; makes the containers above where they are missing.
@@ -263,7 +284,7 @@ impl CdmiStore {
         } else {
             self.call(Method::PATCH, target + "?restblk_flush", Vec::new())
         };
-        let answer = self.ask(call, "flush", key, false).await?;
+        let answer = self.ask_locked(call, "flush", key, false).await?;
         match answer.status.as_u16() {
             200..=299 => Ok(Flushed::by(instance(&answer.headers))),
             // Earlier writes may be lost: asking again would hide it.

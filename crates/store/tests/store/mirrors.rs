@@ -9,7 +9,7 @@ use restblk_types::{ErrorKind, Extent};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Two servers cannot share a directory, so the mirrors of these tests are proxies before one server.
+/// The mirrors of most of these tests are proxies before one server: they die and come back at their ports without it.
 struct Proxy {
     url: String,
     task: tokio::task::JoinHandle<()>,
