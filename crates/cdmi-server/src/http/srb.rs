@@ -32,7 +32,9 @@ pub(super) async fn handle(shared: &Arc<Shared>, request: Request, node: &Node, 
         }
         Method::GET if query.has("metadata") => metadata(shared, node).await,
         Method::GET => get(shared, &request, node).await,
-        Method::HEAD if headers.contains_key("x-scal-synchronize") => synchronize(shared, headers, node).await,
+        Method::HEAD if headers.contains_key("x-scal-synchronize") => {
+            synchronize(shared, headers, node).await
+        }
         Method::HEAD => {
             let (_, stat) = shared.object(&node.path).await?;
             let mut response = respond::empty(StatusCode::OK);
@@ -158,4 +160,3 @@ pub(super) async fn synchronize(shared: &Arc<Shared>, headers: &HeaderMap, node:
         .insert(CONTENT_LENGTH, HeaderValue::from(stat.size));
     Ok(response)
 }
-

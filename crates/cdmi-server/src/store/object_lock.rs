@@ -206,7 +206,10 @@ mod tests {
         store(&file, Some(&held)).unwrap();
         let error = first_below(root.as_fd(), "top").unwrap_err();
         assert_eq!(error.status(), 423);
-        assert!(error.to_string().starts_with("top/c/o is locked by me since 2"), "{error}");
+        assert!(
+            error.to_string().starts_with("top/c/o is locked by me since 2"),
+            "{error}"
+        );
         store(&file, None).unwrap();
         store(&file, None).unwrap();
         first_below(root.as_fd(), "top").unwrap();

@@ -16,7 +16,12 @@ fn token(token: &str) -> String {
 
 /// `PATCH …?restblk_lock=MODE` with the token.
 fn lock(c: &mut Client, path: &str, mode: &str, with: &str) -> Reply {
-    c.send("PATCH", &format!("{path}?restblk_lock={mode}"), &[&token(with)], b"")
+    c.send(
+        "PATCH",
+        &format!("{path}?restblk_lock={mode}"),
+        &[&token(with)],
+        b"",
+    )
 }
 
 /// Every form of a change of `o`, with these headers besides.
@@ -136,19 +141,38 @@ fn nonsense_about_locks_is_refused() {
     let mut c = rig.client();
     c.put("o", b"x").is(201);
     c.send("PUT", "c/", &[], b"").is(201);
-    for bad in ["", "short", &"x".repeat(65), "with spaces in its midst", "0123456789abcdef\"", "0123456789abcdeü"] {
+    for bad in [
+        "",
+        "short",
+        &"x".repeat(65),
+        "with spaces in its midst",
+        "0123456789abcdef\"",
+        "0123456789abcdeü",
+    ] {
         lock(&mut c, "o", "acquire", bad).is(400);
         c.send("PUT", "o", &[&token(bad)], b"y").is(400);
     }
-    for mode in ["", "Acquire", "acquire&restblk_flush", "acquire&other", "acquire&restblk_owner=a%0Ab"] {
+    for mode in [
+        "",
+        "Acquire",
+        "acquire&restblk_flush",
+        "acquire&other",
+        "acquire&restblk_owner=a%0Ab",
+    ] {
         lock(&mut c, "o", mode, MINE).is(400);
     }
     let long = "x".repeat(257);
     lock(&mut c, "o", &format!("acquire&restblk_owner={long}"), MINE).is(400);
     c.send("PATCH", "o?restblk_lock=acquire", &[], b"").is(400);
-    c.send("PATCH", "o?restblk_lock=acquire", &[&token(MINE), &token(OTHERS)], b"")
+    c.send(
+        "PATCH",
+        "o?restblk_lock=acquire",
+        &[&token(MINE), &token(OTHERS)],
+        b"",
+    )
+    .is(400);
+    c.send("PATCH", "o?restblk_lock=acquire", &[&token(MINE)], b"body")
         .is(400);
-    c.send("PATCH", "o?restblk_lock=acquire", &[&token(MINE)], b"body").is(400);
     lock(&mut c, "c/", "acquire", MINE).is(400);
     c.send("PATCH", "o?restblk_lock=check", &[], b"").is(204);
 }
@@ -267,7 +291,8 @@ fn the_other_dialects_have_it_and_srb_respects_it() {
     b.send("HEAD", "o", &["X-Scal-Synchronize: data"], b"").is(200);
     b.send("HEAD", "o", &["X-Scal-Synchronize: data", &token(OTHERS)], b"")
         .is(423);
-    b.send("HEAD", "o", &["X-Scal-Synchronize: data", &with], b"").is(200);
+    b.send("HEAD", "o", &["X-Scal-Synchronize: data", &with], b"")
+        .is(200);
     assert_eq!(a.get("o").body, b"x12345678");
 }
 
@@ -291,7 +316,10 @@ fn of_many_that_ask_at_once_one_gets_it_through_whichever_process() {
                     })
                 })
                 .collect();
-            racers.into_iter().filter_map(|racer| racer.join().unwrap()).collect()
+            racers
+                .into_iter()
+                .filter_map(|racer| racer.join().unwrap())
+                .collect()
         });
         assert_eq!(held.len(), 1, "{held:?}");
         lock(&mut processes[1].client(), "o", "check", &held[0]).is(204);
@@ -367,7 +395,11 @@ fn steal_under_writes(clients: &dyn Fn(usize) -> Client, round: usize) {
         )
         .is(204);
     });
-    assert_eq!(seen.late.load(Ordering::SeqCst), 0, "writes that the steal let in");
+    assert_eq!(
+        seen.late.load(Ordering::SeqCst),
+        0,
+        "writes that the steal let in"
+    );
     let body = clients(round).get("o").is(200).body;
     assert!(
         body.iter().all(|byte| *byte == b't'),
@@ -389,7 +421,10 @@ fn nor_through_two_processes_that_are_killed_in_between() {
     let dir = tempfile::tempdir().unwrap();
     let start = || Process::start(dir.path(), &["--shared"]);
     let mut processes = vec![start(), start()];
-    processes[0].client().put("o", &[0; BLOCKS as usize * BLOCK]).is(201);
+    processes[0]
+        .client()
+        .put("o", &[0; BLOCKS as usize * BLOCK])
+        .is(201);
     for round in 0..20 {
         steal_under_writes(&|n| processes[n % 2].client(), round);
         if round % 4 == 3 {

@@ -239,7 +239,10 @@ impl AzureStore {
         operation: &'static str,
         key: &Key,
     ) -> Result<Answer, StoreError> {
-        let lease = self.presented.get(key).map(|id| (x_ms("x-ms-lease-id"), sent(&id)));
+        let lease = self
+            .presented
+            .get(key)
+            .map(|id| (x_ms("x-ms-lease-id"), sent(&id)));
         let answer = self.ask(ask.headers(lease), operation, key, true).await?;
         self.success(answer, operation, key, true)
     }

@@ -21,7 +21,10 @@ fn condition(token: &LockToken) -> (HeaderName, HeaderValue) {
 
 /// As much of the owner's words as the server takes, in one line.
 fn line(owner: &str) -> String {
-    let shown: String = owner.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let shown: String = owner
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     shown[..shown.floor_char_boundary(OWNER_BYTES_MAX)].to_owned()
 }
 
@@ -39,9 +42,12 @@ impl CdmiStore {
         operation: &'static str,
         key: &Key,
     ) -> StoreError {
-        let who = json::error(&answer.body.into_bytes()).unwrap_or_else(|| "somebody else has it locked".to_owned());
+        let who = json::error(&answer.body.into_bytes())
+            .unwrap_or_else(|| "somebody else has it locked".to_owned());
         let reason = match kind {
-            ErrorKind::Fenced => format!("its lock is no longer held by this client: {who} (status 423 Locked)"),
+            ErrorKind::Fenced => {
+                format!("its lock is no longer held by this client: {who} (status 423 Locked)")
+            }
             _ => format!("{who} (status 423 Locked)"),
         };
         self.error(kind, operation, key, reason)
@@ -65,10 +71,7 @@ impl CdmiStore {
     pub(super) async fn take_lock(&self, key: &Key, owner: &str, steal: bool) -> Result<Lock, StoreError> {
         let token = LockToken(Uuid::from_u128(rand::random()).to_string());
         let mode = if steal { "steal" } else { "acquire" };
-        let query = format!(
-            "{mode}&restblk_owner={}",
-            quote(&line(owner)).collect::<String>()
-        );
+        let query = format!("{mode}&restblk_owner={}", quote(&line(owner)).collect::<String>());
         let answer = self.ask_of_lock("lock", key, &query, &token).await?;
         match answer.status {
             status if status.is_success() => Ok(Lock {
@@ -94,7 +97,9 @@ impl CdmiStore {
         let answer = self.ask_of_lock("unlock", key, "release", token).await?;
         match answer.status {
             // Another's lock is none of ours; and without an object there is none.
-            status if status.is_success() || status == StatusCode::LOCKED || status == StatusCode::NOT_FOUND => {
+            status
+                if status.is_success() || status == StatusCode::LOCKED || status == StatusCode::NOT_FOUND =>
+            {
                 Ok(())
             }
             _ => Err(self.refused(answer, "unlock", key, true)),

@@ -144,7 +144,10 @@ async fn a_store_without_true_exclusive_create_loses_the_capability() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_forgets_locks_loses_the_capability() {
-    for dialect in Dialect::ALL.into_iter().filter(|dialect| *dialect != Dialect::Srb) {
+    for dialect in Dialect::ALL
+        .into_iter()
+        .filter(|dialect| *dialect != Dialect::Srb)
+    {
         let (store, proof) = search(
             dialect,
             Quirks {
