@@ -3,9 +3,13 @@
 
 use crate::rig::{Client, Process, Reply, Rig};
 use restblk_cdmi_server::Mode;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const MINE: &str = "mine-0123456789abcdef";
 const OTHERS: &str = "others-0123456789abcdef";
@@ -327,8 +331,19 @@ fn of_many_that_ask_at_once_one_gets_it_through_whichever_process() {
     }
 }
 
-const BLOCKS: u64 = 8;
-const BLOCK: usize = 4096;
+const BLOCKS: usize = 4;
+/// Large, so that writing it takes a while after it was let in.
+const BLOCK: usize = 4 << 20;
+
+/// A directory whose fsync takes no time where there is one: a steal that waits for a disk is over after the writes that it should not let in.
+fn quick_dir() -> TempDir {
+    let dir = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
+    let probe = rustix::fs::setxattr(dir.path(), "user.probe", b"", rustix::fs::XattrFlags::empty());
+    match probe {
+        Ok(()) => dir,
+        Err(_) => TempDir::new().unwrap(),
+    }
+}
 
 /// What the writers of one holder saw.
 #[derive(Default)]
@@ -338,20 +353,18 @@ struct Seen {
     late: AtomicU64,
 }
 
-/// Writes into a block of its own until it is refused. Nothing that it sends after the steal was answered may be taken.
-fn write_until_refused(mut c: Client, block: u64, own: &str, seen: &Seen) {
+/// Writes into a block of its own, each time another byte, until it is refused. Nothing that it sends after the steal was answered may be taken.
+fn write_until_refused(mut c: Client, block: usize, own: &str, seen: &Seen) {
     let range = format!(
         "Content-Range: bytes {}-{}/*",
-        block * BLOCK as u64,
-        (block + 1) * BLOCK as u64 - 1
+        block * BLOCK,
+        (block + 1) * BLOCK - 1
     );
     let until = Instant::now() + Duration::from_secs(30);
-    loop {
+    for fill in (0..=u8::MAX).cycle() {
         let is_late = seen.stolen.load(Ordering::SeqCst);
-        let status = c
-            .send("PATCH", "o", &[&range, &token(own)], &[b'f'; BLOCK])
-            .status;
-        match status {
+        let written = c.send("PATCH", "o", &[&range, &token(own)], &vec![fill; BLOCK]);
+        match written.status {
             204 => seen.written.fetch_add(1, Ordering::SeqCst),
             423 => return,
             other => panic!("{other}"),
@@ -363,70 +376,74 @@ fn write_until_refused(mut c: Client, block: u64, own: &str, seen: &Seen) {
     }
 }
 
-/// One round: a holder's writers through all servers, a thief through the last; then the thief's bytes are all there is.
-fn steal_under_writes(clients: &dyn Fn(usize) -> Client, round: usize) {
+/// The last byte of each block, which its writes reach last.
+fn ends(file: &File) -> [u8; BLOCKS] {
+    std::array::from_fn(|block| {
+        let mut end = [0];
+        let at = u64::try_from((block + 1) * BLOCK - 1).unwrap();
+        file.read_exact_at(&mut end, at).unwrap();
+        end[0]
+    })
+}
+
+/// One round: a holder's writers through all servers, and a thief through another than the last one's; then the file stays as it is.
+fn steal_under_writes(clients: &dyn Fn(usize) -> Client, file: &Path, round: usize) {
     let (own, thief) = (
         format!("holder-{round}-0123456789abcdef"),
         format!("thief-{round}-0123456789abcdef"),
     );
     let mut c = clients(round);
     lock(&mut c, "o", "steal", &own).is(204);
+    let file = File::open(file).unwrap();
     let seen = Seen::default();
-    std::thread::scope(|scope| {
+    let stolen = std::thread::scope(|scope| {
         for block in 0..BLOCKS {
-            let client = clients(usize::try_from(block).unwrap());
+            let client = clients(block);
             let (own, seen) = (&own, &seen);
             scope.spawn(move || write_until_refused(client, block, own, seen));
         }
-        while seen.written.load(Ordering::SeqCst) < 3 * BLOCKS {
+        while seen.written.load(Ordering::SeqCst) < 8 {
             std::thread::yield_now();
         }
         let mut c = clients(round + 1);
         lock(&mut c, "o", "steal", &thief).is(204);
+        let stolen = ends(&file);
         seen.stolen.store(true, Ordering::SeqCst);
-        c.send(
-            "PATCH",
-            "o",
-            &[
-                &token(&thief),
-                &format!("Content-Range: bytes 0-{}/*", BLOCKS * BLOCK as u64 - 1),
-            ],
-            &[b't'; BLOCKS as usize * BLOCK],
-        )
-        .is(204);
+        stolen
     });
+    let late = seen.late.load(Ordering::SeqCst);
+    assert_eq!(late, 0, "writes were let in after the steal");
     assert_eq!(
-        seen.late.load(Ordering::SeqCst),
-        0,
-        "writes that the steal let in"
-    );
-    let body = clients(round).get("o").is(200).body;
-    assert!(
-        body.iter().all(|byte| *byte == b't'),
+        ends(&file),
+        stolen,
         "a former holder's write landed after the steal"
     );
+    c.send(
+        "PATCH",
+        "o",
+        &[&token(&thief), "Content-Range: bytes 0-0/*"],
+        b"t",
+    )
+    .is(204);
 }
 
 #[test]
 fn nothing_of_a_former_holder_lands_after_a_steal() {
-    let rig = Rig::new();
-    rig.client().put("o", &[0; BLOCKS as usize * BLOCK]).is(201);
+    let rig = Rig::on(quick_dir().into(), |_| {});
+    rig.client().put("o", &vec![0; BLOCKS * BLOCK]).is(201);
     for round in 0..20 {
-        steal_under_writes(&|_| rig.client(), round);
+        steal_under_writes(&|_| rig.client(), &rig.path("o"), round);
     }
 }
 
 #[test]
 fn nor_through_two_processes_that_are_killed_in_between() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = quick_dir();
     let start = || Process::start(dir.path(), &["--shared"]);
     let mut processes = vec![start(), start()];
-    processes[0]
-        .client()
-        .put("o", &[0; BLOCKS as usize * BLOCK])
-        .is(201);
+    processes[0].client().put("o", &vec![0; BLOCKS * BLOCK]).is(201);
     for round in 0..20 {
-        steal_under_writes(&|n| processes[n % 2].client(), round);
+        steal_under_writes(&|n| processes[n % 2].client(), &dir.path().join("o"), round);
         if round % 4 == 3 {
             // The thief's lock outlives the server that gave it, and both of them.
             let holder = format!("thief-{round}-0123456789abcdef");
