@@ -6,7 +6,7 @@ use super::target::{self, Place};
 use super::whole::Content;
 use super::{pages, status};
 use crate::http::range::header;
-use crate::http::{Answer, Call, HttpClient, StatsSnapshot};
+use crate::http::{Answer, Call, HttpClient, StatsSnapshot, condition};
 use crate::presented::{Presented, sent};
 use crate::{
     Capabilities, Durability, Fetched, Flushed, Instance, Key, Lock, LockToken, ObjectInfo, Page,
@@ -15,7 +15,7 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
-use http::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use http::header::{HeaderName, HeaderValue};
 use restblk_types::{ErrorKind, Extent};
 use std::fmt;
 use std::time::SystemTime;
@@ -304,21 +304,7 @@ impl AzureStore {
         key: &Key,
         when: &Precondition,
     ) -> Result<Option<(HeaderName, HeaderValue)>, StoreError> {
-        Ok(match when {
-            Precondition::Always => None,
-            Precondition::Absent => {
-                self.able(self.can.exclusive_create, operation, key, "create exclusively")?;
-                Some((IF_NONE_MATCH, HeaderValue::from_static("*")))
-            }
-            Precondition::Matches(tag) => {
-                self.able(self.can.compare_and_set, operation, key, "compare ETags")?;
-                let tag = HeaderValue::try_from(&tag.0).map_err(|_| {
-                    let reason = "the ETag is none of this server's";
-                    self.error(ErrorKind::Invalid, operation, key, reason)
-                })?;
-                Some((IF_MATCH, tag))
-            }
-        })
+        condition::header(when, &self.can).map_err(|(kind, reason)| self.error(kind, operation, key, reason))
     }
 }
 

@@ -4,10 +4,10 @@ use super::client::CdmiStore;
 use super::dialect::Dialect;
 use super::target;
 use crate::http::range::{etag, header};
-use crate::http::{Answer, Call};
+use crate::http::{Answer, Call, condition};
 use crate::{Durability, Flushed, Instance, Key, Precondition, StoreError, Written};
 use bytes::Bytes;
-use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, RANGE};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, IF_NONE_MATCH, RANGE};
 use http::{HeaderMap, Method, StatusCode};
 use restblk_types::{ErrorKind, Extent};
 
@@ -29,21 +29,7 @@ impl CdmiStore {
         key: &Key,
         when: &Precondition,
     ) -> Result<Option<(HeaderName, HeaderValue)>, StoreError> {
-        match when {
-            Precondition::Always => Ok(None),
-            Precondition::Absent if self.can.exclusive_create => Ok(Some((IF_NONE_MATCH, ANYTHING))),
-            Precondition::Absent => Err(self.unsupported(operation, key, "create exclusively")),
-            Precondition::Matches(tag) if self.can.compare_and_set => match HeaderValue::try_from(&tag.0) {
-                Ok(tag) => Ok(Some((IF_MATCH, tag))),
-                Err(_) => Err(self.error(
-                    ErrorKind::Invalid,
-                    operation,
-                    key,
-                    "the ETag is none of this server's",
-                )),
-            },
-            Precondition::Matches(_) => Err(self.unsupported(operation, key, "compare ETags")),
-        }
+        condition::header(when, &self.can).map_err(|(kind, reason)| self.error(kind, operation, key, reason))
     }
 
     /// Sends a change, with the lock's token where one is presented; an answer with success, or the error.
