@@ -45,8 +45,7 @@ second_host_is_fenced() {
   refuses -c 5 -m "another host holds it|$(hostname) holds it|holds it" second attach of-b/b --transport loop
   if [ "$how" = locked ]; then
     # the store itself keeps out whoever has no token, any other program included
-    equal "a stranger's write to the locked file" 423 \
-      "$(curl -s -o /dev/null -w '%{http_code}' -X PUT -H 'Content-Range: bytes 0-3/*' -d evil "${url%/}/b")"
+    equal "a stranger's write to the locked file" 423 "$(stranger "$kind" "${url%/}/b")"
     # and a holder that cannot look any more
     kill -STOP "$(pid_of daemon)"
   fi
@@ -68,3 +67,9 @@ second_host_is_fenced() {
   stop second
 }
 first_is_fenced() { restblk -o json devices | jq -e '.[0].state == "fenced"'; }
+# stranger KIND URL: what a program without the lock's token is told when it writes to a volume's file: the status.
+stranger() {
+  local write=PUT
+  [ "$1" != cdmi ] || write=PATCH
+  curl -s -o /dev/null -w '%{http_code}' -X "$write" -H 'Content-Range: bytes 0-3/*' -d evil "$2"
+}

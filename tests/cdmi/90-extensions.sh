@@ -42,3 +42,17 @@ if advertised restblk_instance; then
     request PATCH MyContainer/Ext -H 'Content-Range: bytes 0-0/*' --data-binary Z
     same "a write is told the instance that a flush is" "$(header restblk-instance)" "$instance"
 fi
+if advertised restblk_lock; then
+    token='X-Restblk-Lock: 6b1d7c52-0f3e-4a57-9d5e-2f1c0a8b9e44' other='X-Restblk-Lock: another-token-of-its-own'
+    status "lock" 204 PATCH 'MyContainer/Ext?restblk_lock=acquire&restblk_owner=a%20test' -H "$token"
+    status "write to what another has locked" 423 PATCH MyContainer/Ext -H 'Content-Range: bytes 0-0/*' --data-binary L
+    same "who has it is told" "$(jq -r .error "$WORK/body" | cut -d' ' -f1-6)" 'MyContainer/Ext is locked by a test'
+    status "write with the lock's token" 204 PATCH MyContainer/Ext -H "$token" -H 'Content-Range: bytes 0-0/*' --data-binary L
+    status "lock what another has locked" 423 PATCH 'MyContainer/Ext?restblk_lock=acquire' -H "$other"
+    status "steal it" 204 PATCH 'MyContainer/Ext?restblk_lock=steal' -H "$other"
+    status "write with the token of a stolen lock" 423 PATCH MyContainer/Ext -H "$token" -H 'Content-Range: bytes 0-0/*' --data-binary M
+    status "check the stolen lock" 423 PATCH 'MyContainer/Ext?restblk_lock=check' -H "$token"
+    status "let it go" 204 PATCH 'MyContainer/Ext?restblk_lock=release' -H "$other"
+    status "write once nobody has it locked" 204 PATCH MyContainer/Ext -H 'Content-Range: bytes 0-0/*' --data-binary N
+    status "a token that is none" 400 PATCH 'MyContainer/Ext?restblk_lock=acquire' -H 'X-Restblk-Lock: short'
+fi

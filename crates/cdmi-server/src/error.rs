@@ -81,6 +81,8 @@ pub(crate) enum Error {
     #[error("{0}")]
     Conflict(String),
     #[error("{0}")]
+    Locked(String),
+    #[error("{0}")]
     Precondition(&'static str),
     #[error("not modified")]
     NotModified(String),
@@ -114,6 +116,7 @@ impl Error {
             Error::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
             Error::Timeout | Error::PeerGone => StatusCode::REQUEST_TIMEOUT,
             Error::Conflict(_) => StatusCode::CONFLICT,
+            Error::Locked(_) => StatusCode::LOCKED,
             Error::Precondition(_) => StatusCode::PRECONDITION_FAILED,
             Error::NotModified(_) => StatusCode::NOT_MODIFIED,
             Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

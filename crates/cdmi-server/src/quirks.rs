@@ -45,6 +45,8 @@ pub struct Quirks {
     pub ignore_range: bool,
     /// A flush is answered with success and does nothing.
     pub lie_on_flush: bool,
+    /// Locks are granted and forgotten.
+    pub forget_locks: bool,
 }
 
 /// Decides which requests are late: the n-th is, when `fraction * n` passes a whole number there.

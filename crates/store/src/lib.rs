@@ -28,6 +28,7 @@ pub mod memory;
 pub mod mirrored;
 mod open;
 mod payload;
+mod presented;
 pub mod prove;
 mod renewed;
 pub mod s3;

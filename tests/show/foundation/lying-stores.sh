@@ -22,4 +22,7 @@ for lie in 'replaces the object on a partial write: refused' 'writes a part at o
     grep -q "^$dialect: $lie" "$WORK/liars" || fail "no store was seen in $dialect that $lie"
   done
 done
+for dialect in cdmi2 cdmi1 scality; do
+  grep -q "^$dialect: grants locks and forgets them: no lock is asked of it" "$WORK/liars" || fail "no store was seen in $dialect that forgets locks"
+done
 figure "$(cut -d: -f2 "$WORK/liars" | sort -u | wc -l) lies in 4 dialects, none believed; nobody's object touched; $passed tests passed, 0 failed"

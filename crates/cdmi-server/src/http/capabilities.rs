@@ -146,6 +146,7 @@ fn extensions(shared: &Shared, name: &str, capabilities: &mut Map<String, Value>
     add("restblk_set_size", json!("true"), object && changes);
     add("restblk_punch", json!("true"), object && changes);
     add("restblk_flush", json!("true"), (object || container) && changes);
+    add("restblk_lock", json!("true"), object && changes);
     add(
         "restblk_instance",
         json!("true"),

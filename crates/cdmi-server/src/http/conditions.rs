@@ -1,9 +1,11 @@
-//! `If-Match`, `If-None-Match` and `If-Range` (RFC 9110, 13).
+//! `If-Match`, `If-None-Match` and `If-Range` (RFC 9110, 13), and the token of a lock.
 
 use crate::error::{Error, Result};
-use crate::store::{Conditions, Tag, Tags};
+use crate::store::{Conditions, LockToken, Tag, Tags};
 use http::header::{IF_MATCH, IF_NONE_MATCH, IF_RANGE};
 use http::{HeaderMap, HeaderName};
+
+const LOCK: HeaderName = HeaderName::from_static("x-restblk-lock");
 
 /// Reads the conditions of a request.
 pub(super) fn read(headers: &HeaderMap, ignore_if_none_match: bool) -> Result<Conditions> {
@@ -14,7 +16,19 @@ pub(super) fn read(headers: &HeaderMap, ignore_if_none_match: bool) -> Result<Co
         } else {
             tags(headers, IF_NONE_MATCH, true)?
         },
+        lock: lock_token(headers)?,
     })
+}
+
+/// The token in `X-Restblk-Lock`.
+fn lock_token(headers: &HeaderMap) -> Result<Option<LockToken>> {
+    let mut given = headers.get_all(LOCK).iter();
+    match (given.next(), given.next()) {
+        (None, _) => Ok(None),
+        // What is no text is no token either.
+        (Some(token), None) => LockToken::parse(token.to_str().unwrap_or_default()).map(Some),
+        (Some(_), Some(_)) => Err(Error::bad("X-Restblk-Lock is there twice")),
+    }
 }
 
 /// Whether `Range` holds: no `If-Range`, or one with the current tag.
@@ -64,6 +78,6 @@ mod tests {
             Some(Tags::List(vec!["\"a\"".into(), "\"c\"".into()]))
         );
         assert_eq!(read_one("abc").unwrap_err().status(), 400);
-        assert!(read(&HeaderMap::new(), false).unwrap().is_empty());
+        assert!(read(&HeaderMap::new(), false).unwrap().if_match.is_none());
     }
 }

@@ -10,6 +10,7 @@ mod capabilities;
 mod conditions;
 mod container;
 mod fields;
+mod lock;
 mod object_put;
 mod object_read;
 mod object_update;

@@ -127,7 +127,7 @@ async fn read(shared: &Shared, entry: Arc<Entry>, first: u64, length: u64) -> Re
 
 pub(super) async fn head(shared: &Arc<Shared>, request: &Request, node: &Node, query: &Query) -> Answer {
     if shared.config.mode.has_scal_headers() && request.head.headers.contains_key("x-scal-synchronize") {
-        return super::srb::synchronize(shared, node).await;
+        return super::srb::synchronize(shared, &request.head.headers, node).await;
     }
     if !query.is_empty() || route::accepts(&request.head.headers, OBJECT_TYPE) == Accepts::Cdmi {
         return get_fields(shared, request, node, query).await;

@@ -4,7 +4,7 @@ use super::path::Node;
 use super::query::{self, Extension, Query};
 use super::respond::{self, Answer};
 use super::route::{OBJECT_TYPE, Request};
-use super::{Kind, Shared, conditions, object_put, range};
+use super::{Kind, Shared, conditions, lock, object_put, range};
 use crate::error::{Error, Result};
 use crate::store::{Conditions, Encoding, MetaChange, NewMeta, Tag};
 use bytes::Bytes;
@@ -22,6 +22,9 @@ pub(super) async fn exists(shared: &Arc<Shared>, node: &Node) -> Result<bool> {
 
 pub(super) async fn patch(shared: &Arc<Shared>, request: Request, node: &Node, query: &Query) -> Answer {
     node.check_writable()?;
+    if let Some(mode) = query.lock()? {
+        return lock::change(shared, request, node, query, mode).await;
+    }
     let extension = query.extension()?;
     let is_range = request.head.headers.contains_key(CONTENT_RANGE);
     let is_json = request.content_type() == Some(OBJECT_TYPE);

@@ -17,6 +17,15 @@ pub(super) enum Extension {
     Flush,
 }
 
+/// What is done about an object's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LockMode {
+    Acquire,
+    Steal,
+    Check,
+    Release,
+}
+
 impl Query {
     pub(super) fn parse(raw: Option<&str>, style_1x: bool) -> Result<Self> {
         let decode = |text: &str| {
@@ -79,6 +88,21 @@ impl Query {
         self.has("restblk_flush")
     }
 
+    /// What the query asks of the object's lock, if anything.
+    pub(super) fn lock(&self) -> Result<Option<LockMode>> {
+        if !self.has("restblk_lock") {
+            return Ok(None);
+        }
+        self.only(&["restblk_lock", "restblk_owner"])?;
+        match self.get("restblk_lock") {
+            Some("acquire") => Ok(Some(LockMode::Acquire)),
+            Some("steal") => Ok(Some(LockMode::Steal)),
+            Some("check") => Ok(Some(LockMode::Check)),
+            Some("release") => Ok(Some(LockMode::Release)),
+            _ => Err(Error::bad("restblk_lock is acquire, steal, check or release")),
+        }
+    }
+
     /// The extension that the query names, if any; `Flush` only when it stands alone.
     pub(super) fn extension(&self) -> Result<Option<Extension>> {
         let extension = match (self.has("restblk_size"), self.has("restblk_punch")) {
@@ -136,6 +160,24 @@ mod tests {
             (Some("0-9"), true)
         );
         assert!(two.only(&["children", "metadata"]).is_err());
+    }
+
+    #[test]
+    fn locks() {
+        let of = |raw: &str| Query::parse(Some(raw), false).unwrap().lock();
+        assert_eq!(
+            of("restblk_lock=steal&restblk_owner=me").unwrap(),
+            Some(LockMode::Steal)
+        );
+        assert_eq!(of("restblk_flush").unwrap(), None);
+        for bad in [
+            "restblk_lock",
+            "restblk_lock=Steal",
+            "restblk_lock=check&restblk_flush",
+            "restblk_lock=check&restblk_size=1",
+        ] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -11,10 +11,10 @@ use super::range::{self, Wanted};
 use super::respond::{self, Answer};
 use super::route::Request;
 use super::{Kind, Shared, conditions, container, object_put, object_read, object_update};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::store::{Conditions, NewMeta};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RANGE};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -32,7 +32,9 @@ pub(super) async fn handle(shared: &Arc<Shared>, request: Request, node: &Node, 
         }
         Method::GET if query.has("metadata") => metadata(shared, node).await,
         Method::GET => get(shared, &request, node).await,
-        Method::HEAD if headers.contains_key("x-scal-synchronize") => synchronize(shared, node).await,
+        Method::HEAD if headers.contains_key("x-scal-synchronize") => {
+            synchronize(shared, headers, node).await
+        }
         Method::HEAD => {
             let (_, stat) = shared.object(&node.path).await?;
             let mut response = respond::empty(StatusCode::OK);
@@ -131,21 +133,25 @@ async fn write(shared: &Arc<Shared>, request: Request, node: &Node, header: &str
 /// `PUT` with `X-Scal-Truncate: N`: sets the size.
 pub(super) async fn truncate(shared: &Arc<Shared>, request: Request, node: &Node) -> Answer {
     let size = query::number(request.header("x-scal-truncate").unwrap_or("").trim())?;
+    let conditions = conditions::read(&request.head.headers, false)?;
     request.no_body(shared).await?;
     let path = node.path.clone();
     shared
         .blocking(Kind::Change, move |store| {
-            store.set_size(&path, size, &Conditions::default(), false)
+            store.set_size(&path, size, &conditions, false)
         })
         .await?;
     Ok(respond::empty(StatusCode::OK))
 }
 
 /// `HEAD` with `X-Scal-Synchronize: data` or `bytes A-B`: flushes the object; a range is flushed with all the rest.
-pub(super) async fn synchronize(shared: &Arc<Shared>, node: &Node) -> Answer {
+pub(super) async fn synchronize(shared: &Arc<Shared>, headers: &HeaderMap, node: &Node) -> Answer {
+    let conditions = conditions::read(headers, false)?;
     let path = node.path.clone();
     if !shared.config.quirks.lie_on_flush {
-        flush(shared, path).await?;
+        shared
+            .blocking(Kind::Change, move |store| store.flush(&path, &conditions))
+            .await?;
     }
     let (_, stat) = shared.object(&node.path).await?;
     let mut response = respond::empty(StatusCode::OK);
@@ -153,13 +159,4 @@ pub(super) async fn synchronize(shared: &Arc<Shared>, node: &Node) -> Answer {
         .headers_mut()
         .insert(CONTENT_LENGTH, HeaderValue::from(stat.size));
     Ok(response)
-}
-
-async fn flush(shared: &Arc<Shared>, path: String) -> Result<()> {
-    shared
-        .blocking(Kind::Change, move |store| {
-            store.flush(&path, &Conditions::default())
-        })
-        .await
-        .map(|_| ())
 }

@@ -1,4 +1,4 @@
-//! Changes in place: ranged write, set size, punch, metadata, flush.
+//! Changes in place: ranged write, set size, punch, metadata, lock, flush.
 //!
 //! A change either happens or leaves the object as it was: space for a write is taken before the first byte is written, so that
 //! a full disk is found out in time (a copy-on-write file system may still run out when it rewrites shared blocks).
@@ -7,6 +7,7 @@ use super::conditions::Conditions;
 use super::entry::Entry;
 use super::etag::Tag;
 use super::meta::MetaChange;
+use super::object_lock::{self, Held, LockToken};
 use super::{Store, split};
 use crate::error::{Doing, Error, Result};
 use rustix::fs::{self, FallocateFlags, SeekFrom};
@@ -88,16 +89,66 @@ impl Store {
         flush: bool,
     ) -> Result<Tag> {
         // Two changes read, merge and write the fields, so they exclude each other even when no condition is given.
-        self.change_with(path, conditions, flush, true, |entry| {
+        self.at_gate(path, true, flush, |entry| {
+            conditions.check(path, Some(entry))?;
+            crate::peer::still_there()?;
             let _changing = entry.begin(&self.tags)?;
             entry.set_meta(entry.meta().changed(change))
         })
     }
 
+    /// Locks the object for `claim`, durably. Where somebody else has it locked, only with `steal`; no change of theirs lands after
+    /// that.
+    pub(crate) fn lock_object(
+        &self,
+        path: &str,
+        claim: &Held,
+        steal: bool,
+        conditions: &Conditions,
+    ) -> Result<Tag> {
+        self.at_gate(path, true, true, |entry| {
+            conditions.check_tag(Some(entry.tag()))?;
+            // What is stolen may be unreadable.
+            let held = if steal { None } else { entry.lock()? };
+            match held {
+                Some(held) if !held.is_by(claim) => return Err(held.refusal(path)),
+                Some(_) => return Ok(()),
+                None => {}
+            }
+            crate::peer::still_there()?;
+            entry.set_lock(Some(claim))
+        })
+    }
+
+    /// Ends the lock that has this token, durably; that nobody has the object locked is as good.
+    pub(crate) fn unlock_object(
+        &self,
+        path: &str,
+        token: &LockToken,
+        conditions: &Conditions,
+    ) -> Result<Tag> {
+        self.at_gate(path, true, true, |entry| {
+            conditions.check_tag(Some(entry.tag()))?;
+            let Some(held) = entry.lock()? else {
+                return Ok(());
+            };
+            object_lock::check(path, Some(&held), Some(token))?;
+            crate::peer::still_there()?;
+            entry.set_lock(None)
+        })
+    }
+
+    /// Fails where a change with these conditions would.
+    pub(crate) fn check_conditions(&self, path: &str, conditions: &Conditions) -> Result<Tag> {
+        let entry = self.lookup(path)?;
+        conditions.check(path, Some(&entry))?;
+        Ok(entry.tag())
+    }
+
     /// Makes every answered change of the object durable.
     pub(crate) fn flush(&self, path: &str, conditions: &Conditions) -> Result<Tag> {
         let entry = self.lookup(path)?;
-        conditions.check(Some(entry.tag()))?;
+        conditions.check_flush(&entry)?;
         self.refuse_read_only()?;
         self.make_durable(&entry)?;
         Ok(entry.tag())
@@ -125,23 +176,27 @@ impl Store {
         flush: bool,
         change: impl Fn(&Entry) -> Result<()>,
     ) -> Result<Tag> {
-        self.change_with(path, conditions, flush, false, change)
+        self.at_gate(path, conditions.need_gate_alone(), flush, |entry| {
+            conditions.check(path, Some(entry))?;
+            crate::peer::still_there()?;
+            change(entry)
+        })
     }
 
-    fn change_with(
+    /// Does something to the object under its gate, and answers with the tag that it has then; with `flush` once it is durable.
+    fn at_gate(
         &self,
         path: &str,
-        conditions: &Conditions,
-        flush: bool,
         alone: bool,
-        change: impl Fn(&Entry) -> Result<()>,
+        flush: bool,
+        act: impl Fn(&Entry) -> Result<()>,
     ) -> Result<Tag> {
         self.refuse_read_only()?;
         loop {
             let pass = self.freezer.enter(&[path]);
             let entry = self.lookup(path)?;
             let (mut shared, mut whole) = (None, None);
-            if alone || !conditions.is_empty() {
+            if alone {
                 whole = Some(entry.gate_alone()?);
             } else {
                 shared = Some(entry.gate_shared()?);
@@ -149,9 +204,7 @@ impl Store {
             if entry.is_dead() {
                 continue;
             }
-            conditions.check(Some(entry.tag()))?;
-            crate::peer::still_there()?;
-            change(&entry)?;
+            act(&entry)?;
             let tag = entry.tag();
             drop((shared.take(), whole.take(), pass));
             if flush {

@@ -1,6 +1,8 @@
-//! `If-Match` and `If-None-Match` as the store sees them: checked and acted upon under one lock.
+//! `If-Match`, `If-None-Match` and the lock as the store sees them: checked and acted upon under one gate.
 
+use super::entry::Entry;
 use super::etag::Tag;
+use super::object_lock::{self, LockToken};
 use crate::error::{Error, Result};
 
 /// The tags of one header.
@@ -29,15 +31,33 @@ impl Tags {
 pub(crate) struct Conditions {
     pub(crate) if_match: Option<Tags>,
     pub(crate) if_none_match: Option<Tags>,
+    /// The object is locked with this token; without one, it is not locked.
+    pub(crate) lock: Option<LockToken>,
 }
 
 impl Conditions {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.if_match.is_none() && self.if_none_match.is_none()
+    /// Whether a check of the tag holds only for as long as nobody else changes the object.
+    pub(super) fn need_gate_alone(&self) -> bool {
+        self.if_match.is_some() || self.if_none_match.is_some()
+    }
+
+    /// Checks a change of what is at this path; `None` is no such object.
+    pub(super) fn check(&self, path: &str, entry: Option<&Entry>) -> Result<()> {
+        let held = entry.map(Entry::lock).transpose()?.flatten();
+        object_lock::check(path, held.as_ref(), self.lock.as_ref())?;
+        self.check_tag(entry.map(Entry::tag))
+    }
+
+    /// Checks a flush. It changes nothing, so the lock matters to those alone who say that it is theirs.
+    pub(super) fn check_flush(&self, entry: &Entry) -> Result<()> {
+        match self.lock {
+            Some(_) => self.check(&entry.path, Some(entry)),
+            None => self.check_tag(Some(entry.tag())),
+        }
     }
 
     /// Checks a change against the object's tag; `None` is no such object.
-    pub(super) fn check(&self, tag: Option<Tag>) -> Result<()> {
+    pub(super) fn check_tag(&self, tag: Option<Tag>) -> Result<()> {
         if let Some(tags) = &self.if_match
             && !tag.is_some_and(|tag| tags.contain(tag))
         {

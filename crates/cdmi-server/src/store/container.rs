@@ -2,7 +2,7 @@
 
 use super::meta::{Meta, MetaChange, NewMeta};
 use super::root::{HIDDEN, SNAPSHOTS, read_dir, temp_name};
-use super::{Store, sharing, split};
+use super::{Store, object_lock, sharing, split};
 use crate::error::{Doing, Error, Result};
 use rustix::fs::{self, AtFlags, FileType, Mode, RenameFlags};
 use rustix::io::Errno;
@@ -132,6 +132,7 @@ impl Store {
         if recursive || self.recursive_delete {
             let temp = {
                 let _alone = self.freezer.alone();
+                object_lock::first_below(self.root.open_dir(path)?.as_fd(), path)?;
                 let temp = temp_name();
                 fs::renameat_with(&directory, name, self.root.tmp()?, &temp, RenameFlags::NOREPLACE)
                     .doing("delete the container")?;
@@ -171,8 +172,9 @@ impl Store {
             self.root.open_dir(split(from).0)?,
             self.root.open_dir(split(to).0)?,
         );
-        self.root.open_dir(from)?;
+        let dir = self.root.open_dir(from)?;
         let _alone = self.freezer.alone();
+        object_lock::first_below(dir.as_fd(), from)?;
         fs::renameat_with(
             &old_dir,
             split(from).1,

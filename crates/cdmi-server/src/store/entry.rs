@@ -7,6 +7,7 @@
 use super::etag::{Mark, Tag, TagSource};
 use super::lock;
 use super::meta::{Meta, NewMeta, read_attribute};
+use super::object_lock::{self, Held};
 use super::sharing::{self, Inode, Sharing};
 use crate::error::{Doing, Error, Result};
 use rustix::fs;
@@ -310,6 +311,18 @@ impl Entry {
         meta.store(&self.file)?;
         self.attributes.fetch_add(1, Ordering::AcqRel);
         *lock(&self.meta) = Arc::new(meta);
+        Ok(())
+    }
+
+    /// Who has the object locked.
+    pub(super) fn lock(&self) -> Result<Option<Held>> {
+        Held::load(&self.file)
+    }
+
+    /// Locks the object, or ends its lock. The caller has the whole gate.
+    pub(super) fn set_lock(&self, held: Option<&Held>) -> Result<()> {
+        object_lock::store(&self.file, held)?;
+        self.attributes.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 

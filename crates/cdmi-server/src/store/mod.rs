@@ -23,6 +23,7 @@ mod life;
 mod meta;
 mod namespace;
 mod object_id;
+mod object_lock;
 mod root;
 mod sharing;
 mod snapshot;
@@ -36,6 +37,7 @@ pub(crate) use entry::{Entry, Stat};
 pub(crate) use etag::Tag;
 pub(crate) use meta::{Encoding, METADATA_BYTES_MAX, Meta, MetaChange, NewMeta};
 pub(crate) use object_id::fixed as fixed_id;
+pub(crate) use object_lock::{Held, LockToken};
 pub(crate) use root::{HIDDEN, SNAPSHOTS};
 pub(crate) use upload::{Outcome, Upload};
 

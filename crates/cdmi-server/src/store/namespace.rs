@@ -21,7 +21,7 @@ impl Store {
             if entry.is_dead() {
                 continue;
             }
-            conditions.check(Some(entry.tag()))?;
+            conditions.check(path, Some(&entry))?;
             let directory = self.root.open_dir(parent)?;
             fs::unlinkat(&directory, name, AtFlags::empty()).doing("delete the object")?;
             entry.kill();
@@ -61,7 +61,7 @@ impl Store {
         upload.commit(to, &new, conditions, flush)
     }
 
-    /// Gives an object another name; it keeps its ID. An object at `to` is replaced.
+    /// Gives an object another name; it keeps its ID. An object at `to` is replaced. Neither may be locked.
     pub(crate) fn rename(
         &self,
         from: &str,
@@ -91,7 +91,13 @@ impl Store {
             if source.is_dead() || target.as_ref().is_some_and(|target| target.is_dead()) {
                 continue;
             }
-            conditions.check(target.as_ref().map(|target| target.tag()))?;
+            conditions.check_tag(target.as_ref().map(|target| target.tag()))?;
+            // The token is of one object, and here are two.
+            for entry in [Some(&source), target.as_ref()].into_iter().flatten() {
+                if let Some(held) = entry.lock()? {
+                    return Err(held.refusal(&entry.path));
+                }
+            }
             let (old_dir, new_dir) = (
                 self.root.open_dir(split(from).0)?,
                 self.root.open_dir(split(to).0)?,

@@ -22,7 +22,7 @@ pub(super) fn remove(at: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> 
     fs::unlinkat(at, name, AtFlags::REMOVEDIR)
 }
 
-fn open_dir(at: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_dir(at: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
     fs::openat(
         at,
         name,

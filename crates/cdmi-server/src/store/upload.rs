@@ -7,6 +7,7 @@ use super::conditions::Conditions;
 use super::entry::{Entry, set_mark};
 use super::etag::{Mark, Tag};
 use super::meta::{Meta, NewMeta};
+use super::object_lock::{self, Held};
 use super::{Store, split};
 use crate::error::{Doing, Error, Result};
 use rustix::fs::{self, AtFlags};
@@ -37,10 +38,10 @@ impl Store {
     pub(crate) fn check_upload(&self, path: &str, conditions: &Conditions) -> Result<()> {
         self.refuse_read_only()?;
         match self.lookup(path) {
-            Ok(entry) => conditions.check(Some(entry.tag())),
+            Ok(entry) => conditions.check(path, Some(&entry)),
             Err(error) if error.status() == http::StatusCode::NOT_FOUND => {
                 self.root.open_dir(split(path).0)?;
-                conditions.check(None)
+                conditions.check(path, None)
             }
             Err(error) => Err(error),
         }
@@ -91,12 +92,17 @@ impl Upload {
         let (parent, name) = split(path);
         let directory = store.root.open_dir(parent)?;
         let _pass = store.freezer.enter(&[path]);
+        let mut kept: Option<Held> = None;
         loop {
-            let old = match store.lookup(path) {
-                Ok(entry) => Some(entry.meta()),
-                Err(error) if error.status() == http::StatusCode::NOT_FOUND => None,
+            let (old, lock) = match store.lookup(path) {
+                Ok(entry) => (Some(entry.meta()), entry.lock()?),
+                Err(error) if error.status() == http::StatusCode::NOT_FOUND => (None, None),
                 Err(error) => return Err(error),
             };
+            if lock != kept {
+                object_lock::store(&file, lock.as_ref())?;
+                kept = lock;
+            }
             let meta = match &old {
                 None => Meta::fresh(store.enterprise, new),
                 Some(old) => {
@@ -117,7 +123,8 @@ impl Upload {
                 }
                 Some(sharing) => sharing.set_tag(&file, tag)?,
             }
-            if flush || (store.sync_put && self.size > 0) {
+            // A lock is on disk before its holder relies on it, also in the new file.
+            if flush || kept.is_some() || (store.sync_put && self.size > 0) {
                 fs::fsync(&file).doing("flush the object")?;
             }
 
@@ -130,14 +137,16 @@ impl Upload {
             if current.as_ref().is_some_and(|entry| entry.is_dead()) {
                 continue; // Another server was faster.
             }
-            conditions.check(current.as_ref().map(|entry| entry.tag()))?;
+            conditions.check(path, current.as_deref())?;
             let unchanged = match (&old, &current) {
                 (None, None) => true,
-                (Some(old), Some(current)) => Arc::ptr_eq(old, &current.meta()) || **old == *current.meta(),
+                (Some(old), Some(current)) => {
+                    (Arc::ptr_eq(old, &current.meta()) || **old == *current.meta()) && current.lock()? == kept
+                }
                 _ => false,
             };
             if !unchanged {
-                continue; // Someone was faster: take the ID and the fields of what is there now.
+                continue; // Someone was faster: take the ID, the fields and the lock of what is there now.
             }
             let generation = store.table.generation();
             crate::peer::still_there()?;

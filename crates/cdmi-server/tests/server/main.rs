@@ -7,6 +7,7 @@ mod containers;
 mod crash;
 mod disk;
 mod extensions;
+mod locks;
 mod modes;
 mod objects;
 mod quirks;

@@ -6,7 +6,8 @@ use super::target::{self, Place};
 use super::whole::Content;
 use super::{pages, status};
 use crate::http::range::header;
-use crate::http::{Answer, Call, Greeter, HttpClient, StatsSnapshot};
+use crate::http::{Answer, Call, Greeter, HttpClient, StatsSnapshot, condition};
+use crate::presented::{Presented, sent};
 use crate::{
     Capabilities, Durability, Fetched, Flushed, Instance, Key, Lock, LockToken, ObjectInfo, Page,
     Precondition, Resize, Store, StoreConfig, StoreError, Written,
@@ -14,11 +15,10 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
-use http::header::{HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use http::header::{HeaderName, HeaderValue};
 use restblk_types::{ErrorKind, Extent};
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Which form of the protocol is spoken: the first with what is used here that all services of today know.
@@ -39,8 +39,8 @@ pub struct AzureStore {
     can: Capabilities,
     credentials: Credentials,
     location: String,
-    /// The leases that changes carry, by the object.
-    leases: Mutex<HashMap<Key, HeaderValue>>,
+    /// The IDs of leases that changes carry.
+    presented: Presented,
     pub(super) sizes: pages::Sizes,
 }
 
@@ -177,7 +177,7 @@ impl AzureStore {
             credentials: Credentials::new(&settings, config)?,
             checksum: settings.checksum,
             can: expected(),
-            leases: Mutex::default(),
+            presented: Presented::default(),
             sizes: pages::Sizes::default(),
             http,
         })
@@ -240,7 +240,10 @@ impl AzureStore {
         operation: &'static str,
         key: &Key,
     ) -> Result<Answer, StoreError> {
-        let lease = self.lease_of(key).map(|id| (x_ms("x-ms-lease-id"), id));
+        let lease = self
+            .presented
+            .get(key)
+            .map(|id| (x_ms("x-ms-lease-id"), sent(&id)));
         let answer = self.ask(ask.headers(lease), operation, key, true).await?;
         self.success(answer, operation, key, true)
     }
@@ -302,26 +305,7 @@ impl AzureStore {
         key: &Key,
         when: &Precondition,
     ) -> Result<Option<(HeaderName, HeaderValue)>, StoreError> {
-        Ok(match when {
-            Precondition::Always => None,
-            Precondition::Absent => {
-                self.able(self.can.exclusive_create, operation, key, "create exclusively")?;
-                Some((IF_NONE_MATCH, HeaderValue::from_static("*")))
-            }
-            Precondition::Matches(tag) => {
-                self.able(self.can.compare_and_set, operation, key, "compare ETags")?;
-                let tag = HeaderValue::try_from(&tag.0).map_err(|_| {
-                    let reason = "the ETag is none of this server's";
-                    self.error(ErrorKind::Invalid, operation, key, reason)
-                })?;
-                Some((IF_MATCH, tag))
-            }
-        })
-    }
-
-    fn lease_of(&self, key: &Key) -> Option<HeaderValue> {
-        let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        leases.get(key).cloned()
+        condition::header(when, &self.can).map_err(|(kind, reason)| self.error(kind, operation, key, reason))
     }
 }
 
@@ -419,10 +403,6 @@ impl Store for AzureStore {
     }
 
     fn present_lock(&self, key: &Key, token: Option<LockToken>) {
-        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        match token.and_then(|token| HeaderValue::try_from(token.0).ok()) {
-            Some(id) => leases.insert(key.clone(), id),
-            None => leases.remove(key),
-        };
+        self.presented.set(key, token);
     }
 }

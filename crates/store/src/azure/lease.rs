@@ -1,7 +1,7 @@
 //! Locks: leases of blobs, taken for ever under IDs of our own choice.
 
 use super::client::{Ask, AzureStore, x_ms};
-use crate::http::range::header;
+use crate::presented::sent;
 use crate::{Key, Lock, LockToken, StoreError};
 use http::Method;
 use http::header::HeaderValue;
@@ -24,16 +24,16 @@ impl AzureStore {
     }
 
     pub(super) async fn acquire_lease(&self, key: &Key, steal: bool) -> Result<Lock, StoreError> {
-        let token = Uuid::from_u128(rand::random()).to_string();
+        let token = LockToken(Uuid::from_u128(rand::random()).to_string());
         for _ in 0..TRIES {
             let ask = self
                 .lease("lock", key, "acquire")?
                 .header(x_ms("x-ms-lease-duration"), HeaderValue::from_static("-1"))
-                .header(x_ms("x-ms-proposed-lease-id"), header(format_args!("{token}")));
+                .header(x_ms("x-ms-proposed-lease-id"), sent(&token));
             match self.send_lease(ask, "lock", key).await {
                 Ok(()) => {
                     return Ok(Lock {
-                        token: LockToken(token),
+                        token,
                         lifetime: None,
                     });
                 }
@@ -57,14 +57,14 @@ impl AzureStore {
         let operation = "refresh the lock of";
         let ask = self
             .lease(operation, key, "renew")?
-            .header(x_ms("x-ms-lease-id"), header(format_args!("{}", token.0)));
+            .header(x_ms("x-ms-lease-id"), sent(token));
         self.send_lease(ask, operation, key).await
     }
 
     pub(super) async fn release_lease(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
         let ask = self
             .lease("unlock", key, "release")?
-            .header(x_ms("x-ms-lease-id"), header(format_args!("{}", token.0)));
+            .header(x_ms("x-ms-lease-id"), sent(token));
         match self.send_lease(ask, "unlock", key).await {
             Err(error) if !matches!(error.kind(), ErrorKind::Fenced | ErrorKind::NotFound) => Err(error),
             _ => Ok(()),

@@ -62,6 +62,7 @@ impl CdmiStore {
             can.resize = Resize::Native;
         }
         can.punch = says.has("restblk_punch");
+        can.lock = says.has("restblk_lock");
         if says.has("restblk_flush") {
             can.durability = Durability::OnFlush;
             can.durable_write = true;

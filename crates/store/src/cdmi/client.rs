@@ -4,9 +4,10 @@ use super::capabilities::expected;
 use super::dialect::Dialect;
 use super::target;
 use crate::http::{Answer, Call, Greeter, HttpClient, StatsSnapshot, status};
+use crate::presented::Presented;
 use crate::{
-    Capabilities, Fetched, Flushed, Instance, Key, ObjectInfo, Page, Precondition, Resize, Store, StoreError,
-    Written,
+    Capabilities, Fetched, Flushed, Instance, Key, Lock, LockToken, ObjectInfo, Page, Precondition, Resize,
+    Store, StoreError, Written,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -32,6 +33,7 @@ pub struct CdmiStore {
     pub(super) ids: Mutex<HashMap<Key, String>>,
     /// The URI below which objects are reached by their IDs, once it was found.
     pub(super) id_root: OnceLock<String>,
+    pub(super) presented: Presented,
 }
 
 impl CdmiStore {
@@ -46,6 +48,7 @@ impl CdmiStore {
             location,
             ids: Mutex::default(),
             id_root: OnceLock::new(),
+            presented: Presented::default(),
         }
     }
 
@@ -230,5 +233,21 @@ impl Store for CdmiStore {
         limit: usize,
     ) -> Result<Page, StoreError> {
         self.children(folder, start, limit).await
+    }
+
+    async fn lock(&self, key: &Key, owner: &str, steal: bool) -> Result<Lock, StoreError> {
+        self.take_lock(key, owner, steal).await
+    }
+
+    async fn refresh_lock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
+        self.look_after_lock(key, token).await
+    }
+
+    async fn unlock(&self, key: &Key, token: &LockToken) -> Result<(), StoreError> {
+        self.release_lock(key, token).await
+    }
+
+    fn present_lock(&self, key: &Key, token: Option<LockToken>) {
+        self.presented.set(key, token);
     }
 }

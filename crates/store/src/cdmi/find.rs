@@ -27,6 +27,7 @@ fn worth(can: &Capabilities) -> u32 {
         + 4 * u32::from(can.atomic_put)
         + u32::from(can.compare_and_set)
         + u32::from(can.punch)
+        + u32::from(can.lock)
 }
 
 /// The dialect of this server (or `only` this one), proved. Fails with `Unsupported` and the reasons where no dialect

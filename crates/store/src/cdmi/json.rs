@@ -1,6 +1,7 @@
 //! The JSON of CDMI, as far as a client of volumes reads it. Servers write numbers as numbers or as strings, and some
 //! write lists that are no JSON.
 
+use crate::http::status::one_line;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -31,6 +32,11 @@ struct Container {
 #[derive(Debug, Deserialize)]
 struct Described {
     capabilities: HashMap<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Failure {
+    error: String,
 }
 
 fn number(value: &Value) -> Option<u64> {
@@ -78,6 +84,12 @@ pub(super) fn children(json: &[u8], lax: bool) -> Result<Vec<String>, String> {
     };
     read.map(|container| container.children)
         .map_err(|error| format!("its list is not CDMI: {error}"))
+}
+
+/// The `error` that restblk's own server tells.
+pub(super) fn error(json: &[u8]) -> Option<String> {
+    let told: Failure = serde_json::from_slice(json).ok()?;
+    Some(one_line(&told.error))
 }
 
 /// `capabilities` of the system.

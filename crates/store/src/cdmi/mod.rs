@@ -13,7 +13,7 @@
 //! | ranged write | `PUT`, `Range` | `PUT` by object ID, `Content-Range: bytes=a-b` | `PUT`, `Content-Range` | `PATCH`, `Content-Range` |
 //! | size | `X-Scal-Truncate` | extension, else a zero byte at the new end | the same | the same |
 //! | flush | `HEAD`, `X-Scal-Synchronize` | extension, else as `srb` | extension | extension |
-//! | punch | – | extension | extension | extension |
+//! | punch, lock | – | extension | extension | extension |
 
 mod capabilities;
 mod client;
@@ -21,6 +21,7 @@ mod container;
 mod dialect;
 mod find;
 mod json;
+mod lock;
 mod object;
 mod target;
 mod write;

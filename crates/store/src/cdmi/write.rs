@@ -4,10 +4,10 @@ use super::client::CdmiStore;
 use super::dialect::Dialect;
 use super::target;
 use crate::http::range::{etag, header};
-use crate::http::{Answer, Call};
+use crate::http::{Answer, Call, condition};
 use crate::{Durability, Flushed, Instance, Key, Precondition, StoreError, Written};
 use bytes::Bytes;
-use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, RANGE};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, IF_NONE_MATCH, RANGE};
 use http::{HeaderMap, Method, StatusCode};
 use restblk_types::{ErrorKind, Extent};
 
@@ -29,30 +29,37 @@ impl CdmiStore {
         key: &Key,
         when: &Precondition,
     ) -> Result<Option<(HeaderName, HeaderValue)>, StoreError> {
-        match when {
-            Precondition::Always => Ok(None),
-            Precondition::Absent if self.can.exclusive_create => Ok(Some((IF_NONE_MATCH, ANYTHING))),
-            Precondition::Absent => Err(self.unsupported(operation, key, "create exclusively")),
-            Precondition::Matches(tag) if self.can.compare_and_set => match HeaderValue::try_from(&tag.0) {
-                Ok(tag) => Ok(Some((IF_MATCH, tag))),
-                Err(_) => Err(self.error(
-                    ErrorKind::Invalid,
-                    operation,
-                    key,
-                    "the ETag is none of this server's",
-                )),
-            },
-            Precondition::Matches(_) => Err(self.unsupported(operation, key, "compare ETags")),
-        }
+        condition::header(when, &self.can).map_err(|(kind, reason)| self.error(kind, operation, key, reason))
     }
 
-    /// Sends a change; any of these statuses is success.
+    /// Sends a change, with the lock's token where one is presented; an answer with success, or the error.
     async fn change(&self, call: Call, operation: &'static str, key: &Key) -> Result<Answer, StoreError> {
-        let answer = self.ask(call, operation, key, true).await?;
+        let answer = self.ask_locked(call, operation, key, true).await?;
         if answer.status.is_success() {
             return Ok(answer);
         }
         Err(self.refused(answer, operation, key, true))
+    }
+
+    /// Sends the call with the lock's token, where one is presented. What the lock keeps out is an error.
+    async fn ask_locked(
+        &self,
+        mut call: Call,
+        operation: &'static str,
+        key: &Key,
+        changes: bool,
+    ) -> Result<Answer, StoreError> {
+        let condition = self.lock_condition(key);
+        let kind = match condition {
+            Some(_) => ErrorKind::Fenced,
+            None => ErrorKind::Busy,
+        };
+        call.headers.extend(condition);
+        let answer = self.ask(call, operation, key, changes).await?;
+        if answer.status == StatusCode::LOCKED {
+            return Err(self.kept_out(answer, kind, operation, key));
+        }
+        Ok(answer)
     }
 
     /// Puts the body; makes the containers above where they are missing.
@@ -263,7 +270,7 @@ impl CdmiStore {
         } else {
             self.call(Method::PATCH, target + "?restblk_flush", Vec::new())
         };
-        let answer = self.ask(call, "flush", key, false).await?;
+        let answer = self.ask_locked(call, "flush", key, false).await?;
         match answer.status.as_u16() {
             200..=299 => Ok(Flushed::by(instance(&answer.headers))),
             // Earlier writes may be lost: asking again would hide it.

@@ -12,6 +12,7 @@
 //! It does not retry, follow redirects, or know what a status means to a protocol.
 
 mod client;
+pub(crate) mod condition;
 mod connect;
 mod connection;
 mod endpoint;

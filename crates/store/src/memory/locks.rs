@@ -3,8 +3,6 @@
 use super::{MemoryStore, State, error, missing};
 use crate::{Key, Lock, LockToken, StoreError};
 use restblk_types::ErrorKind;
-use std::collections::HashMap;
-use std::sync::PoisonError;
 
 /// Who holds a lock.
 #[derive(Debug)]
@@ -14,14 +12,14 @@ pub(super) struct Held {
 }
 
 impl State {
-    /// Whether a change of the object may be done by a client that presents these tokens.
+    /// Whether a change of the object may be done by a client that presents this token, or none.
     pub(super) fn check_lock(
         &self,
         key: &Key,
-        presented: &HashMap<Key, LockToken>,
+        presented: Option<&LockToken>,
         operation: &'static str,
     ) -> Result<(), StoreError> {
-        match (self.locks.get(key), presented.get(key)) {
+        match (self.locks.get(key), presented) {
             (Some(held), Some(token)) if held.token == *token => Ok(()),
             (None, None) => Ok(()),
             (Some(held), None) => {
@@ -77,13 +75,5 @@ impl MemoryStore {
         if state.locks.get(key).is_some_and(|held| held.token == *token) {
             state.locks.remove(key);
         }
-    }
-
-    pub(super) fn set_presented(&self, key: &Key, token: Option<LockToken>) {
-        let mut presented = self.presented.lock().unwrap_or_else(PoisonError::into_inner);
-        match token {
-            Some(token) => presented.insert(key.clone(), token),
-            None => presented.remove(key),
-        };
     }
 }

@@ -9,6 +9,7 @@
 mod locks;
 mod object;
 
+use crate::presented::Presented;
 use crate::{
     Capabilities, Durability, ETag, Entry, Fetched, Flushed, Instance, Key, Lock, LockToken, ObjectInfo,
     Page, Payload, Precondition, Resize, Store, StoreError, Written,
@@ -30,7 +31,7 @@ pub struct MemoryStore {
     life: Life,
     state: Arc<Mutex<State>>,
     /// The tokens that this client's changes carry.
-    presented: Mutex<HashMap<Key, LockToken>>,
+    presented: Presented,
     kinds: Kinds,
 }
 
@@ -122,7 +123,7 @@ impl MemoryStore {
         Self {
             life: self.life,
             state: Arc::clone(&self.state),
-            presented: Mutex::default(),
+            presented: Presented::default(),
             kinds: self.kinds,
         }
     }
@@ -183,8 +184,7 @@ impl MemoryStore {
         operation: &'static str,
     ) -> Result<MutexGuard<'_, State>, StoreError> {
         let state = self.state();
-        let presented = self.presented.lock().unwrap_or_else(PoisonError::into_inner);
-        state.check_lock(key, &presented, operation)?;
+        state.check_lock(key, self.presented.get(key).as_ref(), operation)?;
         Ok(state)
     }
 
@@ -377,7 +377,7 @@ impl Store for MemoryStore {
     }
 
     fn present_lock(&self, key: &Key, token: Option<LockToken>) {
-        self.set_presented(key, token);
+        self.presented.set(key, token);
     }
 }
 

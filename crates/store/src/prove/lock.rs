@@ -2,7 +2,7 @@
 //! go; of many who ask for a lock at once, one gets it.
 
 use super::{Fail, Scratch, Step, not};
-use crate::Key;
+use crate::{Key, LockToken, Store};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use restblk_types::ErrorKind;
@@ -57,6 +57,29 @@ impl Scratch<'_> {
         Ok(())
     }
 
+    /// A lock that one mirror gave holds through the next, and so does one that is stolen through it from a holder at the former.
+    pub(super) async fn same_locks(&self, stores: &[&dyn Store]) -> Step {
+        let (key, pairs) = (self.key()?, stores.iter().zip(stores.iter().cycle().skip(1)));
+        let Some(first) = stores.first() else {
+            return Ok(());
+        };
+        first.create(&key, super::always()).await?;
+        let mut held = first.lock(&key, OWNER, false).await?.token;
+        for (former, next) in pairs {
+            let stolen = steal_through(&key, *former, *next, &held).await;
+            former.present_lock(&key, None);
+            next.present_lock(&key, None);
+            match stolen {
+                Ok(token) => held = token,
+                Err(fail) => {
+                    former.unlock(&key, &held).await?;
+                    return Err(fail);
+                }
+            }
+        }
+        Ok(first.unlock(&key, &held).await?)
+    }
+
     async fn race_for_lock(&self, key: &Key) -> Step {
         let racers = (0..RACERS).map(|_| self.store.lock(key, OWNER, false));
         let (mut won, mut failed) = (Vec::new(), None);
@@ -75,6 +98,39 @@ impl Scratch<'_> {
             (0 | 1, Some(error)) => Err(error.into()),
             (0, None) => not(format!("of {RACERS} that asked for a lock at once none got it")),
             (got, _) => not(format!("of {RACERS} that asked for a lock at once {got} got it")),
+        }
+    }
+}
+
+/// What holds of a lock with this token between two mirrors. The lock is the answer's then.
+async fn steal_through(
+    key: &Key,
+    former: &dyn Store,
+    next: &dyn Store,
+    held: &LockToken,
+) -> Result<LockToken, Fail> {
+    let block = || Bytes::from(vec![b'm'; BLOCK_LEN]);
+    let busy = |kind| kind == ErrorKind::Busy;
+    refused(
+        next.write_at(key, 0, block(), false).await,
+        busy,
+        "without the lock's token",
+    )?;
+    next.present_lock(key, Some(held.clone()));
+    next.write_at(key, 0, block(), false).await?;
+    let stolen = next.lock(key, OWNER, true).await?.token;
+    former.present_lock(key, Some(held.clone()));
+    let late = former.write_at(key, 0, block(), false).await;
+    let fenced = |kind| kind == ErrorKind::Fenced;
+    match refused(
+        late,
+        fenced,
+        "with the token of a lock that was broken through another mirror",
+    ) {
+        Ok(()) => Ok(stolen),
+        Err(fail) => {
+            next.unlock(key, &stolen).await?;
+            Err(fail)
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Proof that mirrors are mirrors: what is written through one is seen through every other, and soon enough; races between
-//! them have one winner; they tell the same state of an object. What one server keeps to may fail between two.
+//! them have one winner; they tell the same state of an object; a lock of one holds through all. What one server keeps to may fail between two.
 //!
 //! [`compare`] is for a pool that is made, [`compare_new`] for a mirror that joins one, whose users count already on what was proved.
 //! Works on scratch objects, as `prove` does. A mirror that cannot be asked is named and left out, so that the others can be
@@ -169,6 +169,10 @@ async fn compare_on(
     if can.compare_and_set {
         let same = seen(|| scratch.same_states(&stores)).await?;
         strike(&mut can.compare_and_set, "compare and set", same);
+    }
+    if can.lock {
+        let kept = seen(|| scratch.same_locks(&stores)).await?;
+        strike(&mut can.lock, "lock", kept);
     }
     Ok(lags)
 }

@@ -4,10 +4,10 @@ use super::client::{Ask, Server};
 use super::failure;
 use super::settings::Encryption;
 use super::sums;
-use crate::http::range;
+use crate::http::{condition, range};
 use crate::{Key, Precondition, StoreError, Written};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use restblk_types::ErrorKind;
 use std::time::Duration;
@@ -27,23 +27,7 @@ impl Server {
         key: &Key,
         when: &Precondition,
     ) -> Result<Option<(HeaderName, HeaderValue)>, StoreError> {
-        match when {
-            Precondition::Always => Ok(None),
-            Precondition::Absent if self.can.exclusive_create => {
-                Ok(Some((IF_NONE_MATCH, HeaderValue::from_static("*"))))
-            }
-            Precondition::Matches(tag) if self.can.compare_and_set => match HeaderValue::try_from(&tag.0) {
-                Ok(tag) => Ok(Some((IF_MATCH, tag))),
-                Err(_) => {
-                    let reason = "the ETag is none of this server's";
-                    Err(self.error(ErrorKind::Invalid, operation, key, reason))
-                }
-            },
-            Precondition::Absent | Precondition::Matches(_) => {
-                let reason = "this server was not seen to keep conditions";
-                Err(self.error(ErrorKind::Unsupported, operation, key, reason))
-            }
-        }
+        condition::header(when, &self.can).map_err(|(kind, reason)| self.error(kind, operation, key, reason))
     }
 
     /// What a new object is given: class and encryption.

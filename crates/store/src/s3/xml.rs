@@ -1,12 +1,6 @@
-//! The XML of S3, as far as we read it. Order, namespaces and elements that we do not know make no difference.
-//!
-//! Bounds: the length of an answer is the HTTP client's affair; nesting is bounded here. quick-xml expands no entities of a document's own.
+//! The XML of S3, as far as we read it.
 
-use quick_xml::Reader;
-use quick_xml::events::Event;
-
-/// No answer of S3 is deeper than five.
-const DEPTH_MAX: usize = 16;
+use crate::http::xml::walk;
 
 /// What a server says of a failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,60 +19,6 @@ pub(super) struct Listing {
     pub(super) next: Option<String>,
     truncated: bool,
     encoded: bool,
-}
-
-/// Calls `each` at the end of every element, with the names from the root and the element's own text.
-fn walk(xml: &[u8], mut each: impl FnMut(&[&str], &str)) -> Result<(), String> {
-    let wrong = |error: &dyn std::fmt::Display| format!("its answer is no XML of S3: {error}");
-    let text = std::str::from_utf8(xml).map_err(|error| wrong(&error))?;
-    let mut reader = Reader::from_str(text);
-    let mut path: Vec<(String, String)> = Vec::new();
-    loop {
-        match reader.read_event().map_err(|error| wrong(&error))? {
-            Event::Start(start) => {
-                if path.len() == DEPTH_MAX {
-                    return Err(wrong(&"it is nested too deeply"));
-                }
-                path.push((start.local_name().into_inner().to_owned(), String::new()));
-            }
-            Event::Text(piece) => {
-                if let Some((_, text)) = path.last_mut() {
-                    text.push_str(&piece);
-                }
-            }
-            Event::CData(piece) => {
-                if let Some((_, text)) = path.last_mut() {
-                    text.push_str(&piece);
-                }
-            }
-            Event::GeneralRef(entity) => {
-                let character = match entity.resolve_char_ref().map_err(|error| wrong(&error))? {
-                    Some(character) => Some(character),
-                    None => match &*entity {
-                        "amp" => Some('&'),
-                        "lt" => Some('<'),
-                        "gt" => Some('>'),
-                        "quot" => Some('"'),
-                        "apos" => Some('\''),
-                        _ => None,
-                    },
-                };
-                let character = character.ok_or_else(|| wrong(&"it has an entity of its own"))?;
-                if let Some((_, text)) = path.last_mut() {
-                    text.push(character);
-                }
-            }
-            Event::End(_) => {
-                let names: Vec<&str> = path.iter().map(|(name, _)| name.as_str()).collect();
-                let text = path.last().map_or("", |(_, text)| text.as_str());
-                each(&names, text);
-                path.pop();
-            }
-            Event::Eof if path.is_empty() => return Ok(()),
-            Event::Eof => return Err(wrong(&"it ends in the midst")),
-            Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {}
-        }
-    }
 }
 
 /// `<Error>`; `None` where the body is none.
@@ -252,10 +192,10 @@ mod tests {
         assert_eq!(field(made, "UploadId").as_deref(), Some("u&1"));
         assert_eq!(
             count(
-                b"<R><Part><N>1</N></Part><Part/><Part><N>2</N></Part></R>",
+                b"<R><Part><N>1</N></Part><Part/><Other/><Part><N>2</N></Part></R>",
                 "Part"
             ),
-            Ok(2)
+            Ok(3)
         );
     }
 

@@ -1,12 +1,10 @@
 //! Objects and their container: read, put, removed, listed, measured.
 
 use super::client::{Ask, SwiftStore};
-use crate::http::{Answer, quote, range};
+use crate::http::{Answer, condition, quote, range};
 use crate::{Entry, Fetched, Key, ObjectInfo, Page, Precondition, StoreError, Usage, Written};
 use bytes::Bytes;
-use http::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, RANGE,
-};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RANGE};
 use http::{HeaderMap, Method, StatusCode};
 use md5::{Digest, Md5};
 use restblk_types::{ErrorKind, Extent};
@@ -119,21 +117,7 @@ impl SwiftStore {
         key: &Key,
         when: &Precondition,
     ) -> Result<Option<(HeaderName, HeaderValue)>, StoreError> {
-        match when {
-            Precondition::Always => Ok(None),
-            Precondition::Absent if self.can.exclusive_create => {
-                Ok(Some((IF_NONE_MATCH, HeaderValue::from_static("*"))))
-            }
-            Precondition::Absent => Err(self.unsupported(operation, key, "create exclusively")),
-            Precondition::Matches(tag) if self.can.compare_and_set => match HeaderValue::try_from(&tag.0) {
-                Ok(tag) => Ok(Some((IF_MATCH, tag))),
-                Err(_) => {
-                    let reason = "the ETag is none of this server's";
-                    Err(self.error(ErrorKind::Invalid, operation, key, reason))
-                }
-            },
-            Precondition::Matches(_) => Err(self.unsupported(operation, key, "compare ETags")),
-        }
+        condition::header(when, &self.can).map_err(|(kind, reason)| self.error(kind, operation, key, reason))
     }
 
     pub(super) async fn put_whole(

@@ -1,8 +1,8 @@
 //! The client of one server in one dialect: what all its requests share, and the table of operations.
 
 use super::dialect::{Create, Dialect, Ranged};
-use super::lock::Presented;
 use crate::http::{Answer, Call, Greeter, HttpClient, StatsSnapshot, quote, status};
+use crate::presented::Presented;
 use crate::{
     Capabilities, Durability, Fetched, Flushed, Instance, Key, Lock, LockToken, ObjectInfo, Page,
     Precondition, Resize, Store, StoreConfig, StoreError, Usage, Written,
@@ -13,7 +13,7 @@ use http::Method;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use restblk_types::{ErrorKind, Extent};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// The names of all settings: `token_file`, whose first line is sent as a Bearer token.
 pub const SETTINGS: &[&str] = &["token_file"];
@@ -33,7 +33,7 @@ pub struct WebdavStore {
     pub(super) can: Capabilities,
     location: String,
     bearer: Option<HeaderValue>,
-    pub(super) presented: Mutex<Presented>,
+    pub(super) presented: Presented,
 }
 
 /// What such a server may be able to do; all of it is still to be proved.
@@ -102,7 +102,7 @@ impl WebdavStore {
             dialect,
             can,
             bearer: bearer(config)?,
-            presented: Mutex::default(),
+            presented: Presented::default(),
         })
     }
 
@@ -277,6 +277,6 @@ impl Store for WebdavStore {
     }
 
     fn present_lock(&self, key: &Key, token: Option<LockToken>) {
-        self.present(key, token);
+        self.presented.set(key, token);
     }
 }

@@ -8,8 +8,6 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use restblk_types::ErrorKind;
-use std::collections::HashMap;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 const IF: HeaderName = HeaderName::from_static("if");
@@ -21,9 +19,6 @@ const LOCK_TOKEN: HeaderName = HeaderName::from_static("lock-token");
 const LIFETIME: HeaderValue = HeaderValue::from_static("Second-3600");
 /// Somebody may take the lock between its breaking and ours.
 const BREAKS_MAX: u32 = 3;
-
-/// The tokens that changes carry, by object.
-pub(super) type Presented = HashMap<Key, Token>;
 
 /// A lock's token as it goes over the wire: `<opaquelocktoken:…>`.
 #[derive(Clone, Debug)]
@@ -79,20 +74,8 @@ fn lifetime(answer: Answer) -> Option<Duration> {
 }
 
 impl WebdavStore {
-    pub(super) fn present(&self, key: &Key, token: Option<LockToken>) {
-        let mut presented = self.presented.lock().unwrap_or_else(PoisonError::into_inner);
-        match token {
-            Some(token) => presented.insert(key.clone(), Token(token)),
-            None => presented.remove(key),
-        };
-    }
-
     pub(super) fn presented(&self, key: &Key) -> Option<Token> {
-        self.presented
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned()
+        self.presented.get(key).map(Token)
     }
 
     /// What is at the object now, locks included; `None` where nothing is.

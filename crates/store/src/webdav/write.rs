@@ -3,10 +3,10 @@
 use super::client::WebdavStore;
 use super::dialect::Ranged;
 use crate::http::range::{self, header};
-use crate::http::{Answer, Call};
+use crate::http::{Answer, Call, condition};
 use crate::{Key, Precondition, Resize, StoreError, Written};
 use bytes::Bytes;
-use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH};
 use http::{Method, StatusCode};
 use restblk_types::{ErrorKind, Extent};
 use std::time::Duration;
@@ -51,19 +51,9 @@ impl WebdavStore {
         key: &Key,
         when: &Precondition,
     ) -> Result<Headers, StoreError> {
-        match when {
-            Precondition::Always => Ok(Vec::new()),
-            Precondition::Absent if self.can.exclusive_create => Ok(vec![(IF_NONE_MATCH, ANYTHING)]),
-            Precondition::Absent => Err(self.unsupported(operation, key, "create exclusively")),
-            Precondition::Matches(tag) if self.can.compare_and_set => match HeaderValue::try_from(&tag.0) {
-                Ok(tag) => Ok(vec![(IF_MATCH, tag)]),
-                Err(_) => {
-                    let reason = "the ETag is none of this server's";
-                    Err(self.error(ErrorKind::Invalid, operation, key, reason))
-                }
-            },
-            Precondition::Matches(_) => Err(self.unsupported(operation, key, "compare ETags")),
-        }
+        condition::header(when, &self.can)
+            .map(Vec::from_iter)
+            .map_err(|(kind, reason)| self.error(kind, operation, key, reason))
     }
 
     /// Sends a change of the object, with the lock's token where one is presented. `unmet` is what 412 means without a lock.

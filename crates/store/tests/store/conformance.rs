@@ -49,6 +49,7 @@ fn walk(dir: &std::path::Path) -> Vec<String> {
 async fn cdmi(dialect: Dialect) {
     let server = TestServer::new(dialect).await;
     let store: Arc<dyn Store> = Arc::new(server.store(dialect).await);
+    assert_eq!(store.capabilities().lock, dialect != Dialect::Srb);
     run(|| Arc::clone(&store)).await;
     run_model(store, 13, 600).await;
 }
@@ -73,11 +74,10 @@ async fn srb() {
     cdmi(Dialect::Srb).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn mirrored() {
-    let server = TestServer::new(Dialect::Cdmi2).await;
+/// Of servers of one directory.
+async fn mirrored(servers: &[TestServer], seed: u64) {
     let mut mirrors: Vec<(String, Arc<dyn Store>)> = Vec::new();
-    for n in 0..2 {
+    for (n, server) in servers.iter().cycle().take(2).enumerate() {
         mirrors.push((
             format!("mirror {n}"),
             Arc::new(server.store(Dialect::Cdmi2).await),
@@ -85,5 +85,15 @@ async fn mirrored() {
     }
     let store: Arc<dyn Store> = Arc::new(Mirrored::new(mirrors, RetryPolicy::default()).unwrap());
     run(|| Arc::clone(&store)).await;
-    run_model(store, 14, 300).await;
+    run_model(store, seed, 300).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mirrored_of_one_server() {
+    mirrored(&[TestServer::new(Dialect::Cdmi2).await], 14).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mirrored_of_two_servers() {
+    mirrored(&TestServer::sharing(Dialect::Cdmi2, 2).await, 15).await;
 }

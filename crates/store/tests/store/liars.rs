@@ -143,6 +143,35 @@ async fn a_store_without_true_exclusive_create_loses_the_capability() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_forgets_locks_loses_the_capability() {
+    for dialect in Dialect::ALL
+        .into_iter()
+        .filter(|dialect| *dialect != Dialect::Srb)
+    {
+        let (store, proof) = search(
+            dialect,
+            Quirks {
+                forget_locks: true,
+                ..Quirks::default()
+            },
+        )
+        .await
+        .unwrap();
+        let note = proof.notes.iter().find(|note| note.starts_with("lock: "));
+        assert!(!proof.capabilities.lock && !store.capabilities().lock);
+        assert!(note.is_some(), "{:?}", proof.notes);
+        let key = Key::new("theirs").unwrap();
+        let refused = store.lock(&key, "a test", false).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unsupported);
+        tell(
+            dialect,
+            "grants locks and forgets them",
+            format!("no lock is asked of it: {note:?}; {refused}"),
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_ignores_ranges_is_refused() {
     for dialect in Dialect::ALL {
         let error = search(

@@ -2,6 +2,7 @@
 
 use crate::server::TestServer;
 use bytes::Bytes;
+use restblk_store::prove::mirrors::{compare, compare_new};
 use restblk_store::{
     CdmiStore, Dialect, Instance, Key, MirrorOptions, Mirrored, Precondition, RetryPolicy, Store,
 };
@@ -9,7 +10,7 @@ use restblk_types::{ErrorKind, Extent};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Two servers cannot share a directory, so the mirrors of these tests are proxies before one server.
+/// The mirrors of most of these tests are proxies before one server: they die and come back at their ports without it.
 pub(crate) struct Proxy {
     pub(crate) url: String,
     task: tokio::task::JoinHandle<()>,
@@ -227,5 +228,33 @@ async fn a_server_that_lost_its_power_is_told_by_its_instance() {
         let flushed = store.flush(&key, &again).await.unwrap();
         assert_eq!(flushed.misses(&again), None, "{dialect}");
         assert_eq!(flushed.misses(&took), Some(Instance::new(1)), "{dialect}");
+    }
+}
+
+/// Servers of one directory keep its locks together. One that forgets what it grants is found out beside another.
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_are_proved_between_mirrors() {
+    for dialect in [Dialect::Cdmi2, Dialect::Cdmi1, Dialect::Scality] {
+        let servers = TestServer::sharing(dialect, 2).await;
+        let forgetful = TestServer::over(Arc::clone(&servers[0].dir), dialect, |config| {
+            config.shared = true;
+            config.quirks.forget_locks = true;
+        })
+        .await;
+        let mut named: Vec<(String, Arc<dyn Store>)> = Vec::new();
+        for (n, server) in servers.iter().chain([&forgetful]).enumerate() {
+            named.push((format!("m{n}"), Arc::new(server.store(dialect).await)));
+        }
+        let proof = restblk_store::prove(&*named[0].1).await.unwrap();
+        assert!(proof.capabilities.lock, "{:?}", proof.notes);
+        let mut together = proof.clone();
+        compare(&named[..2], &mut together).await.unwrap();
+        assert_eq!(together, proof);
+        compare(&named, &mut together).await.unwrap();
+        assert!(!together.capabilities.lock);
+        let note = together.notes.last().unwrap();
+        assert!(note.starts_with("lock, between mirrors: "), "{note}");
+        let joining = compare_new(&named[2], &named[..2], &proof).await.unwrap_err();
+        assert!(joining.to_string().contains("lock, between mirrors"), "{joining}");
     }
 }

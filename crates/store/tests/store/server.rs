@@ -10,7 +10,7 @@ use tempfile::TempDir;
 /// A running server and its directory.
 pub(crate) struct TestServer {
     pub(crate) server: Server,
-    pub(crate) dir: TempDir,
+    pub(crate) dir: Arc<TempDir>,
 }
 
 pub(crate) fn loopback() -> SocketAddr {
@@ -36,7 +36,12 @@ impl TestServer {
     }
 
     /// A server of a directory that may have something in it.
-    pub(crate) async fn over(dir: TempDir, dialect: Dialect, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn over(
+        dir: impl Into<Arc<TempDir>>,
+        dialect: Dialect,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let dir = dir.into();
         let mut config = Config::new(dir.path());
         config.mode = mode(dialect);
         config.listen = vec![loopback()];
@@ -46,6 +51,13 @@ impl TestServer {
             server: Server::bind(config).await.unwrap(),
             dir,
         }
+    }
+
+    /// Servers that share one directory.
+    pub(crate) async fn sharing(dialect: Dialect, servers: usize) -> Vec<Self> {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let serve = |_| Self::over(Arc::clone(&dir), dialect, |config| config.shared = true);
+        futures_util::future::join_all((0..servers).map(serve)).await
     }
 
     /// A pool's URL: a container of the server's, made when it is first needed.
