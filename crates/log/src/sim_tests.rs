@@ -78,7 +78,11 @@ fn seeds_hold() {
     let count = number("SEEDS").unwrap_or(20);
     // DEFECT=… shows how that one is found.
     if let Ok(name) = std::env::var("DEFECT") {
-        MADE.set(Defect::ALL.into_iter().find(|defect| format!("{defect:?}") == name));
+        MADE.set(
+            Defect::ALL
+                .into_iter()
+                .find(|defect| format!("{defect:?}") == name),
+        );
     }
     let mut happened = Tally::new();
     for seed in from..from + count {
