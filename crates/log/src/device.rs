@@ -112,8 +112,8 @@ impl LogVolume {
         snapshots
     }
 
-    /// Makes a new volume of a snapshot, which it reads from and which stays as long as it does; see [`crate::clone`]. Three round trips,
-    /// whatever the size. Cut off, it can be done again by the same writer, or with another id.
+    /// Makes a new volume of a snapshot, which it reads from and which stays as long as it does. Three round trips, whatever
+    /// the size (six where a store needs a flush for each object). Cut off, it can be done again by the same writer, or with another id.
     pub async fn clone_snapshot(&self, id: u64, child: VolumeId, writer: &Writer) -> Result<(), LogError> {
         let _expected = Expected::new(&self.core, child);
         let listed = Child {
@@ -147,7 +147,7 @@ impl LogVolume {
         state.head.lineage.iter().skip(1).map(|of| of.volume).collect()
     }
 
-    /// Copies what is read from ancestors, and leaves them; see [`crate::flatten`]. Dropped, it stops, and can be gone on with later.
+    /// Copies what is read from ancestors, and leaves them. Dropped, it stops, and can be gone on with later.
     /// `Busy` where snapshots read from ancestors.
     pub async fn flatten(&self, told: &mut (dyn FnMut(Progress) + Send)) -> Result<(), LogError> {
         if self.core.state().head.lineage.len() == 1 {
