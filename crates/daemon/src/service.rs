@@ -266,6 +266,7 @@ impl Service {
 
     pub(crate) async fn delete_volume(&self, pool: &PoolName, name: &VolumeName) -> Result<()> {
         let repository = self.repository(pool)?;
+        let id = repository.volume(name).await.map_err(error::engine)?.record.id;
         let mut deleted = repository.delete_volume(name).await;
         if deleted.as_ref().is_err_and(|e| e.kind() == ErrorKind::Busy)
             && self.attachments.clear_left_over(&repository, name).await?
@@ -280,6 +281,8 @@ impl Service {
             return Err(self.attachments.held("delete", &volume, &repository, e).await);
         }
         tracing::info!(%pool, volume = %name, "deleted");
+        let attachments = Arc::clone(&self.attachments);
+        tokio::spawn(async move { attachments.deleted(id).await });
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use super::{
 use crate::error;
 use restblk_api::ErrorBody;
 use restblk_engine::{EngineError, Repository};
+use restblk_format::LayoutKind;
 use restblk_types::{ErrorKind, VolumeRef};
 
 const TWO_WRITERS: &str = "two hosts writing at once destroy what is on the volume";
@@ -20,10 +21,15 @@ impl Attachments {
         repository: &Repository,
         refusal: EngineError,
     ) -> ErrorBody {
-        let found = repository.volume(&volume.volume).await;
-        let Some(holder) = found.ok().and_then(|found| found.attachment) else {
-            return error::engine(refusal)
-                .hint("it was let go just now, or the store does not answer: try again");
+        let found = repository.volume(&volume.volume).await.ok();
+        let is_log = found
+            .as_ref()
+            .is_some_and(|found| found.record.layout == LayoutKind::Log);
+        let Some(holder) = found.and_then(|found| found.attachment) else {
+            let refusal = error::engine(refusal);
+            // A log volume is held by its snapshots and clones, too, and says so.
+            let hint = "it was let go just now, or the store does not answer: try again";
+            return if is_log { refusal } else { refusal.hint(hint) };
         };
         let slot = self
             .slots()

@@ -66,6 +66,13 @@ impl Openings {
         place.as_ref().map(|shared| Arc::clone(&shared.opened))
     }
 
+    /// All that are open now, but those that are being opened or closed.
+    pub(super) fn all(&self) -> Vec<Arc<Opened>> {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = |place: &Arc<Place>| Some(Arc::clone(&place.try_lock().ok()?.as_ref()?.opened));
+        places.values().filter_map(opened).collect()
+    }
+
     fn place(&self, volume: &VolumeRef) -> Arc<Place> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(places.entry(volume.whole()).or_default())

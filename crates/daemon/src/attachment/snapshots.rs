@@ -3,7 +3,7 @@
 //! One that is not open is opened for it, and let go afterwards.
 
 use super::{
-    Attachments,
+    Attachments, journal,
     opened::{Opened, Then},
 };
 use crate::{clock, error, error::Result};
@@ -133,6 +133,17 @@ impl Attachments {
         self.with_log(volume, flatten).await?;
         tracing::info!(%volume, "reads from no other volume any more");
         Ok(())
+    }
+
+    /// A volume is deleted: its journal goes, if one was left, and open volumes look whether it was the last clone of a snapshot.
+    pub(crate) async fn deleted(&self, id: VolumeId) {
+        journal::remove(&self.context, id);
+        for opened in self.openings.all() {
+            let Some(log) = opened.volume.log() else { continue };
+            if let Err(error) = log.reap().await {
+                tracing::warn!(%error, "whether clones are gone cannot be told now; it is looked again");
+            }
+        }
     }
 
     /// Gives a log volume a new size; its device, where there is one, follows.
