@@ -35,7 +35,7 @@ fn watch(store: &Mirrored) {
 async fn repository(name: &'static str, fill: u8, blocks: usize) -> TestServer {
     let server = TestServer::new(Dialect::Cdmi2).await;
     let store = server.store(Dialect::Cdmi2).await;
-    let volume = Bytes::from(vec![fill; blocks * BLOCK as usize]);
+    let volume = Bytes::from(vec![fill; blocks * 512]);
     for (key, body) in [(marker(), Bytes::from_static(name.as_bytes())), (key(), volume)] {
         store.put(&key, body, Precondition::Always).await.unwrap();
     }
