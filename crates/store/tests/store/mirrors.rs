@@ -8,6 +8,7 @@ use restblk_store::{
 };
 use restblk_types::{ErrorKind, Extent};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The mirrors of most of these tests are proxies before one server: they die and come back at their ports without it.
@@ -81,17 +82,19 @@ async fn requests_survive_the_death_of_any_mirror() {
         .await
         .unwrap();
 
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stop = Arc::new(AtomicBool::new(false));
+    let rounds: Arc<[AtomicU64; 8]> = Arc::default();
     let writers: Vec<_> = (0..8_u64)
         .map(|writer| {
-            let (store, key, stop) = (Arc::clone(&store), key.clone(), Arc::clone(&stop));
+            let (store, key) = (Arc::clone(&store), key.clone());
+            let (stop, rounds) = (Arc::clone(&stop), Arc::clone(&rounds));
             tokio::spawn(async move {
-                let mut rounds = 0_u64;
-                while !stop.load(std::sync::atomic::Ordering::SeqCst) {
-                    rounds += 1;
+                let mine = &rounds[usize::try_from(writer).unwrap()];
+                while !stop.load(Ordering::SeqCst) {
+                    let round = mine.load(Ordering::SeqCst) + 1;
                     for block in 0..8 {
                         let offset = (writer * 8 + block) * 512;
-                        let data = Bytes::from(vec![u8::try_from(rounds % 251).unwrap(); 512]);
+                        let data = Bytes::from(vec![u8::try_from(round % 251).unwrap(); 512]);
                         store.write_at(&key, offset, data.clone(), false).await.unwrap();
                         let found = store.get(&key, Extent::new(offset, 512)).await.unwrap();
                         assert!(
@@ -99,8 +102,8 @@ async fn requests_survive_the_death_of_any_mirror() {
                             "a write that was answered is not read back"
                         );
                     }
+                    mine.store(round, Ordering::SeqCst);
                 }
-                rounds
             })
         })
         .collect();
@@ -117,10 +120,17 @@ async fn requests_survive_the_death_of_any_mirror() {
     pause().await;
     let _second = Proxy::new(&server, port).await;
     let _first = Proxy::new(&server, first_port).await;
-    pause().await;
-    stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    let all_go_on = async {
+        while rounds.iter().any(|done| done.load(Ordering::SeqCst) < 3) {
+            pause().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), all_go_on)
+        .await
+        .unwrap();
+    stop.store(true, Ordering::SeqCst);
     for writer in writers {
-        assert!(writer.await.unwrap() > 2);
+        writer.await.unwrap();
     }
     let seen = store.mirrors();
     assert!(
