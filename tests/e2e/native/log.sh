@@ -121,8 +121,8 @@ dd if=/dev/urandom of="$WORK/mnt/mine" bs=1M count=4 status=none conv=fsync
 umount "$WORK/mnt"
 taken=$(other attach main/a --transport loop --force)
 is_fenced() { restblk -o json devices | jq -e '.[0].state == "fenced"'; }
-refuses dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct,sync
 wait_for 10 "the fencing of the first host" is_fenced
+refuses dd if=/dev/zero of="$device" bs=4k count=1 oflag=direct,sync
 restblk -q detach main/a --force
 e2fsck -fn "$taken" > "$WORK/fsck.log" 2>&1 || e2fsck -fy "$taken" > "$WORK/fsck.log" 2>&1 || [ $? = 1 ] || fail "the other host's file system is broken: $(tail -n 5 "$WORK/fsck.log")"
 other detach main/a
