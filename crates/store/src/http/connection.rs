@@ -42,7 +42,9 @@ pub(super) struct Connection {
 
 /// hyper's half of a connection that does the I/O; nothing once it has ended. It is let go then, because a request that it had not
 /// taken up would else wait in it for an answer that nobody gives.
-struct Engine(Option<Pin<Box<Driver<TokioIo<Stream>, Full<Bytes>>>>>);
+struct Engine(Option<Pin<Box<HttpDriver>>>);
+
+type HttpDriver = Driver<TokioIo<Stream>, Full<Bytes>>;
 
 impl Engine {
     /// Reads and writes what can be read and written now.
