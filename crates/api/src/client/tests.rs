@@ -67,7 +67,7 @@ async fn a_change_goes_out_as_json_and_its_answer_is_read_with_unknown_fields() 
     let asked = asked.await.unwrap();
     assert!(asked.starts_with("POST /v1/volumes HTTP/1.1\r\n"), "{asked}");
     assert!(
-        asked.ends_with(r#"{"volume":"main/disk1","size":1024,"layout":"direct"}"#),
+        asked.ends_with(r#"{"volume":"main/disk1","size":1024,"layout":"direct","durability":"local"}"#),
         "{asked}"
     );
     assert!(

@@ -18,7 +18,7 @@ fn create_sends_bytes_and_says_what_is_next() {
     assert_eq!(asked[0].line(), "POST /v1/volumes");
     assert_eq!(
         asked[0].body,
-        json!({"volume": "main/disk1", "size": 10_u64 << 30, "layout": "direct", "block_size": 4096})
+        json!({"volume": "main/disk1", "size": 10_u64 << 30, "layout": "direct", "block_size": 4096, "durability": "local"})
     );
     assert_eq!(
         host.run("create main/disk1 10G -q").err,
