@@ -1,7 +1,6 @@
 //! Snapshots of log volumes.
 
-use crate::Durability;
-use restblk_types::{ByteCount, SnapshotName, VolumeRef};
+use restblk_types::{ByteCount, Durability, SnapshotName, VolumeRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

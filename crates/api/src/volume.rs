@@ -1,6 +1,6 @@
 //! Volumes.
 
-use restblk_types::{BlockSize, ByteCount, RateLimits, VolumeRef};
+use restblk_types::{BlockSize, ByteCount, Durability, RateLimits, VolumeRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -33,38 +33,6 @@ impl std::str::FromStr for Layout {
             .into_iter()
             .find(|layout| layout.as_str() == text)
             .ok_or_else(|| format!("\"{text}\" is no layout: choose direct or log"))
-    }
-}
-
-/// What a flush of a log volume waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Durability {
-    /// This host's disk: the store follows within a second or so, while it is there.
-    #[default]
-    Local,
-    /// The store: nothing that was flushed is lost with this host.
-    Remote,
-}
-
-impl Durability {
-    /// The name in commands, listings and JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Remote => "remote",
-        }
-    }
-}
-
-impl std::str::FromStr for Durability {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Local, Self::Remote]
-            .into_iter()
-            .find(|durability| durability.as_str() == text)
-            .ok_or_else(|| format!("\"{text}\" is no durability: choose local or remote"))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::failure::{Failure, Result};
 use crate::session::Session;
-use restblk_api::{Durability, Layout, TransportChoice};
-use restblk_types::{BlockSize, ByteCount, ErrorKind, NameError, SnapshotName, VolumeRef};
+use restblk_api::{Layout, TransportChoice};
+use restblk_types::{BlockSize, ByteCount, Durability, ErrorKind, NameError, SnapshotName, VolumeRef};
 use std::str::FromStr;
 use std::time::Duration;
 

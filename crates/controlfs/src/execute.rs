@@ -77,7 +77,7 @@ async fn create(control: &Control, volume: VolumeRef, size: ByteCount) -> Done {
         size,
         layout: Layout::Direct,
         block_size: None,
-        durability: restblk_api::Durability::Local,
+        durability: restblk_types::Durability::Local,
     };
     let created = control.client.create_volume(&request).await;
     created

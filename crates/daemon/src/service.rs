@@ -11,13 +11,15 @@ use crate::{
 };
 use futures_util::{StreamExt, future::join_all, stream};
 use restblk_api::{
-    AttachedBy, AttachmentState, CloneSnapshot, CreateVolume, Durability, ErrorBody, HostInfo, HostReport,
-    Layout, MirrorState, Pool, PoolSpec, Volume, VolumeState,
+    AttachedBy, AttachmentState, CloneSnapshot, CreateVolume, ErrorBody, HostInfo, HostReport, Layout,
+    MirrorState, Pool, PoolSpec, Volume, VolumeState,
 };
 use restblk_engine::{NewVolume, Repository, VolumeInfo};
-use restblk_format::{Durability as Kept, LayoutKind, LifeState};
+use restblk_format::{LayoutKind, LifeState};
 use restblk_store::MirroredFigures;
-use restblk_types::{BlockSize, ByteCount, ErrorKind, PoolName, RateLimits, VolumeId, VolumeName, VolumeRef};
+use restblk_types::{
+    BlockSize, ByteCount, Durability, ErrorKind, PoolName, RateLimits, VolumeId, VolumeName, VolumeRef,
+};
 use std::sync::Arc;
 
 /// What a family of metrics says of a mirror.
@@ -26,14 +28,6 @@ type MirrorValue = fn(&restblk_api::MirrorStatus) -> Option<f64>;
 
 /// Volumes whose records are read at the same time for a listing.
 const LISTING_PARALLEL: usize = 16;
-
-/// The durability as the volume's record has it.
-fn kept(durability: Durability) -> Kept {
-    match durability {
-        Durability::Local => Kept::Local,
-        Durability::Remote => Kept::Remote,
-    }
-}
 
 /// The daemon's functions.
 #[derive(Debug)]
@@ -174,7 +168,7 @@ impl Service {
                 Layout::Direct => repository.block_size_min(),
                 Layout::Log => BlockSize::B4096,
             }),
-            durability: kept(durability),
+            durability,
             created_at: clock::now(),
         };
         repository.create_volume(new).await.map_err(error::engine)?;
@@ -186,7 +180,7 @@ impl Service {
     pub(crate) async fn clone_volume(&self, snapshot: &VolumeRef, request: CloneSnapshot) -> Result<Volume> {
         let CloneSnapshot { volume, durability } = request;
         self.attachments
-            .clone_snapshot(snapshot, &volume, kept(durability))
+            .clone_snapshot(snapshot, &volume, durability)
             .await?;
         self.volume(&volume.pool, &volume.volume).await
     }
@@ -255,7 +249,6 @@ impl Service {
         name: &VolumeName,
         durability: Durability,
     ) -> Result<Volume> {
-        let durability = kept(durability);
         let set = self.repository(pool)?.set_durability(name, durability).await;
         set.map_err(error::engine)?;
         let volume = VolumeRef::new(pool.clone(), name.clone());
@@ -301,10 +294,7 @@ impl Service {
                 LayoutKind::Direct => Layout::Direct,
                 LayoutKind::Log => Layout::Log,
             },
-            durability: (record.layout == LayoutKind::Log).then_some(match record.durability {
-                Kept::Local => Durability::Local,
-                Kept::Remote => Durability::Remote,
-            }),
+            durability: (record.layout == LayoutKind::Log).then_some(record.durability),
             dialect: record.dialect,
             rate_limits: record.rate_limits,
             created_at: record.created_at,

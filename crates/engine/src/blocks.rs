@@ -49,7 +49,7 @@ impl Repository {
             ErrorKind::Unsupported,
             format!(
                 "{operation}: the store at {} was not seen to write in place, and would replace a direct volume by a part of it; \
-                 keep direct volumes on a store that writes in place, such as CDMI or a directory",
+                 make it of the log layout (--layout log), or keep direct volumes on a store that writes in place, such as CDMI or a directory",
                 self.store.location()
             ),
         ))

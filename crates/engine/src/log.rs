@@ -6,9 +6,7 @@
 use crate::{EngineError, Repository};
 use restblk_format::{LayoutKind, VolumeRecord};
 use restblk_log::Options;
-pub use restblk_log::{
-    Disk, Durability, FileDisk, Head, LogError, LogVolume, Progress, Snapshot, SnapshotView, Writer,
-};
+pub use restblk_log::{Disk, FileDisk, Head, LogError, LogVolume, Progress, Snapshot, SnapshotView, Writer};
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
 use std::sync::Arc;

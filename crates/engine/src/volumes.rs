@@ -16,10 +16,10 @@
 //! A foreign object under the name is never touched.
 
 use crate::{EngineError, Repository, flush::flush, log::creator, names, repository::Found};
-use restblk_format::{AttachmentRecord, Durability, LayoutKind, LifeState, OtherFields, VolumeRecord};
+use restblk_format::{AttachmentRecord, LayoutKind, LifeState, OtherFields, VolumeRecord};
 use restblk_log::LogVolume;
 use restblk_store::{ETag, Instance, Precondition, Resize, clean_up};
-use restblk_types::{BlockSize, ByteCount, ErrorKind, RateLimits, VolumeId, VolumeName};
+use restblk_types::{BlockSize, ByteCount, Durability, ErrorKind, RateLimits, VolumeId, VolumeName};
 
 /// The largest volume: what an off_t can address, in whole blocks.
 pub const SIZE_MAX: u64 = (1 << 63) - 4096;
@@ -387,12 +387,11 @@ impl Repository {
 
     /// Has the record follow the size that an open volume has.
     pub async fn note_size(&self, name: &VolumeName, size: u64) -> Result<VolumeRecord, EngineError> {
-        let Found { mut record, etag, .. } = self.require_ready(name).await?;
-        if record.size != size {
+        self.change(name, |record| {
             record.size = size;
-            self.replace(&names::volume(name), &record, etag).await?;
-        }
-        Ok(record)
+            Ok(())
+        })
+        .await
     }
 
     /// Sets what a flush of a log volume waits for, wherever it is attached from now on.
@@ -401,22 +400,18 @@ impl Repository {
         name: &VolumeName,
         durability: Durability,
     ) -> Result<VolumeRecord, EngineError> {
-        let Found {
-            mut record,
-            etag,
-            read_only_because,
-        } = self.require_ready(name).await?;
-        refuse_unknown(&read_only_because)?;
-        if record.layout != LayoutKind::Log {
-            let message = format!(
-                "set what a flush of {} waits for: a direct volume is on the store alone",
-                self.full(name)
-            );
-            return Err(EngineError::refused(ErrorKind::Unsupported, message));
-        }
-        record.durability = durability;
-        self.replace(&names::volume(name), &record, etag).await?;
-        Ok(record)
+        self.change(name, |record| {
+            if record.layout != LayoutKind::Log {
+                let message = format!(
+                    "set what a flush of {} waits for: a direct volume is on the store alone",
+                    self.full(name)
+                );
+                return Err(EngineError::refused(ErrorKind::Unsupported, message));
+            }
+            record.durability = durability;
+            Ok(())
+        })
+        .await
     }
 
     /// Sets how much I/O the volume may do, wherever it is attached from now on.
@@ -429,14 +424,30 @@ impl Repository {
             let message = format!("limit {}: {e}", self.full(name));
             return Err(EngineError::refused(ErrorKind::Invalid, message));
         }
+        self.change(name, |record| {
+            record.rate_limits = limits;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes the record of a volume that is ready.
+    async fn change(
+        &self,
+        name: &VolumeName,
+        change: impl FnOnce(&mut VolumeRecord) -> Result<(), EngineError>,
+    ) -> Result<VolumeRecord, EngineError> {
         let Found {
             mut record,
             etag,
             read_only_because,
         } = self.require_ready(name).await?;
         refuse_unknown(&read_only_because)?;
-        record.rate_limits = limits;
-        self.replace(&names::volume(name), &record, etag).await?;
+        let before = record.clone();
+        change(&mut record)?;
+        if record != before {
+            self.replace(&names::volume(name), &record, etag).await?;
+        }
         Ok(record)
     }
 

@@ -15,4 +15,4 @@ pub use attachment::{AttachmentRecord, LocalAttachment};
 pub use error::FormatError;
 pub use pool::{PoolRecord, Proved, ProvedMirror};
 pub use record::{Decoded, RECORD_LEN, Record};
-pub use volume::{Durability, LayoutKind, LifeState, OtherFields, VolumeRecord};
+pub use volume::{LayoutKind, LifeState, OtherFields, VolumeRecord};

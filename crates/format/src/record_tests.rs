@@ -11,7 +11,7 @@ fn volume() -> VolumeRecord {
         size: 10 << 30,
         block_size: BlockSize::B512,
         dialect: Some("cdmi2".into()),
-        durability: crate::Durability::default(),
+        durability: restblk_types::Durability::default(),
         rate_limits: restblk_types::RateLimits::default(),
         created_at: "2026-01-02T03:04:05Z".into(),
         state: LifeState::Ready,

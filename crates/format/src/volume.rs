@@ -1,7 +1,7 @@
 //! The record of a volume: what it is, kept beside its data on the store.
 
 use crate::Record;
-use restblk_types::{BlockSize, RateLimits, VolumeId, VolumeName};
+use restblk_types::{BlockSize, Durability, RateLimits, VolumeId, VolumeName};
 use serde::{Deserialize, Serialize};
 
 /// Fields that this version does not know, kept as they were read.
@@ -15,23 +15,6 @@ pub enum LayoutKind {
     Direct,
     /// Immutable segments and a map: `log`.
     Log,
-}
-
-/// What a flush waits for, in a volume of the log layout.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Durability {
-    /// The host's disk; the store follows.
-    #[default]
-    Local,
-    /// The store.
-    Remote,
-}
-
-impl Durability {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// Where a volume is in its life. A crash leaves `creating` or `deleting`, which whoever comes next finishes.

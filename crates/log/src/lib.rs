@@ -48,8 +48,8 @@ pub use flatten::Progress;
 pub use journal::Disk;
 pub use look::look;
 pub use recover::create;
-pub use restblk_format::Durability;
 pub use restblk_format::log::{Codec, Head, Snapshot};
+pub use restblk_types::Durability;
 pub use view::SnapshotView;
 
 /// Who attaches.

@@ -1,6 +1,7 @@
 //! Ids, names, sizes, extents and error kinds: the words that every other crate shares. No I/O.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod durability;
 mod extent;
 mod id;
 mod kind;
@@ -8,6 +9,7 @@ mod limits;
 mod name;
 mod size;
 
+pub use durability::Durability;
 pub use extent::{BlockSize, Extent};
 pub use id::{AttachmentId, HostId, VolumeId};
 pub use kind::ErrorKind;

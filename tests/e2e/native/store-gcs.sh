@@ -5,7 +5,9 @@
 . "$RESTBLK_ROOT/tests/servers/install.sh"
 . "$RESTBLK_ROOT/tests/servers/gcs.sh"
 . "$RESTBLK_ROOT/tests/servers/s3.sh"
-need jq curl
+. "$RESTBLK_ROOT/tests/log.sh"
+need jq curl mkfs.ext4
+need_loop
 
 start_fake_gcs vols
 say "proof and conformance"
@@ -17,6 +19,9 @@ restblk pool create main --store gcs --url "$FAKE_GCS_URL/vols/main/" --set cred
 equal "what is proved" '[true,false]' "$(restblk -o json pool show main | jq -c '[.proven.exclusive_create, .proven.write_in_place]')"
 refuses -m 'write in place' restblk create main/v 16M
 refuses -c 6 -m 'no bucket nowhere' restblk pool create other --store gcs --url "$FAKE_GCS_URL/nowhere/" --set credentials=anonymous
+
+say "a volume of the log layout"
+log_life
 
 say "a server that ignores preconditions"
 start_gcp_emulator vols

@@ -5,7 +5,9 @@
 . "$RESTBLK_ROOT/tests/servers/install.sh"
 . "$RESTBLK_ROOT/tests/servers/moto.sh"
 . "$RESTBLK_ROOT/tests/servers/s3.sh"
-need jq curl
+. "$RESTBLK_ROOT/tests/log.sh"
+need jq curl mkfs.ext4
+need_loop
 
 start_moto
 make_bucket "$MOTO_URL/vols" AKTEST SKTEST
@@ -22,7 +24,7 @@ start_daemon "[control]" "enabled = false"
 echo SKTEST > "$WORK/secret"
 restblk pool create main --store s3 --url "$MOTO_URL/vols/main" --user AKTEST --password-file "$WORK/secret" --set storage_class=STANDARD_IA
 equal "what is proved" '[true,false]' "$(restblk -o json pool show main | jq -c '[.proven.exclusive_create, .proven.write_in_place]')"
-refuses -m 'write in place' restblk create main/v 16M
+refuses -m 'write in place.*--layout log' restblk create main/v 16M
 equal "volumes" 0 "$(restblk -o json list main | jq length)"
 equal "objects left by the proof" "main/.restblk/pool" \
   "$(s3_curl AKTEST SKTEST us-east-1 "$MOTO_URL/vols?list-type=2&prefix=main/" | grep -Eo '<Key>[^<]*' | cut -c6-)"
@@ -32,6 +34,9 @@ wait_for 20 "the pool after a restart" restblk list main
 refuses -c 6 -m 'names no bucket' restblk pool create other --store s3 --url "$MOTO_URL/"
 refuses -c 6 -m 'no bucket nowhere' restblk pool create other --store s3 --url "$MOTO_URL/nowhere/" --user AKTEST --password-file "$WORK/secret"
 refuses -c 6 -m 'reguion.*region' restblk pool create other --store s3 --url "$MOTO_URL/vols/" --set reguion=x
+
+say "a volume of the log layout"
+log_life
 
 say "credentials by web identity, instance and container"
 token='eyJ.a.b'

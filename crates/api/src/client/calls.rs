@@ -4,14 +4,14 @@ use super::request::Wait;
 use super::{Client, ClientError};
 use crate::mirror::MirrorTable;
 use crate::{
-    AttachRequest, Attachment, CloneSnapshot, CreateSnapshot, CreateVolume, DetachRequest, Durability,
-    ErrorBody, ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection,
-    SetDurability, Snapshot, Volume, paths,
+    AttachRequest, Attachment, CloneSnapshot, CreateSnapshot, CreateVolume, DetachRequest, ErrorBody,
+    ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, SetDurability,
+    Snapshot, Volume, paths,
 };
 use bytes::Bytes;
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use restblk_types::{ByteCount, ErrorKind, PoolName, RateLimits, VolumeRef};
+use restblk_types::{ByteCount, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
 
 type Result<T> = std::result::Result<T, ClientError>;
 

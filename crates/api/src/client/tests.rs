@@ -58,7 +58,7 @@ async fn a_change_goes_out_as_json_and_its_answer_is_read_with_unknown_fields() 
         size: ByteCount(1024),
         layout: crate::Layout::Direct,
         block_size: None,
-        durability: crate::Durability::Local,
+        durability: restblk_types::Durability::Local,
     };
     assert_eq!(
         client.create_volume(&request).await.unwrap().size,

@@ -158,19 +158,7 @@ impl Attachments {
 
     /// Lets the lease go of an attachment whose volume was never opened in this daemon's life.
     async fn let_go_unopened(&self, slot: &Slot) {
-        let remembered = slot.remembered();
-        let done = match self.context.pools.open(&remembered.volume.pool) {
-            Ok(pool) => pool
-                .repository
-                .release(
-                    &remembered.volume.volume,
-                    remembered.held_as.unwrap_or(remembered.id),
-                )
-                .await
-                .map_err(error::engine),
-            Err(e) => Err(e),
-        };
-        if let Err(e) = done {
+        if let Err(e) = self.let_go_remembered(&slot.remembered()).await {
             tracing::warn!(
                 volume = %slot.volume(), error = e.message,
                 "the volume's attachment record stays on the store: this host's next attach clears it, another's needs --force"

@@ -31,9 +31,8 @@ use crate::{
 use names::Names;
 use opened::Openings;
 use restblk_api::{Attachment, ErrorBody};
-use restblk_engine::log::Durability;
 use restblk_nbd::Exports;
-use restblk_types::{AttachmentId, ErrorKind, PoolName, RateLimits, VolumeRef};
+use restblk_types::{AttachmentId, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
 use slot::Slot;
 use std::{
     collections::BTreeMap,

@@ -5,11 +5,11 @@
 //! | a device of this boot | taken over; a transport whose device died with the daemon makes it anew |
 //! | no device, this boot (the daemon died in mid-attach) | attached |
 //! | persistent, of another boot | attached afresh |
-//! | not persistent, of another boot | its lease is let go, and it is forgotten |
+//! | not persistent, of another boot | what it left in a journal goes to the store, its lease is let go, and it is forgotten |
 //!
 //! A store or pool that does not answer yet is waited for: I/O of a surviving device waits in the kernel meanwhile.
 
-use super::{Attachments, opened::Then, slot::Slot};
+use super::{Attachments, journal, opened::Then, slot::Slot};
 use crate::{error, error::Result, patience::bounded, state::Remembered};
 use restblk_engine::Takeover;
 use restblk_types::ErrorKind;
@@ -142,6 +142,21 @@ impl Attachments {
         }
     }
 
+    /// Lets go what an earlier daemon held and this one has not opened. What it left in a volume's journal is brought to the store first:
+    /// nobody else has that.
+    pub(super) async fn let_go_remembered(&self, remembered: &Remembered) -> Result<()> {
+        let (volume, held_as) = (&remembered.volume, remembered.held_as.unwrap_or(remembered.id));
+        if journal::path(&self.context, remembered.volume_id).exists() {
+            let own = Takeover::Own(held_as);
+            let opened = bounded(self.open_volume(volume, held_as, own, false)).await?;
+            self.close_volume(&opened, Then::LetGo).await;
+            return Ok(());
+        }
+        let pool = self.context.pools.open(&volume.pool)?;
+        let released = pool.repository.release(&volume.volume, held_as).await;
+        released.map_err(error::engine)
+    }
+
     /// True where no other try is needed.
     async fn try_forget_old(&self, slot: &Arc<Slot>) -> bool {
         let _operation = slot.operation.lock().await;
@@ -152,17 +167,7 @@ impl Attachments {
             return true;
         }
         let remembered = slot.remembered();
-        let released = match self.context.pools.open(&remembered.volume.pool) {
-            Ok(pool) => pool
-                .repository
-                .release(
-                    &remembered.volume.volume,
-                    remembered.held_as.unwrap_or(remembered.id),
-                )
-                .await
-                .map_err(error::engine),
-            Err(e) => Err(e),
-        };
+        let released = self.let_go_remembered(&remembered).await;
         match released {
             Err(e) if e.kind.is_transient() => {
                 slot.waiting(&format!(

@@ -11,10 +11,12 @@ use restblk_api::{ErrorBody, Snapshot};
 use restblk_block::BlockDevice;
 use restblk_engine::{
     EngineError, NewVolume, Takeover,
-    log::{Durability, LogError, LogVolume, Progress, Snapshot as Kept, SnapshotView},
+    log::{LogError, LogVolume, Progress, Snapshot as Kept, SnapshotView},
 };
 use restblk_format::LayoutKind;
-use restblk_types::{AttachmentId, BlockSize, ByteCount, ErrorKind, SnapshotName, VolumeId, VolumeRef};
+use restblk_types::{
+    AttachmentId, BlockSize, ByteCount, Durability, ErrorKind, SnapshotName, VolumeId, VolumeRef,
+};
 use std::sync::Arc;
 
 impl Attachments {

@@ -31,7 +31,7 @@ async fn device(gated: &Arc<Gated>) -> DirectDevice {
     .unwrap();
     let new = NewVolume {
         layout: restblk_format::LayoutKind::Direct,
-        durability: restblk_format::Durability::Local,
+        durability: restblk_types::Durability::Local,
         id: VolumeId::random(),
         name: "v".parse().unwrap(),
         size: 4096,

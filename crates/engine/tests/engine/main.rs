@@ -46,7 +46,7 @@ fn volume(name: &str, size: u64) -> NewVolume {
         name: name.parse().unwrap(),
         size,
         block_size: BlockSize::B512,
-        durability: restblk_format::Durability::Local,
+        durability: restblk_types::Durability::Local,
         created_at: "2026-01-02T03:04:05Z".into(),
     }
 }

@@ -5,7 +5,8 @@ use crate::failure::Result;
 use crate::session::Session;
 use crate::values::{SnapshotArg, VolumeArg, durability, with_alternatives};
 use clap::Args;
-use restblk_api::{CloneSnapshot, Durability};
+use restblk_api::CloneSnapshot;
+use restblk_types::Durability;
 
 /// Make a volume that begins as a snapshot of another one
 ///

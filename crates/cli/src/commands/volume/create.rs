@@ -5,8 +5,8 @@ use crate::failure::Result;
 use crate::session::Session;
 use crate::values::{VolumeArg, block_size, durability, layout, size, with_alternatives};
 use clap::Args;
-use restblk_api::{CreateVolume, Durability, Layout};
-use restblk_types::{BlockSize, ByteCount, ErrorKind};
+use restblk_api::{CreateVolume, Layout};
+use restblk_types::{BlockSize, ByteCount, Durability, ErrorKind};
 
 /// Create a volume
 ///

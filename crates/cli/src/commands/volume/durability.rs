@@ -5,7 +5,7 @@ use crate::failure::Result;
 use crate::session::Session;
 use crate::values::{VolumeArg, durability, with_alternatives};
 use clap::Args;
-use restblk_api::Durability;
+use restblk_types::Durability;
 
 /// Set what a flush of a log volume waits for, attached or not
 ///
