@@ -106,7 +106,7 @@ impl Repository {
             return Err(EngineError::refused(
                 ErrorKind::Unsupported,
                 format!(
-                    "open {full}: it is of the direct layout, which has neither snapshots nor clones; restblk convert makes it one of the log layout"
+                    "open {full}: it is of the direct layout, which has neither snapshots nor clones; create one with --layout log and copy it there"
                 ),
             ));
         }

@@ -3,6 +3,7 @@
 use crate::ancestors::{self, Ancestor};
 use crate::frames::{Frames, Place};
 use crate::journal::Journal;
+use crate::runs::Reading;
 use crate::shelf::{Series, Shelf};
 use crate::state::{Source, State};
 use crate::table::{self, Line};
@@ -28,6 +29,8 @@ pub(crate) struct Core {
     pub(crate) options: Options,
     state: Mutex<State>,
     pub(crate) frames: Frames,
+    /// Those that are being read.
+    pub(crate) reading: Reading,
     /// The volumes that this one was cloned from, in the order of the lineage.
     pub(crate) ancestors: Vec<Ancestor>,
     pub(crate) journal: Option<Journal>,
@@ -86,6 +89,7 @@ impl Core {
             options,
             state: Mutex::new(state),
             frames: Frames::default(),
+            reading: Reading::default(),
             journal,
             arrived: Notify::new(),
             failed: OnceLock::new(),

@@ -1,5 +1,6 @@
 //! An attached volume: reads, writes, flushes, and what else is asked of it.
 
+use crate::ahead::Ahead;
 use crate::applier::{self, Order};
 use crate::batch::{BLOCKS_MAX, Known};
 use crate::children::{self, Child};
@@ -9,20 +10,20 @@ use crate::defect::Defect;
 use crate::flatten::{self, Progress};
 use crate::journal::{Disk, Found};
 use crate::recover::{self, check_size};
+use crate::runs;
 use crate::state::{Source, State};
 use crate::upload::seal;
 use crate::view::SnapshotView;
 use crate::{Durability, LogError, Options, Writer};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::try_join_all;
 use restblk_block::{BlockDevice, BlockError, Features, Geometry, WriteFlags};
 use restblk_format::log::{BLOCK, Frame, FrameKind, Pointer, Snapshot};
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -42,6 +43,7 @@ pub struct LogVolume {
     pub(crate) core: Arc<Core>,
     orders: mpsc::UnboundedSender<applier::Asked>,
     applier: tokio::task::JoinHandle<()>,
+    ahead: Mutex<Ahead>,
 }
 
 impl LogVolume {
@@ -63,6 +65,7 @@ impl LogVolume {
             core,
             orders,
             applier,
+            ahead: Mutex::default(),
         };
         for record in found {
             opened.replay(record).await?;
@@ -359,7 +362,34 @@ impl LogVolume {
         self.core.alive()
     }
 
+    /// Has what follows a reader in order read before it asks.
+    fn read_ahead(&self, read: &Range<u64>) {
+        let blocks = *self.core.size.borrow() / BLOCK as u64;
+        let wanted = self
+            .ahead
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(read, blocks);
+        let Some(wanted) = wanted else { return };
+        let core = Arc::clone(&self.core);
+        self.core.tasks().spawn(async move {
+            let Ok(sources) = core.sources(wanted).await else {
+                return;
+            };
+            let stored = sources.iter().filter_map(|source| match source {
+                Source::Stored(pointer) if core.frames.kept(*pointer).is_none() => Some(pointer.frame()),
+                _ => None,
+            });
+            let missing: Vec<Pointer> = stored.collect::<BTreeSet<_>>().into_iter().collect();
+            // Whoever reads it is told what is wrong with it.
+            if let Err(error) = runs::frames(&core, &missing).await {
+                tracing::debug!(%error, "what was read ahead is not there");
+            }
+        });
+    }
+
     async fn read_blocks(&self, blocks: Range<u64>, buf: &mut [u8]) -> Result<(), LogError> {
+        self.read_ahead(&blocks);
         for _ in 0..READS {
             self.core.alive()?;
             let sources = self.core.sources(blocks.clone()).await?;
@@ -392,7 +422,7 @@ pub(crate) async fn fill(
         .filter(|(_, frame)| frame.is_none())
         .map(|(pointer, _)| *pointer)
         .collect();
-    let fetched = try_join_all(missing.iter().map(|pointer| core.frame(*pointer))).await?;
+    let fetched = runs::frames(core, &missing).await?;
     for (pointer, frame) in missing.into_iter().zip(fetched) {
         let Some(frame) = frame else { return Ok(false) };
         wanted.insert(pointer, Some(frame));

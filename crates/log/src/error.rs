@@ -24,7 +24,7 @@ impl LogError {
 
     pub(crate) fn corrupt(object: impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
         let message = format!(
-            "read {object}: {why}; nothing of it was used: `restblk check` tells what else is damaged"
+            "read {object}: {why}; nothing of it was used: restore that object from the store's own versions or backups, or go back to a snapshot"
         );
         Self::new(ErrorKind::Corrupt, message)
     }

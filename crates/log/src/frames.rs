@@ -85,6 +85,38 @@ impl Frames {
         Ok(Some(frame))
     }
 
+    /// Frames that were born side by side and are there still, in one read; `None` where the object is not there (any more).
+    pub(crate) async fn fetch_run(
+        &self,
+        run: &[Pointer],
+        place: &Place,
+    ) -> Result<Option<Vec<Arc<Frame>>>, LogError> {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            return Ok(Some(Vec::new()));
+        };
+        let (from, to) = (first.offset(), last.offset() + last.len());
+        let Some(bytes) = place
+            .shelf
+            .range(&place.key, from.into(), (to - from).into())
+            .await?
+        else {
+            return Ok(None);
+        };
+        let mut frames = Vec::with_capacity(run.len());
+        for pointer in run {
+            let at = (pointer.offset() - from) as usize;
+            let bytes = bytes.get(at..at + pointer.len() as usize).unwrap_or_default();
+            let frame = Frame::decode(bytes, *pointer)
+                .map_err(|error| LogError::corrupt(format!("{pointer} in {}", place.key), error))?;
+            frames.push(Arc::new(frame));
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for (pointer, frame) in run.iter().zip(&frames) {
+            kept.put(pointer.frame(), Arc::clone(frame));
+        }
+        Ok(Some(frames))
+    }
+
     async fn index(&self, place: &Place) -> Result<Option<Arc<Index>>, LogError> {
         let kept = {
             let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,7 @@
 //! ([`Durability::Local`]) or for the store; without one, writes that were not flushed end with the process. Time and randomness come in: everything here runs under a virtual clock.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod ahead;
 mod ancestors;
 mod applier;
 mod batch;
@@ -27,6 +28,7 @@ mod gc;
 mod journal;
 mod look;
 mod recover;
+mod runs;
 mod series;
 mod shelf;
 mod snapshot;

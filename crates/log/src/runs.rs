@@ -1,0 +1,182 @@
+//! Frames that lie side by side on the store are read in one request, and by one reader.
+//!
+//! What was written together lies together: a frame's place is in its pointer, so pointers in order are places in order. The frames that
+//! a read misses are cut into runs of at most [`RUN_MAX`] bytes with at most [`GAP_MAX`] in between that nobody wants, and each run is one
+//! ranged read. What is not where it was born (moved, or an ancestor's) is read frame by frame.
+//!
+//! Whoever misses a frame that somebody reads already, a reader ahead say, waits for that one. Each reads its own first, so none
+//! waits for another in a circle.
+
+use crate::LogError;
+use crate::core::Core;
+use futures_util::future::try_join_all;
+use restblk_format::log::{Frame, Pointer};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// Longest run, in bytes: the largest request that all transports make.
+const RUN_MAX: u32 = 1 << 20;
+/// Bytes between two frames that are read in vain: they take less time than one more request.
+const GAP_MAX: u32 = 16 << 10;
+
+/// Frames that are being read.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    frames: Mutex<HashSet<Pointer>>,
+    ended: Notify,
+}
+
+impl Reading {
+    fn frames(&self) -> MutexGuard<'_, HashSet<Pointer>> {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those of the frames that nobody reads: the caller does from now on.
+    fn claim(&self, frames: &[Pointer]) -> Claim<'_> {
+        let mut reading = self.frames();
+        let free = frames.iter().copied().filter(|frame| reading.insert(*frame));
+        Claim {
+            frames: free.collect(),
+            reading: self,
+        }
+    }
+
+    /// Returns once nobody reads the frame.
+    async fn wait(&self, frame: Pointer) {
+        loop {
+            let ended = self.ended.notified();
+            if !self.frames().contains(&frame) {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+/// Frames that somebody reads, until it is dropped.
+struct Claim<'a> {
+    frames: Vec<Pointer>,
+    reading: &'a Reading,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut reading = self.reading.frames();
+        for frame in &self.frames {
+            reading.remove(frame);
+        }
+        drop(reading);
+        self.reading.ended.notify_waiters();
+    }
+}
+
+/// The frames at these addresses, in their order; `None` for one that nothing reaches any more. The addresses rise.
+pub(crate) async fn frames(core: &Core, missing: &[Pointer]) -> Result<Vec<Option<Arc<Frame>>>, LogError> {
+    let claim = core.reading.claim(missing);
+    let read = try_join_all(cut(&claim.frames).into_iter().map(|run| read_run(core, run))).await?;
+    let mut read = read.into_iter().flatten();
+    let mut mine = claim.frames.iter().copied().peekable();
+    let mut found = Vec::with_capacity(missing.len());
+    let mut theirs = Vec::new();
+    for (at, frame) in missing.iter().enumerate() {
+        if mine.next_if_eq(frame).is_some() {
+            found.push(read.next().flatten());
+        } else {
+            theirs.push(at);
+            found.push(None);
+        }
+    }
+    drop(mine);
+    drop(claim);
+    for at in theirs {
+        core.reading.wait(missing[at]).await;
+        found[at] = core.frame(missing[at]).await?;
+    }
+    Ok(found)
+}
+
+/// Cuts frames in the order of their places into runs.
+fn cut(frames: &[Pointer]) -> Vec<&[Pointer]> {
+    let mut runs = Vec::new();
+    let mut start = 0;
+    for at in 1..=frames.len() {
+        let goes_on = at < frames.len() && {
+            let (first, before, this) = (frames[start], frames[at - 1], frames[at]);
+            this.segment() == first.segment()
+                && this.offset() >= end(before)
+                && this.offset() - end(before) <= GAP_MAX
+                && end(this) - first.offset() <= RUN_MAX
+        };
+        if !goes_on {
+            runs.push(&frames[start..at]);
+            start = at;
+        }
+    }
+    runs.retain(|run| !run.is_empty());
+    runs
+}
+
+fn end(frame: Pointer) -> u32 {
+    frame.offset() + frame.len()
+}
+
+async fn read_run(core: &Core, run: &[Pointer]) -> Result<Vec<Option<Arc<Frame>>>, LogError> {
+    if let [first, _, ..] = run
+        && core.state().is_own(first.segment())
+    {
+        let place = core.place(first.segment()).await?;
+        if place.moved.is_none()
+            && let Some(frames) = core.frames.fetch_run(run, &place).await?
+        {
+            return Ok(frames.into_iter().map(Some).collect());
+        }
+    }
+    try_join_all(run.iter().map(|frame| core.frame(*frame))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use restblk_format::log::{Kind, SegmentNumber};
+
+    fn pointer(segment: u32, offset: u32, len: u32) -> Pointer {
+        let segment = SegmentNumber::new(Kind::Log, segment).unwrap();
+        Pointer::new(segment, offset, len, 0).unwrap()
+    }
+
+    #[test]
+    fn runs_are_frames_of_one_segment_close_together_and_not_too_long() {
+        let frames = [
+            pointer(1, 64, 640),
+            pointer(1, 704, 640),
+            pointer(1, 1344 + GAP_MAX, 640),
+            pointer(1, 1984 + 2 * GAP_MAX + 16, 640),
+            pointer(2, 64, 640),
+            pointer(2, 704, 64),
+        ];
+        let lens: Vec<usize> = cut(&frames).into_iter().map(<[Pointer]>::len).collect();
+        assert_eq!(lens, [3, 1, 2]);
+        assert!(cut(&[]).is_empty());
+        let long: Vec<_> = (0..40).map(|at| pointer(1, at * 32_768, 32_768)).collect();
+        let lens: Vec<usize> = cut(&long).into_iter().map(<[Pointer]>::len).collect();
+        assert_eq!(lens, [32, 8]);
+    }
+
+    #[tokio::test]
+    async fn who_comes_second_waits_for_the_first() {
+        let reading = Reading::default();
+        let frames = [pointer(1, 64, 64), pointer(1, 128, 64)];
+        let first = reading.claim(&frames[..1]);
+        let second = reading.claim(&frames);
+        assert_eq!((first.frames.len(), second.frames.as_slice()), (1, &frames[1..]));
+        let waits = reading.wait(frames[0]);
+        tokio::pin!(waits);
+        assert!(futures_util::poll!(waits.as_mut()).is_pending());
+        drop(first);
+        waits.await;
+        reading.wait(frames[0]).await;
+        drop(second);
+        assert!(reading.frames().is_empty());
+    }
+}
