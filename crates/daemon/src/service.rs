@@ -14,7 +14,7 @@ use restblk_api::{
     AttachedBy, AttachmentState, CloneSnapshot, CreateVolume, ErrorBody, HostInfo, HostReport, Layout,
     MirrorState, Pool, PoolSpec, Volume, VolumeState,
 };
-use restblk_engine::{NewVolume, Repository, VolumeInfo};
+use restblk_engine::{EngineError, NewVolume, Repository, VolumeInfo};
 use restblk_format::{LayoutKind, LifeState};
 use restblk_store::MirroredFigures;
 use restblk_types::{
@@ -28,6 +28,26 @@ type MirrorValue = fn(&restblk_api::MirrorStatus) -> Option<f64>;
 
 /// Volumes whose records are read at the same time for a listing.
 const LISTING_PARALLEL: usize = 16;
+
+/// Deletes a volume. One of many objects takes as long as it takes: in a task of its own, each request has its limit and all together
+/// have none.
+async fn delete(
+    repository: &Arc<Repository>,
+    name: &VolumeName,
+    has_many_objects: bool,
+) -> std::result::Result<(), EngineError> {
+    if !has_many_objects {
+        return repository.delete_volume(name).await;
+    }
+    let (repository, name) = (Arc::clone(repository), name.clone());
+    let deleted = tokio::spawn(async move { repository.delete_volume(&name).await }).await;
+    deleted.unwrap_or_else(|e| {
+        Err(EngineError::refused(
+            ErrorKind::Bug,
+            format!("finish the deletion: {e}"),
+        ))
+    })
+}
 
 /// The daemon's functions.
 #[derive(Debug)]
@@ -259,12 +279,13 @@ impl Service {
 
     pub(crate) async fn delete_volume(&self, pool: &PoolName, name: &VolumeName) -> Result<()> {
         let repository = self.repository(pool)?;
-        let id = repository.volume(name).await.map_err(error::engine)?.record.id;
-        let mut deleted = repository.delete_volume(name).await;
+        let record = repository.volume(name).await.map_err(error::engine)?.record;
+        let (id, is_log) = (record.id, record.layout == LayoutKind::Log);
+        let mut deleted = delete(&repository, name, is_log).await;
         if deleted.as_ref().is_err_and(|e| e.kind() == ErrorKind::Busy)
             && self.attachments.clear_left_over(&repository, name).await?
         {
-            deleted = repository.delete_volume(name).await;
+            deleted = delete(&repository, name, is_log).await;
         }
         if let Err(e) = deleted {
             if e.kind() != ErrorKind::Busy {
