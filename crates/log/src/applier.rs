@@ -1,7 +1,8 @@
 //! The one task that changes the trees: it puts stored segments into the map, in order, and does what needs a checkpoint.
 //!
 //! When nothing is asked and nothing arrives for [`LINGER`], the open batch goes on its way, so that the store is never further behind
-//! than that and what an upload takes. After [`IDLE`] of them the head follows, and then garbage is collected, until nothing is left to do.
+//! than that and what an upload takes. After [`IDLE`] of them the head follows, and then garbage is collected, until nothing is left to do. While
+//! others write, a head is made and garbage collected every so many segments, or every [`HEAD_AGE_MAX`].
 
 use crate::batch::Batch;
 use crate::children::{self, Child};
@@ -13,11 +14,15 @@ use restblk_format::log::{Kind, Tree};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// How long a batch waits for company.
 const LINGER: Duration = Duration::from_secs(1);
 /// So many times nothing happened, before the head follows.
 const IDLE: u32 = 10;
+
+/// A head is made after so long at the latest where there is something for it, so that what is freed is freed while others write.
+const HEAD_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// What is asked of the task.
 #[derive(Debug)]
@@ -52,16 +57,28 @@ pub(crate) enum Order {
 pub(crate) type Asked = (Order, u32, oneshot::Sender<Result<u64, LogError>>);
 
 /// What the task does unasked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Unasked {
     /// Times that nothing happened.
     idle: u32,
     /// A head was made since garbage was looked for.
     unswept: bool,
+    /// When the last head was made, as far as the task did so unasked.
+    head_made: Instant,
+}
+
+impl Unasked {
+    fn after_head() -> Self {
+        Self {
+            idle: 0,
+            unswept: true,
+            head_made: Instant::now(),
+        }
+    }
 }
 
 pub(crate) async fn run(core: Arc<Core>, mut orders: mpsc::UnboundedReceiver<Asked>) {
-    let mut unasked = Unasked::default();
+    let mut unasked = Unasked::after_head();
     loop {
         let arrived = core.arrived.notified();
         if let Err(error) = advance(&core, &mut unasked).await {
@@ -89,10 +106,7 @@ pub(crate) async fn run(core: Arc<Core>, mut orders: mpsc::UnboundedReceiver<Ask
             Ok(()) => carry_out(&core, order).await,
             Err(error) => Err(error),
         };
-        unasked = Unasked {
-            idle: 0,
-            unswept: true,
-        };
+        unasked = Unasked::after_head();
         if let Err(error) = &done
             && ends_the_volume(error)
         {
@@ -175,6 +189,7 @@ async fn rest(core: &Arc<Core>, unasked: &mut Unasked) -> Result<(), LogError> {
     if in_no_head(core) > 0 || !core.state().head.deletions.is_empty() {
         checkpoint::checkpoint(core, |_| {}).await?;
         unasked.unswept = true;
+        unasked.head_made = Instant::now();
     } else if unasked.unswept {
         unasked.unswept = tidy(core).await? > 0;
     }
@@ -226,9 +241,11 @@ async fn advance(core: &Core, unasked: &mut Unasked) -> Result<(), LogError> {
     while let Some(batch) = next(core) {
         put(core, &batch).await?;
         unasked.idle = 0;
-        if in_no_head(core) >= core.options.segments_per_checkpoint {
+        if in_no_head(core) >= core.options.segments_per_checkpoint
+            || unasked.head_made.elapsed() >= HEAD_AGE_MAX
+        {
             checkpoint::checkpoint(core, |_| {}).await?;
-            unasked.unswept = true;
+            *unasked = Unasked::after_head();
             tidy(core).await?;
         }
     }

@@ -37,7 +37,7 @@ sync -f "$WORK/mnt"
 fstrim "$WORK/mnt"
 has_freed() { [ "$(used)" -le $((before - 230)) ]; }
 from=$(elapsed_ms)
-wait_for 120 "the return of what fstrim discarded: $before MiB before, $(used) now" has_freed
+wait_for 180 "the return of what fstrim discarded: $before MiB before, $(used) now" has_freed
 freed_after=$(($(elapsed_ms) - from))
 umount "$WORK/mnt"
 e2fsck -fn "$device" > "$WORK/fsck.log" 2>&1 || fail "the file system is not clean: $(tail -n 5 "$WORK/fsck.log")"
