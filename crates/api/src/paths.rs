@@ -28,7 +28,9 @@
 //! | PUT `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/protection` | [`crate::Protection`] → [`crate::Snapshot`] |
 //! | POST `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/rollback` | → 204; the volume becomes what the snapshot is |
 //! | POST `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/clone` | [`crate::CloneSnapshot`] → 201 [`crate::Volume`]; a volume that begins as the snapshot |
+//! | POST `/v1/snapshots` | [`crate::CreateSnapshots`] → 201 list of [`crate::Snapshot`]; of several volumes at one moment, or of none |
 //! | POST `/v1/volumes/{pool}/{volume}/flatten` | → 204; a clone reads from no other volume then |
+//! | POST `/v1/volumes/{pool}/{volume}/warm` | → [`crate::Warmed`]; the host's cache has all that the volume reads |
 //! | GET `/v1/attachments` | → list of [`crate::Attachment`] |
 //! | POST `/v1/attachments` | [`crate::AttachRequest`] → 201 [`crate::Attachment`] |
 //! | GET `/v1/attachments/{pool}/{volume}` | → [`crate::Attachment`]; of a snapshot: `{volume}@{snapshot}` |
@@ -48,6 +50,8 @@ pub const DOCTOR: &str = "/v1/doctor";
 pub const POOLS: &str = "/v1/pools";
 /// All volumes.
 pub const VOLUMES: &str = "/v1/volumes";
+/// Snapshots of several volumes.
+pub const SNAPSHOTS: &str = "/v1/snapshots";
 /// All attachments of this host.
 pub const ATTACHMENTS: &str = "/v1/attachments";
 /// The OpenAPI document.
@@ -146,6 +150,12 @@ pub fn clone(of: &VolumeRef) -> String {
 #[must_use]
 pub fn flatten(volume: &VolumeRef) -> String {
     format!("{VOLUMES}/{}/{}/flatten", volume.pool, volume.volume)
+}
+
+/// Fill the cache with a volume.
+#[must_use]
+pub fn warm(volume: &VolumeRef) -> String {
+    format!("{VOLUMES}/{}/{}/warm", volume.pool, volume.volume)
 }
 
 /// One attachment, of a volume or of a snapshot.

@@ -30,6 +30,15 @@ pub struct CreateSnapshot {
     pub name: SnapshotName,
 }
 
+/// New snapshots of several volumes, all of one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateSnapshots {
+    /// Each `pool/volume@snapshot`; the pools may differ.
+    #[schema(value_type = Vec<String>, example = json!(["main/data@monday", "main/log@monday"]))]
+    pub snapshots: Vec<VolumeRef>,
+}
+
 /// Whether a snapshot may be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

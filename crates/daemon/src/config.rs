@@ -35,6 +35,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// The journals of log volumes.
     pub journal: Journal,
+    /// The cache of log volumes.
+    pub cache: Cache,
     /// Seconds between two looks whether an attached volume is still ours. Default 10.
     pub lease_check_s: u32,
     /// Pools.
@@ -103,6 +105,26 @@ impl Default for Journal {
     }
 }
 
+/// The cache: what log volumes read, in one file on a disk of this host. It may be lost at any time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// A folder on a disk of this host that is quicker than the store. Default STATE_DIR/cache.
+    pub folder: Option<PathBuf>,
+    /// Bytes of it, a number or such as "100G", at least 32M; 0 does without. Default 0.
+    #[serde(deserialize_with = "bytes")]
+    pub size: ByteCount,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            size: ByteCount(0),
+        }
+    }
+}
+
 /// Prometheus over TCP; the API's socket always has /metrics.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -152,6 +174,7 @@ impl Default for Config {
             nbd: Nbd::default(),
             metrics: Metrics::default(),
             journal: Journal::default(),
+            cache: Cache::default(),
             lease_check_s: 10,
             pool: BTreeMap::new(),
         }
@@ -224,6 +247,15 @@ impl Config {
             .folder
             .clone()
             .unwrap_or_else(|| self.state_dir.join("journal"))
+    }
+
+    /// The cache's folder.
+    #[must_use]
+    pub fn cache_folder(&self) -> PathBuf {
+        self.cache
+            .folder
+            .clone()
+            .unwrap_or_else(|| self.state_dir.join("cache"))
     }
 
     /// The pools of the file.

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod attachment;
+mod cache;
 mod clock;
 mod config;
 pub mod doctor;

@@ -8,7 +8,7 @@
 
 use crate::{
     attachment::{Attachments, Context, Journals},
-    clock,
+    cache, clock,
     config::Config,
     error::Result,
     host, http,
@@ -108,6 +108,7 @@ async fn serve(config: Config) -> Result<()> {
         Exports::new(),
     );
     let (servers, listening) = serve_exports(&config, &exports).await?;
+    let cache = cache::open(&config)?;
     let attachments = Attachments::new(Context {
         state: Arc::clone(&state),
         pools: Arc::clone(&pools),
@@ -124,6 +125,7 @@ async fn serve(config: Config) -> Result<()> {
             folder: config.journals(),
             size: config.journal.size.0,
         },
+        cache: cache.clone(),
     });
     let info = HostInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -132,6 +134,7 @@ async fn serve(config: Config) -> Result<()> {
         pid: std::process::id(),
         started_at: clock::now(),
         state_dir: state.root().display().to_string(),
+        cache: None,
     };
     let service = Arc::new(Service {
         state,
@@ -140,6 +143,7 @@ async fn serve(config: Config) -> Result<()> {
         transports,
         metrics,
         info,
+        cache,
     });
     if let Some(address) = config.metrics.listen {
         http::serve_metrics(address, Arc::clone(&service)).await?;

@@ -2,7 +2,7 @@
 
 use crate::{
     attachment::Attachments,
-    clock, doctor, error,
+    cache, clock, doctor, error,
     error::Result,
     metrics::{Registry, Text},
     pools::Pools,
@@ -14,7 +14,7 @@ use restblk_api::{
     AttachedBy, AttachmentState, CloneSnapshot, CreateVolume, ErrorBody, HostInfo, HostReport, Layout,
     MirrorState, Pool, PoolSpec, Volume, VolumeState,
 };
-use restblk_engine::{EngineError, NewVolume, Repository, VolumeInfo};
+use restblk_engine::{EngineError, NewVolume, Repository, VolumeInfo, log::Cache};
 use restblk_format::{LayoutKind, LifeState};
 use restblk_store::MirroredFigures;
 use restblk_types::{
@@ -58,6 +58,7 @@ pub(crate) struct Service {
     pub(crate) transports: Arc<Transports>,
     pub(crate) metrics: Arc<Registry>,
     pub(crate) info: HostInfo,
+    pub(crate) cache: Option<Arc<Cache>>,
 }
 
 impl Service {
@@ -343,6 +344,9 @@ impl Service {
             1.0,
         );
         self.metrics.render(&mut text);
+        if let Some(cache) = &self.cache {
+            cache::render(cache, &mut text);
+        }
         let attachments = self.attachments.list().await;
         text.family("restblk_volume_size_bytes");
         for a in &attachments {

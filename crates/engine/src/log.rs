@@ -4,9 +4,13 @@
 //! as for every layout; its size follows the one that the log itself keeps ([`Repository::note_size`]).
 
 use crate::{EngineError, Repository};
+pub use restblk_cache::{Cache, CacheError, Figures as CacheFigures};
 use restblk_format::{LayoutKind, VolumeRecord};
 use restblk_log::Options;
-pub use restblk_log::{Disk, FileDisk, Head, LogError, LogVolume, Progress, Snapshot, SnapshotView, Writer};
+pub use restblk_log::{
+    Disk, FileDisk, Head, Local, LogError, LogVolume, Progress, Snapshot, SnapshotView, Writer,
+    snapshot_together,
+};
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
 use std::sync::Arc;
@@ -99,7 +103,7 @@ impl Repository {
         store: Arc<dyn Store>,
         record: &VolumeRecord,
         writer: Writer,
-        journal: Option<Arc<dyn Disk>>,
+        local: Local,
     ) -> Result<LogVolume, EngineError> {
         let full = self.full(&record.name);
         if record.layout != LayoutKind::Log {
@@ -115,10 +119,10 @@ impl Repository {
             durability,
             ..Options::default()
         };
-        let has_journal = journal.is_some();
-        let opened = LogVolume::open(store, record.id, writer, options, journal).await;
+        let (journal, cache) = (local.journal.is_some(), local.cache.is_some());
+        let opened = LogVolume::open(store, record.id, writer, options, local).await;
         let opened = opened.map_err(|e| EngineError::refused(e.kind(), format!("open {full}: {e}")))?;
-        tracing::info!(volume = full, ?durability, journal = has_journal, "opened");
+        tracing::info!(volume = full, ?durability, journal, cache, "opened");
         Ok(opened)
     }
 }

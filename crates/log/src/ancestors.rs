@@ -8,6 +8,7 @@
 use crate::LogError;
 use crate::core::{Core, lost, page_numbers};
 use crate::frames::{Place, read_frame};
+use crate::local::Birth;
 use crate::look::{At, newest};
 use crate::shelf::{Series, Shelf};
 use crate::table;
@@ -97,7 +98,7 @@ impl Ancestor {
                     Err(page) => (page, by, self.own(&seen.head, page.pointer.segment())?),
                 }
             };
-            let Some(frame) = read_frame(&self.shelf, &key, page.pointer, None).await? else {
+            let Some((frame, _)) = read_frame(&self.shelf, &key, page.pointer, None).await? else {
                 return Ok(Told { place: None, by });
             };
             self.install(by, page, &frame)?;
@@ -142,14 +143,18 @@ impl Ancestor {
 }
 
 /// The frame of a block or page that was born in an ancestor; `None` where this volume does not read from there any more.
-pub(crate) async fn frame(core: &Core, pointer: Pointer) -> Result<Option<Arc<Frame>>, LogError> {
+pub(crate) async fn frame(
+    core: &Core,
+    pointer: Pointer,
+    birth: Option<Birth>,
+) -> Result<Option<Arc<Frame>>, LogError> {
     for _ in 0..LOOKS {
         let Some((ancestor, born)) = find(core, pointer.segment()) else {
             return Ok(None);
         };
         let told = ancestor.place(pointer.segment(), born).await?;
         if let Some(place) = told.place
-            && let Some(frame) = core.frames.fetch(pointer, &place).await?
+            && let Some(frame) = core.frames.fetch(pointer, &place, birth).await?
         {
             return Ok(Some(frame));
         }

@@ -163,14 +163,15 @@ pub(crate) async fn checkpoint(core: &Core, change: impl FnOnce(&mut State)) -> 
     };
     // 4
     let upload = |(sequence, builder): (u32, SegmentBuilder)| async move {
-        let (bytes, _) = builder.finish(core.shelf.volume, core.epoch, sequence, core.nonce);
-        create(
-            core,
-            Series::Segments(Kind::Map, core.epoch),
-            sequence,
-            Bytes::from(bytes),
-        )
-        .await
+        let number = builder.number();
+        let (bytes, entries) = builder.finish(core.shelf.volume, core.epoch, sequence, core.nonce);
+        let bytes = Bytes::from(bytes);
+        let series = Series::Segments(Kind::Map, core.epoch);
+        create(core, series, sequence, bytes.clone()).await?;
+        if let Some(birth) = core.birth(number) {
+            core.frames.written(birth, &bytes, &entries);
+        }
+        Ok::<_, LogError>(())
     };
     try_join_all(books.into_iter().map(upload)).await?;
     let mut removed = std::mem::replace(&mut core.state().head.deletions, gone);

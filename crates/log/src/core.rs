@@ -3,6 +3,7 @@
 use crate::ancestors::{self, Ancestor};
 use crate::frames::{Frames, Place};
 use crate::journal::Journal;
+use crate::local::Birth;
 use crate::runs::Reading;
 use crate::shelf::{Series, Shelf};
 use crate::state::{Source, State};
@@ -10,6 +11,7 @@ use crate::table::{self, Line};
 use crate::tree::{NeedsPage, Radix};
 use crate::{Durability, LogError, Options};
 use futures_util::future::try_join_all;
+use restblk_cache::Cache;
 use restblk_format::log::{Frame, FrameKind, PAGE_FAN_OUT, Pointer, SegmentNumber};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,6 +77,7 @@ impl Core {
         options: Options,
         state: State,
         journal: Option<Journal>,
+        cache: Option<Arc<Cache>>,
     ) -> Self {
         Self {
             epoch,
@@ -88,7 +91,7 @@ impl Core {
             remote: AtomicBool::new(options.durability == Durability::Remote),
             options,
             state: Mutex::new(state),
-            frames: Frames::default(),
+            frames: Frames::new(cache),
             reading: Reading::default(),
             journal,
             arrived: Notify::new(),
@@ -175,6 +178,25 @@ impl Core {
         }
     }
 
+    /// Does `work` on the state while all pages of the map for these blocks are in memory.
+    pub(crate) async fn with_pages<T>(
+        &self,
+        blocks: &Range<u64>,
+        work: impl Fn(&mut State) -> T,
+    ) -> Result<T, LogError> {
+        loop {
+            {
+                let mut state = self.state();
+                let mut missing = Vec::new();
+                state.map.missing(blocks.clone(), &mut missing);
+                if missing.is_empty() {
+                    return Ok(work(&mut state));
+                }
+            }
+            self.load_ranges(Which::Map, std::slice::from_ref(blocks)).await?;
+        }
+    }
+
     async fn load(&self, which: Which, pages: &[NeedsPage]) -> Result<(), LogError> {
         let load = async |page: &NeedsPage| -> Result<(), LogError> {
             let frame = match which {
@@ -211,8 +233,12 @@ impl Core {
         if let Some(frame) = self.frames.kept(pointer) {
             return Ok(Some(frame));
         }
+        let birth = self.birth(pointer.segment());
+        if let Some(frame) = self.frames.cached(pointer, birth).await {
+            return Ok(Some(frame));
+        }
         let place = self.born_at(pointer.segment())?;
-        self.frames.fetch(pointer, &place).await
+        self.frames.fetch(pointer, &place, birth).await
     }
 
     /// The frame of a block or of a page of the map; `None` where nothing reaches it any more.
@@ -220,12 +246,22 @@ impl Core {
         if let Some(frame) = self.frames.kept(pointer) {
             return Ok(Some(frame));
         }
+        let birth = self.birth(pointer.segment());
+        if let Some(frame) = self.frames.cached(pointer, birth).await {
+            return Ok(Some(frame));
+        }
+        self.stored_frame(pointer).await
+    }
+
+    /// The same, from the store.
+    pub(crate) async fn stored_frame(&self, pointer: Pointer) -> Result<Option<Arc<Frame>>, LogError> {
+        let birth = self.birth(pointer.segment());
         if !self.state().is_own(pointer.segment()) {
-            return ancestors::frame(self, pointer).await;
+            return ancestors::frame(self, pointer, birth).await;
         }
         for _ in 0..LOOKS {
             let place = self.place(pointer.segment()).await?;
-            if let Some(frame) = self.frames.fetch(pointer, &place).await? {
+            if let Some(frame) = self.frames.fetch(pointer, &place, birth).await? {
                 return Ok(Some(frame));
             }
             if place.key == self.place(pointer.segment()).await?.key {
@@ -233,6 +269,20 @@ impl Core {
             }
         }
         Err(lost(pointer))
+    }
+
+    /// Where a segment was written first; `None` where no epoch has it.
+    pub(crate) fn birth(&self, segment: SegmentNumber) -> Option<Birth> {
+        self.frames.cache.as_ref()?;
+        let state = self.state();
+        let (span, sequence) = state.head.place(segment)?;
+        let volume = state.head.lineage.get(usize::from(span.volume))?.volume;
+        Some(Birth {
+            volume,
+            epoch: span.epoch,
+            kind: segment.kind(),
+            sequence,
+        })
     }
 
     /// The line of a segment in the table.

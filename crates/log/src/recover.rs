@@ -10,7 +10,8 @@
 use crate::core::{Core, Which};
 use crate::defect::Defect;
 use crate::frames::segment_head;
-use crate::journal::{Disk, Found, Journal};
+use crate::journal::{Found, Journal};
+use crate::local::Local;
 use crate::look::{self, Heads, last_head};
 use crate::series::{self, Ended, entomb};
 use crate::shelf::{Created, Series, Shelf};
@@ -141,7 +142,7 @@ pub(crate) async fn open(
     volume: VolumeId,
     writer: Writer,
     options: Options,
-    disk: Option<Arc<dyn Disk>>,
+    local: Local,
 ) -> Result<(Core, Vec<Found>), LogError> {
     let shelf = Shelf::new(store, volume);
     let (free, has_begun) = try_join(series::end(&shelf, Series::Epochs, 1), look::has_begun(&shelf)).await?;
@@ -170,7 +171,7 @@ pub(crate) async fn open(
         gc: last.gc + head.gc_next,
     });
     (head.log_next, head.map_next, head.gc_next) = (0, 0, 0);
-    let (journal, found) = match disk {
+    let (journal, found) = match local.journal {
         Some(disk) => {
             let (journal, found) = Journal::open(disk, volume, [last.epoch, epoch], covered).await?;
             head.journal = journal.begins();
@@ -181,7 +182,15 @@ pub(crate) async fn open(
             (None, Vec::new())
         }
     };
-    let core = Core::new(shelf, epoch, writer.nonce, options, State::new(head, 0), journal);
+    let core = Core::new(
+        shelf,
+        epoch,
+        writer.nonce,
+        options,
+        State::new(head, 0),
+        journal,
+        local.cache,
+    );
     for (segment, entries) in &segments {
         let ranges: Vec<_> = State::blocks_of(entries).collect();
         core.load_ranges(Which::Map, &ranges).await?;

@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) sealed: VecDeque<Arc<Batch>>,
     /// The first sequence of this epoch that is not in the map.
     pub(crate) applied: u32,
+    /// Where the map stops until the snapshot of this moment is made, in the order in which they are.
+    pub(crate) holds: VecDeque<u32>,
     /// Blocks that nothing reaches any more since the last checkpoint.
     pub(crate) died: HashMap<SegmentNumber, u32>,
     /// Segments that are in the map since the last checkpoint, with their blocks.
@@ -67,6 +69,7 @@ impl State {
             journalled: 0,
             open: Batch::default(),
             sealed: VecDeque::new(),
+            holds: VecDeque::new(),
             died: HashMap::new(),
             born: Vec::new(),
             held: BTreeMap::new(),

@@ -55,8 +55,12 @@ async fn upload(core: &Core, batch: &Batch, sequence: u32) -> Result<(), LogErro
         .encode(number, core.options.codec)
         .journalled(batch.journal_end);
     let (bytes, entries) = builder.finish(core.shelf.volume, core.epoch, sequence, core.nonce);
+    let bytes = Bytes::from(bytes);
     let series = Series::Segments(Kind::Log, core.epoch);
-    create(core, series, sequence, Bytes::from(bytes)).await?;
+    create(core, series, sequence, bytes.clone()).await?;
+    if let Some(birth) = core.birth(number) {
+        core.frames.written(birth, &bytes, &entries);
+    }
     // Set once, here.
     let _ = batch.stored.set(entries);
     let stored = core.state().stored();

@@ -4,9 +4,9 @@ use super::request::Wait;
 use super::{Client, ClientError};
 use crate::mirror::MirrorTable;
 use crate::{
-    AttachRequest, Attachment, CloneSnapshot, CreateSnapshot, CreateVolume, DetachRequest, ErrorBody,
-    ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, SetDurability,
-    Snapshot, Volume, paths,
+    AttachRequest, Attachment, CloneSnapshot, CreateSnapshot, CreateSnapshots, CreateVolume, DetachRequest,
+    ErrorBody, ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection,
+    SetDurability, Snapshot, Volume, Warmed, paths,
 };
 use bytes::Bytes;
 use http::Method;
@@ -163,6 +163,11 @@ impl Client {
             .await
     }
 
+    /// Makes snapshots of several volumes at one moment, or none.
+    pub async fn create_snapshots(&self, request: &CreateSnapshots) -> Result<Vec<Snapshot>> {
+        self.change(Method::POST, paths::SNAPSHOTS, request).await
+    }
+
     /// One snapshot.
     pub async fn snapshot(&self, snapshot: &VolumeRef) -> Result<Snapshot> {
         self.ask(&paths::snapshot(snapshot)).await
@@ -196,6 +201,12 @@ impl Client {
         no_snapshot(volume)?;
         self.command(Method::POST, &paths::flatten(volume), None::<&()>)
             .await
+    }
+
+    /// Fills the host's cache with what a log volume reads; takes as long as that takes.
+    pub async fn warm(&self, volume: &VolumeRef) -> Result<Warmed> {
+        no_snapshot(volume)?;
+        self.change(Method::POST, &paths::warm(volume), &()).await
     }
 
     /// All attachments of this host.

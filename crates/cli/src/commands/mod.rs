@@ -2,6 +2,7 @@
 //! its `run` does it.
 
 mod attach;
+mod cache;
 mod completions;
 mod control_files;
 mod daemon;
@@ -54,6 +55,9 @@ pub(crate) enum Command {
     /// Mirrors: the servers through which a pool is reached
     #[command(subcommand)]
     Mirror(mirror::Mirror),
+    /// The cache: what log volumes read, on a disk of this host
+    #[command(subcommand)]
+    Cache(cache::Cache),
     Daemon(daemon::Daemon),
     Serve(serve::Serve),
     Doctor(doctor::Doctor),
@@ -124,6 +128,7 @@ async fn ask(command: Command, session: &Session) -> Result {
         Command::Unexport(unexport) => unexport.run(session).await,
         Command::Pool(pool) => pool.run(session).await,
         Command::Mirror(mirror) => mirror.run(session).await,
+        Command::Cache(cache) => cache.run(session).await,
         Command::Doctor(doctor) => doctor.run(session).await,
         Command::Daemon(_)
         | Command::Serve(_)

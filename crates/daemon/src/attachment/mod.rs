@@ -31,6 +31,7 @@ use crate::{
 use names::Names;
 use opened::Openings;
 use restblk_api::{Attachment, ErrorBody};
+use restblk_engine::log::Cache;
 use restblk_nbd::Exports;
 use restblk_types::{AttachmentId, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
 use slot::Slot;
@@ -60,6 +61,7 @@ pub(crate) struct Context {
     pub(crate) dev_dir: PathBuf,
     pub(crate) lease_check: Duration,
     pub(crate) journal: Journals,
+    pub(crate) cache: Option<Arc<Cache>>,
 }
 
 /// Where log volumes keep what is not on the store yet.

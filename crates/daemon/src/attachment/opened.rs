@@ -8,7 +8,7 @@ use restblk_block::{BlockDevice, BlockError, Limiter};
 use restblk_engine::{
     Claim, Lease, Takeover, Volume,
     direct::{DirectDevice, Tuning},
-    log::Writer,
+    log::{Local, Writer},
 };
 use restblk_format::{LayoutKind, VolumeRecord};
 use restblk_store::{Mirrored, Store};
@@ -138,8 +138,14 @@ impl Attachments {
             // Whoever has it now goes on from what the store has.
             Err(_) if is_lost => journal::remove(&self.context, id),
             Err(error) => {
-                tracing::error!(volume = %opened.name, %error, journal = %journal::path(&self.context, id).display(),
-                    "what was written last is in the journal and not on the store: the volume stays this host's, and its next attach here brings it there");
+                let path = journal::path(&self.context, id);
+                if path.exists() {
+                    tracing::error!(volume = %opened.name, %error, journal = %path.display(),
+                        "what was written last is in the journal and not on the store: the volume stays this host's, and its next attach here brings it there");
+                } else {
+                    tracing::error!(volume = %opened.name, %error,
+                        "what was written and not flushed is not on the store, and lost: this host keeps no journal; the volume stays this host's");
+                }
                 return false;
             }
         }
@@ -232,7 +238,11 @@ impl Attachments {
             hostname: self.context.hostname.clone(),
             since: clock::now(),
         };
-        let opened = patience::bounded(pool.repository.open_log(store, record, writer, journal)).await;
+        let local = Local {
+            journal,
+            cache: self.context.cache.clone(),
+        };
+        let opened = patience::bounded(pool.repository.open_log(store, record, writer, local)).await;
         let log = opened.map_err(error::engine)?;
         let size = log.geometry().size;
         if size != record.size {

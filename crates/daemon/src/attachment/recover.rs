@@ -113,7 +113,7 @@ impl Attachments {
     }
 
     async fn recover_in(self: &Arc<Self>, slot: &Arc<Slot>, remembered: &Remembered) -> Result<()> {
-        let held_as = remembered.held_as.unwrap_or(remembered.id);
+        let held_as = remembered.holder();
         let own = Takeover::Own(held_as);
         let opened = self
             .open_volume(&remembered.volume, held_as, own, remembered.read_only)
@@ -145,7 +145,7 @@ impl Attachments {
     /// Lets go what an earlier daemon held and this one has not opened. What it left in a volume's journal is brought to the store first:
     /// nobody else has that.
     pub(super) async fn let_go_remembered(&self, remembered: &Remembered) -> Result<()> {
-        let (volume, held_as) = (&remembered.volume, remembered.held_as.unwrap_or(remembered.id));
+        let (volume, held_as) = (&remembered.volume, remembered.holder());
         if journal::path(&self.context, remembered.volume_id).exists() {
             let own = Takeover::Own(held_as);
             let opened = bounded(self.open_volume(volume, held_as, own, false)).await?;

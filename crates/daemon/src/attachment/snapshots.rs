@@ -7,11 +7,11 @@ use super::{
     opened::{Opened, Then},
 };
 use crate::{clock, error, error::Result};
-use restblk_api::{ErrorBody, Snapshot};
+use restblk_api::{ErrorBody, Snapshot, Warmed};
 use restblk_block::BlockDevice;
 use restblk_engine::{
     EngineError, NewVolume, Takeover,
-    log::{LogError, LogVolume, Progress, Snapshot as Kept, SnapshotView},
+    log::{LogError, LogVolume, Progress, Snapshot as Kept, SnapshotView, snapshot_together},
 };
 use restblk_format::LayoutKind;
 use restblk_types::{
@@ -47,6 +47,39 @@ impl Attachments {
         self.with_log(snapshot, make).await?;
         tracing::info!(%snapshot, "made");
         self.snapshot(snapshot).await
+    }
+
+    /// Makes snapshots of several volumes, all of one moment; of none, where one cannot be made.
+    pub(crate) async fn make_snapshots(&self, snapshots: &[VolumeRef]) -> Result<Vec<Snapshot>> {
+        let mut opened = Vec::new();
+        let made = self.snapshot_together(snapshots, &mut opened).await;
+        for one in &opened {
+            self.close_volume(one, Then::LetGo).await;
+        }
+        made?;
+        let mut described = Vec::new();
+        for snapshot in snapshots {
+            tracing::info!(%snapshot, "made");
+            described.push(self.snapshot(snapshot).await?);
+        }
+        Ok(described)
+    }
+
+    async fn snapshot_together(&self, snapshots: &[VolumeRef], opened: &mut Vec<Arc<Opened>>) -> Result<()> {
+        let mut members = Vec::new();
+        for snapshot in snapshots {
+            let Some(name) = &snapshot.snapshot else {
+                let message = format!("make a snapshot of {snapshot}: it has no name");
+                return Err(ErrorBody::new(ErrorKind::Invalid, message).hint(format!("{snapshot}@NAME")));
+            };
+            let one = self
+                .open_volume(snapshot, AttachmentId::random(), Takeover::Refused, false)
+                .await?;
+            opened.push(Arc::clone(&one));
+            members.push((Arc::clone(log_of(&one, snapshot)?), name.to_string()));
+        }
+        let made = snapshot_together(&members, &clock::now()).await;
+        made.map(drop).map_err(|e| error::engine(EngineError::from(e)))
     }
 
     /// Deletes a snapshot; `Busy` while it is attached, protected, or has clones.
@@ -135,6 +168,18 @@ impl Attachments {
         self.with_log(volume, flatten).await?;
         tracing::info!(%volume, "reads from no other volume any more");
         Ok(())
+    }
+
+    /// Fills this host's cache with what a log volume reads.
+    pub(crate) async fn warm(&self, volume: &VolumeRef) -> Result<Warmed> {
+        let warm = async |log: Arc<LogVolume>| {
+            let mut read = 0;
+            log.warm(&mut |progress: Progress| read = progress.copied).await?;
+            Ok(Warmed {
+                read: ByteCount(read * u64::from(BlockSize::B4096.bytes())),
+            })
+        };
+        self.with_log(volume, warm).await
     }
 
     /// A volume is deleted: its journal goes, if one was left, and open volumes look whether it was the last clone of a snapshot.

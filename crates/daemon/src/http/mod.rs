@@ -56,7 +56,9 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             "/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/clone",
             post(snapshots::clone),
         )
+        .route("/v1/snapshots", post(snapshots::create_several))
         .route("/v1/volumes/{pool}/{volume}/flatten", post(snapshots::flatten))
+        .route("/v1/volumes/{pool}/{volume}/warm", post(snapshots::warm))
         .route("/v1/host", get(host::info))
         .route("/v1/doctor", get(host::doctor))
         .route("/v1/pools", get(pools::list).post(pools::create))

@@ -2,7 +2,7 @@
 
 use super::{repository, repository_on, volume};
 use restblk_block::{BlockDevice, WriteFlags};
-use restblk_engine::{EngineError, NewVolume, Repository, log::Writer};
+use restblk_engine::{EngineError, NewVolume, Repository, log::{Local, Writer}};
 use restblk_format::log::{Header, ObjectType};
 use restblk_format::{LayoutKind, LifeState, Record, VolumeRecord};
 use restblk_store::{Key, MemoryStore, Precondition, Store};
@@ -36,7 +36,7 @@ async fn open(
 ) -> restblk_engine::log::LogVolume {
     let record = record_of(repository, name).await;
     let opened = repository
-        .open_log(store.clone(), &record, writer("h"), None)
+        .open_log(store.clone(), &record, writer("h"), Local::default())
         .await;
     opened.unwrap()
 }
@@ -151,7 +151,7 @@ async fn what_a_log_volume_needs_is_asked_for() {
     repository.create_volume(volume("direct", 1 << 20)).await.unwrap();
     let direct = record_of(&repository, "direct").await;
     let refused = repository
-        .open_log(Arc::new(MemoryStore::new()), &direct, writer("h"), None)
+        .open_log(Arc::new(MemoryStore::new()), &direct, writer("h"), Local::default())
         .await;
     assert!(matches!(
         refused,
@@ -173,7 +173,7 @@ async fn what_a_log_volume_needs_is_asked_for() {
                 ..direct
             },
             writer("h"),
-            None,
+            Local::default(),
         )
         .await;
     assert_eq!(lost.unwrap_err().kind(), ErrorKind::NotFound);

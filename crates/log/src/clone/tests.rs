@@ -5,7 +5,7 @@ use crate::children::{Child, Keeper};
 use crate::core::Which;
 use crate::look::look;
 use crate::shelf::{Series, Shelf};
-use crate::{LogVolume, Options, Progress, Writer, create, destroy, table};
+use crate::{Local, LogVolume, Options, Progress, Writer, create, destroy, table};
 use proptest::prelude::*;
 use restblk_block::{BlockDevice, WriteFlags};
 use restblk_format::log::{Head, Kind, Lineage, SegmentNumber, Snapshot, Span, Tree};
@@ -40,9 +40,15 @@ async fn open(store: &Arc<dyn Store>, volume: u8) -> LogVolume {
         ..Options::default()
     };
     let nonce: u8 = rand::random();
-    LogVolume::open(store.clone(), id(volume), writer(nonce), options, None)
-        .await
-        .unwrap()
+    LogVolume::open(
+        store.clone(),
+        id(volume),
+        writer(nonce),
+        options,
+        Local::default(),
+    )
+    .await
+    .unwrap()
 }
 
 /// A volume of so many blocks, attached.
@@ -204,7 +210,7 @@ async fn a_deleted_volume_does_not_come_back() {
     // A create whose answer was lost, and that lands once more.
     shelf.create(&first, late, &writer(2).nonce).await.unwrap();
     let options = Options::default();
-    let opened = LogVolume::open(store.clone(), id(2), writer(5), options, None).await;
+    let opened = LogVolume::open(store.clone(), id(2), writer(5), options, Local::default()).await;
     assert_eq!(opened.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(
         look(store.clone(), id(2)).await.unwrap_err().kind(),

@@ -2,7 +2,7 @@
 
 use super::disk::SimDisk;
 use super::ground::{BLOCK, BLOCKS, Contents, Ground, LEN, bytes, contents, ms, options};
-use crate::{Disk, Durability, LogVolume};
+use crate::{Disk, Durability, Local, LogVolume};
 use rand::Rng;
 use restblk_block::{BlockDevice, WriteFlags};
 use restblk_store::faulty::Faulty;
@@ -60,9 +60,12 @@ impl Volume {
         loop {
             let (store, writer) = ground.host();
             let disk = self.disks.get(self.host).cloned();
-            let disk = disk.map(|disk| disk as Arc<dyn Disk>);
+            let local = Local {
+                journal: disk.map(|disk| disk as Arc<dyn Disk>),
+                cache: None,
+            };
             let options = options(ground.durability);
-            match LogVolume::open(store.clone(), self.id, writer, options, disk).await {
+            match LogVolume::open(store.clone(), self.id, writer, options, local).await {
                 Ok(device) => {
                     self.device = Some(Arc::new(device));
                     self.store = Some(store);
