@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     error::Result,
     host, http,
+    keys::Keys,
     metrics::Registry,
     pools::Pools,
     service::Service,
@@ -124,6 +125,7 @@ async fn serve(config: Config) -> Result<()> {
             folder: config.journals(),
             size: config.journal.size.0,
         },
+        keys: Keys::new(config.encryption.clone(), &config.run_dir),
     });
     let info = HostInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -6,7 +6,9 @@
 use crate::{EngineError, Repository};
 use restblk_format::{LayoutKind, VolumeRecord};
 use restblk_log::Options;
-pub use restblk_log::{Disk, FileDisk, Head, LogError, LogVolume, Progress, Snapshot, SnapshotView, Writer};
+pub use restblk_log::{
+    DataKey, Disk, FileDisk, Head, LogError, LogVolume, Progress, Snapshot, SnapshotView, Writer,
+};
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
 use std::sync::Arc;
@@ -14,12 +16,13 @@ use std::sync::Arc;
 /// The largest object that the layout makes.
 const OBJECT_LEN_MAX: u64 = 8 << 20;
 
-/// Who makes a volume: its id is new with each create, and so are its first objects.
-pub(crate) fn creator(record: &VolumeRecord) -> Writer {
+/// Who makes a volume: its id is new with each create, and so are its first objects. `key` is its data key, where it is encrypted.
+pub(crate) fn creator(record: &VolumeRecord, key: Option<DataKey>) -> Writer {
     Writer {
         nonce: *record.id.as_bytes(),
         hostname: "create".to_owned(),
         since: record.created_at.clone(),
+        key,
     }
 }
 
@@ -52,8 +55,12 @@ impl Repository {
         ))
     }
 
-    pub(crate) async fn make_log(&self, record: &VolumeRecord) -> Result<(), EngineError> {
-        let writer = creator(record);
+    pub(crate) async fn make_log(
+        &self,
+        record: &VolumeRecord,
+        key: Option<DataKey>,
+    ) -> Result<(), EngineError> {
+        let writer = creator(record, key);
         Ok(restblk_log::create(self.store.clone(), record.id, record.size, &writer).await?)
     }
 
@@ -93,6 +100,19 @@ impl Repository {
         Ok(restblk_log::look(self.store.clone(), record.id).await?)
     }
 
+    /// Whether a volume is opened by this key, or by none: told before anything is claimed.
+    fn check_key(&self, record: &VolumeRecord, key: Option<&DataKey>) -> Result<(), EngineError> {
+        let (kind, why) = match (&record.encryption, key) {
+            (None, None) => return Ok(()),
+            (Some(encryption), Some(key)) if encryption.is_of(key) => return Ok(()),
+            (Some(_), Some(_)) => (ErrorKind::Denied, "this is the data key of another volume"),
+            (Some(_), None) => (ErrorKind::Denied, "it is encrypted, and no key was given"),
+            (None, Some(_)) => (ErrorKind::Invalid, "it is not encrypted, and a key was given"),
+        };
+        let full = self.full(&record.name);
+        Err(EngineError::refused(kind, format!("open {full}: {why}")))
+    }
+
     /// Opens a log volume that is ours by its lease, and fences whoever had it. Its bytes go through `store`.
     pub async fn open_log(
         &self,
@@ -110,15 +130,25 @@ impl Repository {
                 ),
             ));
         }
-        let durability = record.durability;
+        self.check_key(record, writer.key.as_ref())?;
+        let (durability, compression) = (record.durability, record.compression);
+        let is_encrypted = writer.key.is_some();
         let options = Options {
             durability,
+            codec: compression.into(),
             ..Options::default()
         };
         let has_journal = journal.is_some();
         let opened = LogVolume::open(store, record.id, writer, options, journal).await;
         let opened = opened.map_err(|e| EngineError::refused(e.kind(), format!("open {full}: {e}")))?;
-        tracing::info!(volume = full, ?durability, journal = has_journal, "opened");
+        tracing::info!(
+            volume = full,
+            ?durability,
+            ?compression,
+            is_encrypted,
+            journal = has_journal,
+            "opened"
+        );
         Ok(opened)
     }
 }

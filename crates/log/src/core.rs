@@ -10,7 +10,7 @@ use crate::table::{self, Line};
 use crate::tree::{NeedsPage, Radix};
 use crate::{Durability, LogError, Options};
 use futures_util::future::try_join_all;
-use restblk_format::log::{Frame, FrameKind, PAGE_FAN_OUT, Pointer, SegmentNumber};
+use restblk_format::log::{Codec, Frame, FrameKind, PAGE_FAN_OUT, Pointer, SegmentBuilder, SegmentNumber};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -251,13 +251,14 @@ impl Core {
 
     /// Where a segment's frames are now.
     pub(crate) async fn place(&self, segment: SegmentNumber) -> Result<Place, LogError> {
-        let line = self.line(segment).await?;
+        let (line, born) = (self.line(segment).await?, self.born_at(segment)?);
         let Some(moved) = line.moved else {
-            return self.born_at(segment);
+            return Ok(born);
         };
         Ok(Place {
+            key: self.born_at(moved)?.key,
             moved: Some(moved),
-            ..self.born_at(moved)?
+            ..born
         })
     }
 
@@ -272,7 +273,14 @@ impl Core {
             key: self.shelf.key(series, sequence),
             moved: None,
             shelf: self.shelf.clone(),
+            epoch: span.epoch,
         })
+    }
+
+    /// A segment of this epoch, to be filled: sealed where the volume is encrypted.
+    pub(crate) fn begin(&self, number: SegmentNumber, lines: usize, codec: Codec) -> SegmentBuilder {
+        let key = self.shelf.segment_key(self.epoch, number);
+        SegmentBuilder::new(number, lines, codec).sealed(key)
     }
 
     /// Lets pages go that were loaded to read them. Only the task that changes the trees does so.

@@ -6,7 +6,7 @@ use crate::LogError;
 use crate::shelf::Shelf;
 use lru::LruCache;
 use restblk_format::log::{
-    EntryKind, Frame, HEADER_LEN, Header, ObjectType, Pointer, SegmentHead, SegmentNumber,
+    EntryKind, Frame, HEADER_LEN, Header, ObjectType, Pointer, SealKey, SegmentHead, SegmentNumber,
 };
 use restblk_store::Key;
 use std::collections::HashMap;
@@ -27,6 +27,31 @@ pub(crate) struct Place {
     pub(crate) moved: Option<SegmentNumber>,
     /// Whose object it is.
     pub(crate) shelf: Shelf,
+    /// The epoch that the frame was born in.
+    pub(crate) epoch: u32,
+}
+
+impl Place {
+    /// The key of what was born in a segment that is in this place.
+    pub(crate) fn seal_key(&self, segment: SegmentNumber) -> Option<SealKey> {
+        self.shelf.segment_key(self.epoch, segment)
+    }
+
+    /// The frames at these addresses, all of one segment, from their stored bytes. Here, and nowhere else, what comes from the store is decrypted.
+    pub(crate) fn open<'a>(
+        &self,
+        frames: impl IntoIterator<Item = (Pointer, &'a [u8])>,
+    ) -> Result<Vec<Frame>, LogError> {
+        let mut frames = frames.into_iter().peekable();
+        let key = frames
+            .peek()
+            .and_then(|(first, _)| self.seal_key(first.segment()));
+        let open = |(pointer, bytes)| {
+            Frame::decode(bytes, pointer, key.as_ref())
+                .map_err(|error| LogError::corrupt(format!("{pointer} in {}", self.key), error))
+        };
+        frames.map(open).collect()
+    }
 }
 
 /// Offset and length of each frame of a segment of moved frames.
@@ -76,7 +101,7 @@ impl Frames {
                 Some(*there)
             }
         };
-        let Some(frame) = read_frame(&place.shelf, &place.key, pointer, at).await? else {
+        let Some(frame) = read_frame(place, pointer, at).await? else {
             return Ok(None);
         };
         let frame = Arc::new(frame);
@@ -102,14 +127,12 @@ impl Frames {
         else {
             return Ok(None);
         };
-        let mut frames = Vec::with_capacity(run.len());
-        for pointer in run {
+        let stored = run.iter().map(|pointer| {
             let at = (pointer.offset() - from) as usize;
-            let bytes = bytes.get(at..at + pointer.len() as usize).unwrap_or_default();
-            let frame = Frame::decode(bytes, *pointer)
-                .map_err(|error| LogError::corrupt(format!("{pointer} in {}", place.key), error))?;
-            frames.push(Arc::new(frame));
-        }
+            let stored = bytes.get(at..at + pointer.len() as usize);
+            (*pointer, stored.unwrap_or_default())
+        });
+        let frames: Vec<_> = place.open(stored)?.into_iter().map(Arc::new).collect();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         for (pointer, frame) in run.iter().zip(&frames) {
             kept.put(pointer.frame(), Arc::clone(frame));
@@ -144,18 +167,16 @@ impl Frames {
 /// Reads a frame of an object: `at` this offset and length where it was moved, else as its pointer says. `None` where there is no
 /// object.
 pub(crate) async fn read_frame(
-    shelf: &Shelf,
-    key: &Key,
+    place: &Place,
     pointer: Pointer,
     at: Option<(u32, u32)>,
 ) -> Result<Option<Frame>, LogError> {
     let (offset, len) = at.unwrap_or((pointer.offset(), pointer.len()));
-    let Some(bytes) = shelf.range(key, offset.into(), len.into()).await? else {
+    let read = place.shelf.range(&place.key, offset.into(), len.into());
+    let Some(bytes) = read.await? else {
         return Ok(None);
     };
-    let frame = Frame::decode(&bytes, pointer)
-        .map_err(|error| LogError::corrupt(format!("{pointer} in {key}"), error))?;
-    Ok(Some(frame))
+    Ok(place.open([(pointer, &bytes[..])])?.pop())
 }
 
 /// Header and index of a segment; `None` where there is no object, or a tombstone.
@@ -171,7 +192,5 @@ pub(crate) async fn segment_head(shelf: &Shelf, key: &Key) -> Result<Option<Segm
     let Some(bytes) = shelf.range(key, 0, len as u64).await? else {
         return Ok(None);
     };
-    let head = SegmentHead::decode(&bytes).map_err(bad)?;
-    shelf.belongs(key, &head.header)?;
-    Ok(Some(head))
+    shelf.read_index(key, &bytes).map(Some)
 }

@@ -39,6 +39,8 @@ mod upload;
 mod view;
 
 #[cfg(test)]
+mod crypt_tests;
+#[cfg(test)]
 mod sim_tests;
 
 pub use children::Child;
@@ -50,7 +52,7 @@ pub use flatten::Progress;
 pub use journal::Disk;
 pub use look::look;
 pub use recover::create;
-pub use restblk_format::log::{Codec, Head, Snapshot};
+pub use restblk_format::log::{Codec, DataKey, Head, Snapshot};
 pub use restblk_types::Durability;
 pub use view::SnapshotView;
 
@@ -63,12 +65,14 @@ pub struct Writer {
     pub hostname: String,
     /// Now, RFC 3339, UTC.
     pub since: String,
+    /// The volume's data key, where it is encrypted.
+    pub key: Option<DataKey>,
 }
 
 /// How a volume is served.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How data is packed.
+    /// How data is packed, until [`LogVolume::set_codec`] says otherwise.
     pub codec: Codec,
     /// What a flush waits for.
     pub durability: Durability,

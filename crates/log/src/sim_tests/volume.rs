@@ -1,7 +1,7 @@
 //! A volume of the simulation, and what it must be.
 
 use super::disk::SimDisk;
-use super::ground::{BLOCK, BLOCKS, Contents, Ground, LEN, bytes, contents, ms, options};
+use super::ground::{BLOCK, BLOCKS, CODECS, Contents, Ground, LEN, bytes, contents, ms, options};
 use crate::{Disk, Durability, LogVolume};
 use rand::Rng;
 use restblk_block::{BlockDevice, WriteFlags};
@@ -61,7 +61,7 @@ impl Volume {
             let (store, writer) = ground.host();
             let disk = self.disks.get(self.host).cloned();
             let disk = disk.map(|disk| disk as Arc<dyn Disk>);
-            let options = options(ground.durability);
+            let options = options(ground);
             match LogVolume::open(store.clone(), self.id, writer, options, disk).await {
                 Ok(device) => {
                     self.device = Some(Arc::new(device));
@@ -274,7 +274,11 @@ impl Volume {
                 }
             }
             925..940 => drop(self.device().collect().await.unwrap()),
-            940..955 => self.device().checkpoint().await.unwrap(),
+            940..953 => self.device().checkpoint().await.unwrap(),
+            953..955 => {
+                let codec = ground.chance.random_range(0..CODECS.len());
+                self.device().set_codec(CODECS[codec]);
+            }
             955..960 => {
                 self.device.take().unwrap().stop().await.unwrap();
                 self.begun.clear();
