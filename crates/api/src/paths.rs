@@ -20,6 +20,8 @@
 //! | POST `/v1/volumes/{pool}/{volume}/extend` | [`crate::ExtendVolume`] → [`crate::Volume`] |
 //! | PUT `/v1/volumes/{pool}/{volume}/limits` | [`restblk_types::RateLimits`] → [`crate::Volume`]; in force at once where it is attached to this host |
 //! | PUT `/v1/volumes/{pool}/{volume}/durability` | [`crate::SetDurability`] → [`crate::Volume`]; of a log volume, in force at once where it is attached to this host |
+//! | PUT `/v1/volumes/{pool}/{volume}/compression` | [`crate::SetCompression`] → [`crate::Volume`]; of a log volume, in force at once where it is attached to this host |
+//! | PUT `/v1/volumes/{pool}/{volume}/keys` | [`crate::ChangeKeys`] → [`crate::Volume`]; of an encrypted volume, attached or not |
 //! | POST `/v1/volumes/{pool}/{volume}/adopt` | → 201 [`crate::Volume`]; a raw file of another program becomes a volume |
 //! | GET `/v1/volumes/{pool}/{volume}/snapshots` | → list of [`crate::Snapshot`], oldest first |
 //! | POST `/v1/volumes/{pool}/{volume}/snapshots` | [`crate::CreateSnapshot`] → 201 [`crate::Snapshot`] |
@@ -105,6 +107,18 @@ pub fn volume_limits(pool: &PoolName, volume: &VolumeName) -> String {
 #[must_use]
 pub fn durability(pool: &PoolName, volume: &VolumeName) -> String {
     format!("{VOLUMES}/{pool}/{volume}/durability")
+}
+
+/// How the data of a volume is packed.
+#[must_use]
+pub fn compression(pool: &PoolName, volume: &VolumeName) -> String {
+    format!("{VOLUMES}/{pool}/{volume}/compression")
+}
+
+/// What opens an encrypted volume.
+#[must_use]
+pub fn keys(pool: &PoolName, volume: &VolumeName) -> String {
+    format!("{VOLUMES}/{pool}/{volume}/keys")
 }
 
 /// Make a volume of a raw file.

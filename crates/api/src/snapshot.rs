@@ -1,6 +1,6 @@
 //! Snapshots of log volumes.
 
-use restblk_types::{ByteCount, Durability, SnapshotName, VolumeRef};
+use restblk_types::{ByteCount, Durability, KeySecret, SnapshotName, VolumeRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -57,4 +57,7 @@ pub struct CloneSnapshot {
     /// What its flushes wait for.
     #[serde(default)]
     pub durability: Durability,
+    /// By what it is opened, where its snapshot's volume is encrypted; without it, by what opens that one now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeySecret>,
 }

@@ -4,7 +4,7 @@
 //! stands in both is this file's.
 
 use restblk_api::{ErrorBody, PoolSpec};
-use restblk_types::{ByteCount, ErrorKind, PoolName};
+use restblk_types::{ByteCount, ErrorKind, PoolName, VolumeRef};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::{
     collections::BTreeMap,
@@ -37,6 +37,9 @@ pub struct Config {
     pub journal: Journal,
     /// The cache of log volumes.
     pub cache: Cache,
+    /// What opens encrypted volumes: by `POOL`, or by `"POOL/VOLUME"`, which goes before its pool.
+    #[serde(deserialize_with = "keys")]
+    pub encryption: BTreeMap<String, KeySource>,
     /// Seconds between two looks whether an attached volume is still ours. Default 10.
     pub lease_check_s: u32,
     /// Pools.
@@ -133,6 +136,32 @@ pub struct Metrics {
     pub listen: Option<SocketAddr>,
 }
 
+/// A file with what opens encrypted volumes. It is read whenever one is opened.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeySource {
+    /// Every byte of it, at least 32.
+    KeyFile(PathBuf),
+    /// Its first line.
+    PassphraseFile(PathBuf),
+}
+
+/// A table of what opens volumes, whose names must be ones.
+fn keys<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<BTreeMap<String, KeySource>, D::Error> {
+    let keys = BTreeMap::<String, KeySource>::deserialize(from)?;
+    for name in keys.keys() {
+        let is_name = match name.parse::<VolumeRef>() {
+            Ok(volume) => volume.snapshot.is_none(),
+            Err(_) => name.parse::<PoolName>().is_ok(),
+        };
+        if !is_name {
+            let reason = format!("in [encryption]: \"{name}\" is no POOL and no POOL/VOLUME");
+            return Err(D::Error::custom(reason));
+        }
+    }
+    Ok(keys)
+}
+
 /// A number of bytes, or a size with its unit.
 fn bytes<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<ByteCount, D::Error> {
     #[derive(Deserialize)]
@@ -175,6 +204,7 @@ impl Default for Config {
             metrics: Metrics::default(),
             journal: Journal::default(),
             cache: Cache::default(),
+            encryption: BTreeMap::new(),
             lease_check_s: 10,
             pool: BTreeMap::new(),
         }
@@ -306,6 +336,25 @@ mod tests {
         assert_eq!(size("[journal]\nsize = \"1G\""), Ok(ByteCount(1 << 30)));
         assert_eq!(size("[journal]\nsize = 0"), Ok(ByteCount(0)));
         assert!(size("[journal]\nsize = \"much\"").is_err());
+    }
+
+    #[test]
+    fn keys_are_named_by_pool_or_volume() {
+        let config = toml::from_str::<Config>(
+            "[encryption]\nmain = { key_file = \"/k\" }\n\"main/db\" = { passphrase_file = \"/p\" }",
+        );
+        let keys = config.unwrap().encryption;
+        assert_eq!(keys["main"], KeySource::KeyFile("/k".into()));
+        assert_eq!(keys["main/db"], KeySource::PassphraseFile("/p".into()));
+        for wrong in ["\"main/db@monday\"", "\"a b\""] {
+            let text = format!("[encryption]\n{wrong} = {{ key_file = \"/k\" }}");
+            assert!(
+                toml::from_str::<Config>(&text)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("is no POOL")
+            );
+        }
     }
 
     #[test]

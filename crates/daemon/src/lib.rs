@@ -15,6 +15,7 @@ pub mod doctor;
 mod error;
 mod host;
 mod http;
+mod keys;
 mod logging;
 mod metered;
 mod metrics;

@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     error::Result,
     host, http,
+    keys::Keys,
     metrics::Registry,
     pools::Pools,
     service::Service,
@@ -126,6 +127,7 @@ async fn serve(config: Config) -> Result<()> {
             size: config.journal.size.0,
         },
         cache: cache.clone(),
+        keys: Keys::new(config.encryption.clone(), &config.run_dir),
     });
     let info = HostInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),

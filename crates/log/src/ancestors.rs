@@ -71,7 +71,7 @@ impl Ancestor {
             seen.table.shrink(PAGES);
         }
         loop {
-            let (page, by, key) = {
+            let (page, by, place) = {
                 let seen = self.seen();
                 let Some(seen) = seen.as_ref() else {
                     return Ok(Told {
@@ -84,9 +84,9 @@ impl Ancestor {
                     Ok(line) => {
                         let place = match line.moved {
                             Some(moved) => Place {
-                                key: self.own(&seen.head, moved)?,
+                                key: self.own(&seen.head, moved)?.key,
                                 moved: Some(moved),
-                                shelf: self.shelf.clone(),
+                                ..born
                             },
                             None => born,
                         };
@@ -98,7 +98,7 @@ impl Ancestor {
                     Err(page) => (page, by, self.own(&seen.head, page.pointer.segment())?),
                 }
             };
-            let Some((frame, _)) = read_frame(&self.shelf, &key, page.pointer, None).await? else {
+            let Some((frame, _)) = read_frame(&place, page.pointer, None).await? else {
                 return Ok(Told { place: None, by });
             };
             self.install(by, page, &frame)?;
@@ -114,15 +114,23 @@ impl Ancestor {
     }
 
     /// The object of a segment that the ancestor wrote itself.
-    fn own(&self, head: &Head, segment: SegmentNumber) -> Result<restblk_store::Key, LogError> {
+    fn own(&self, head: &Head, segment: SegmentNumber) -> Result<Place, LogError> {
         let found = head.place(segment).filter(|(span, _)| span.volume == 0);
         let (span, sequence) = found.ok_or_else(|| {
             let volume = self.shelf.volume;
             LogError::corrupt(segment, format!("no epoch of the volume {volume} has it"))
         })?;
-        Ok(self
-            .shelf
-            .key(Series::Segments(segment.kind(), span.epoch), sequence))
+        Ok(self.born(segment, span.epoch, sequence))
+    }
+
+    fn born(&self, segment: SegmentNumber, epoch: u32, sequence: u32) -> Place {
+        let series = Series::Segments(segment.kind(), epoch);
+        Place {
+            key: self.shelf.key(series, sequence),
+            moved: None,
+            shelf: self.shelf.clone(),
+            epoch,
+        }
     }
 
     /// Looks for a newer head than the one that told a place; false where there is none.
@@ -146,7 +154,7 @@ impl Ancestor {
 pub(crate) async fn frame(
     core: &Core,
     pointer: Pointer,
-    birth: Option<Birth>,
+    birth: Option<&Birth>,
 ) -> Result<Option<Arc<Frame>>, LogError> {
     for _ in 0..LOOKS {
         let Some((ancestor, born)) = find(core, pointer.segment()) else {
@@ -172,14 +180,7 @@ pub(crate) async fn frame(
 fn find(core: &Core, segment: SegmentNumber) -> Option<(&Ancestor, Place)> {
     let (span, sequence) = core.state().head.place(segment)?;
     let ancestor = core.ancestors.get(usize::from(span.volume).checked_sub(1)?)?;
-    let born = Place {
-        key: ancestor
-            .shelf
-            .key(Series::Segments(segment.kind(), span.epoch), sequence),
-        moved: None,
-        shelf: ancestor.shelf.clone(),
-    };
-    Some((ancestor, born))
+    Some((ancestor, ancestor.born(segment, span.epoch, sequence)))
 }
 
 /// The volumes that a head's lineage names after the volume itself.

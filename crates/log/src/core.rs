@@ -12,7 +12,7 @@ use crate::tree::{NeedsPage, Radix};
 use crate::{Durability, LogError, Options};
 use futures_util::future::try_join_all;
 use restblk_cache::Cache;
-use restblk_format::log::{Frame, FrameKind, PAGE_FAN_OUT, Pointer, SegmentNumber};
+use restblk_format::log::{Codec, Frame, FrameKind, PAGE_FAN_OUT, Pointer, SegmentBuilder, SegmentNumber};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -234,11 +234,11 @@ impl Core {
             return Ok(Some(frame));
         }
         let birth = self.birth(pointer.segment());
-        if let Some(frame) = self.frames.cached(pointer, birth).await {
+        if let Some(frame) = self.frames.cached(pointer, birth.as_ref()).await {
             return Ok(Some(frame));
         }
         let place = self.born_at(pointer.segment())?;
-        self.frames.fetch(pointer, &place, birth).await
+        self.frames.fetch(pointer, &place, birth.as_ref()).await
     }
 
     /// The frame of a block or of a page of the map; `None` where nothing reaches it any more.
@@ -247,7 +247,7 @@ impl Core {
             return Ok(Some(frame));
         }
         let birth = self.birth(pointer.segment());
-        if let Some(frame) = self.frames.cached(pointer, birth).await {
+        if let Some(frame) = self.frames.cached(pointer, birth.as_ref()).await {
             return Ok(Some(frame));
         }
         self.stored_frame(pointer).await
@@ -257,11 +257,11 @@ impl Core {
     pub(crate) async fn stored_frame(&self, pointer: Pointer) -> Result<Option<Arc<Frame>>, LogError> {
         let birth = self.birth(pointer.segment());
         if !self.state().is_own(pointer.segment()) {
-            return ancestors::frame(self, pointer, birth).await;
+            return ancestors::frame(self, pointer, birth.as_ref()).await;
         }
         for _ in 0..LOOKS {
             let place = self.place(pointer.segment()).await?;
-            if let Some(frame) = self.frames.fetch(pointer, &place, birth).await? {
+            if let Some(frame) = self.frames.fetch(pointer, &place, birth.as_ref()).await? {
                 return Ok(Some(frame));
             }
             if place.key == self.place(pointer.segment()).await?.key {
@@ -271,6 +271,13 @@ impl Core {
         Err(lost(pointer))
     }
 
+    /// The frame, where the host's cache has it.
+    pub(crate) async fn cached(&self, pointer: Pointer) -> Option<Arc<Frame>> {
+        self.frames
+            .cached(pointer, self.birth(pointer.segment()).as_ref())
+            .await
+    }
+
     /// Where a segment was written first; `None` where no epoch has it.
     pub(crate) fn birth(&self, segment: SegmentNumber) -> Option<Birth> {
         self.frames.cache.as_ref()?;
@@ -278,9 +285,9 @@ impl Core {
         let (span, sequence) = state.head.place(segment)?;
         let volume = state.head.lineage.get(usize::from(span.volume))?.volume;
         Some(Birth {
-            volume,
+            shelf: self.shelf.of(volume),
             epoch: span.epoch,
-            kind: segment.kind(),
+            segment,
             sequence,
         })
     }
@@ -301,13 +308,14 @@ impl Core {
 
     /// Where a segment's frames are now.
     pub(crate) async fn place(&self, segment: SegmentNumber) -> Result<Place, LogError> {
-        let line = self.line(segment).await?;
+        let (line, born) = (self.line(segment).await?, self.born_at(segment)?);
         let Some(moved) = line.moved else {
-            return self.born_at(segment);
+            return Ok(born);
         };
         Ok(Place {
+            key: self.born_at(moved)?.key,
             moved: Some(moved),
-            ..self.born_at(moved)?
+            ..born
         })
     }
 
@@ -322,7 +330,14 @@ impl Core {
             key: self.shelf.key(series, sequence),
             moved: None,
             shelf: self.shelf.clone(),
+            epoch: span.epoch,
         })
+    }
+
+    /// A segment of this epoch, to be filled: sealed where the volume is encrypted.
+    pub(crate) fn begin(&self, number: SegmentNumber, lines: usize, codec: Codec) -> SegmentBuilder {
+        let key = self.shelf.segment_key(self.epoch, number);
+        SegmentBuilder::new(number, lines, codec).sealed(key)
     }
 
     /// Lets pages go that were loaded to read them. Only the task that changes the trees does so.

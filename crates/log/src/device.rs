@@ -20,7 +20,7 @@ use crate::{Durability, LogError, Options, Writer};
 use async_trait::async_trait;
 use bytes::Bytes;
 use restblk_block::{BlockDevice, BlockError, Features, Geometry, WriteFlags};
-use restblk_format::log::{BLOCK, Frame, FrameKind, Pointer, Snapshot};
+use restblk_format::log::{BLOCK, Codec, DataKey, Frame, FrameKind, Pointer, Snapshot};
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -199,6 +199,17 @@ impl LogVolume {
     /// Sets what flushes wait for from now on.
     pub fn set_durability(&self, durability: Durability) {
         self.core.set_durability(durability);
+    }
+
+    /// The volume's data key, where it is encrypted: a clone's is the same.
+    #[must_use]
+    pub fn key(&self) -> Option<DataKey> {
+        self.core.shelf.key_of_data().cloned()
+    }
+
+    /// Sets how data is packed from now on.
+    pub fn set_codec(&self, codec: Codec) {
+        self.core.state().pack_by(codec);
     }
 
     /// Makes a checkpoint: a recovery starts from here.

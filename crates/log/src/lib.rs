@@ -42,6 +42,8 @@ mod view;
 mod warm;
 
 #[cfg(test)]
+mod crypt_tests;
+#[cfg(test)]
 mod sim_tests;
 
 pub use children::Child;
@@ -56,7 +58,7 @@ pub use local::Local;
 pub use look::look;
 pub use recover::create;
 pub use restblk_cache::Cache;
-pub use restblk_format::log::{Codec, Head, Snapshot};
+pub use restblk_format::log::{Codec, DataKey, Head, Snapshot};
 pub use restblk_types::Durability;
 pub use view::SnapshotView;
 
@@ -69,12 +71,14 @@ pub struct Writer {
     pub hostname: String,
     /// Now, RFC 3339, UTC.
     pub since: String,
+    /// The volume's data key, where it is encrypted.
+    pub key: Option<DataKey>,
 }
 
 /// How a volume is served.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How data is packed.
+    /// How data is packed, until [`LogVolume::set_codec`] says otherwise.
     pub codec: Codec,
     /// What a flush waits for.
     pub durability: Durability,

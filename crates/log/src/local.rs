@@ -5,9 +5,9 @@
 //! segments that a dead epoch wrote after its first hole are given anew to its successor's.
 
 use crate::journal::Disk;
+use crate::shelf::Shelf;
 use restblk_cache::{Cache, Key};
-use restblk_format::log::{Kind, Pointer};
-use restblk_types::VolumeId;
+use restblk_format::log::{Frame, FrameError, Pointer, SegmentNumber};
 use std::sync::Arc;
 
 /// What a volume has on the host's own disks.
@@ -20,11 +20,12 @@ pub struct Local {
 }
 
 /// Where a segment was written first.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Birth {
-    pub(crate) volume: VolumeId,
+    /// Of the volume that wrote it.
+    pub(crate) shelf: Shelf,
     pub(crate) epoch: u32,
-    pub(crate) kind: Kind,
+    pub(crate) segment: SegmentNumber,
     pub(crate) sequence: u32,
 }
 
@@ -33,9 +34,9 @@ impl Birth {
     pub(crate) fn key(&self, pointer: Pointer) -> Key {
         let mut key = Key::default();
         let parts: [&[u8]; 5] = [
-            self.volume.as_bytes(),
+            self.shelf.volume.as_bytes(),
             &self.epoch.to_le_bytes(),
-            &u32::from(self.kind as u8).to_le_bytes(),
+            &u32::from(self.segment.kind() as u8).to_le_bytes(),
             &self.sequence.to_le_bytes(),
             &pointer.offset().to_le_bytes(),
         ];
@@ -44,40 +45,43 @@ impl Birth {
         }
         key
     }
+
+    /// A frame of the segment, from its bytes as they are stored.
+    pub(crate) fn open(&self, pointer: Pointer, bytes: &[u8]) -> Result<Frame, FrameError> {
+        let key = self.shelf.segment_key(self.epoch, self.segment);
+        Frame::decode(bytes, pointer, key.as_ref())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use restblk_format::log::SegmentNumber;
+    use restblk_format::log::Kind;
+    use restblk_store::MemoryStore;
+    use restblk_types::VolumeId;
 
     #[test]
     fn keys_differ_in_all_that_a_birth_has() {
-        let pointer = |segment, offset| {
-            let segment = SegmentNumber::new(Kind::Log, segment).unwrap();
-            Pointer::new(segment, offset, 640, 0).unwrap()
+        let number = |kind, number| SegmentNumber::new(kind, number).unwrap();
+        let pointer = |offset| Pointer::new(number(Kind::Log, 9), offset, 640, 0).unwrap();
+        let birth = |volume, epoch, segment, sequence| Birth {
+            shelf: Shelf::new(Arc::new(MemoryStore::new()), VolumeId::from_bytes([volume; 16])),
+            epoch,
+            segment,
+            sequence,
         };
-        let birth = Birth {
-            volume: VolumeId::from_bytes([1; 16]),
-            epoch: 2,
-            kind: Kind::Log,
-            sequence: 3,
-        };
-        let others = [
-            Birth {
-                volume: VolumeId::from_bytes([2; 16]),
-                ..birth
-            },
-            Birth { epoch: 3, ..birth },
-            Birth {
-                kind: Kind::Map,
-                ..birth
-            },
-            Birth { sequence: 4, ..birth },
-        ];
-        let key = birth.key(pointer(9, 1600));
-        assert!(others.iter().all(|other| other.key(pointer(9, 1600)) != key));
-        assert_ne!(birth.key(pointer(9, 1616)), key);
-        assert_eq!(birth.key(pointer(8, 1600)), key, "whatever its number is");
+        let log = number(Kind::Log, 9);
+        let key = birth(1, 2, log, 3).key(pointer(1600));
+        for other in [
+            birth(2, 2, log, 3),
+            birth(1, 3, log, 3),
+            birth(1, 2, number(Kind::Map, 9), 3),
+            birth(1, 2, log, 4),
+        ] {
+            assert_ne!(other.key(pointer(1600)), key, "{other:?}");
+        }
+        assert_ne!(birth(1, 2, log, 3).key(pointer(1616)), key);
+        let renumbered = birth(1, 2, number(Kind::Log, 8), 3);
+        assert_eq!(renumbered.key(pointer(1600)), key, "whatever its number is");
     }
 }

@@ -97,9 +97,7 @@ pub(crate) async fn frames(core: &Core, missing: &[Pointer]) -> Result<Vec<Optio
 
 /// The frames at these addresses, which nobody else reads.
 async fn mine(core: &Core, frames: &[Pointer]) -> Result<Vec<Option<Arc<Frame>>>, LogError> {
-    let cached = frames
-        .iter()
-        .map(|frame| core.frames.cached(*frame, core.birth(frame.segment())));
+    let cached = frames.iter().map(|frame| core.cached(*frame));
     let mut found = join_all(cached).await;
     let missing: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
     let pointers: Vec<Pointer> = missing.iter().map(|at| frames[*at]).collect();
@@ -143,7 +141,7 @@ async fn read_run(core: &Core, run: &[Pointer]) -> Result<Vec<Option<Arc<Frame>>
         if place.moved.is_none()
             && let Some(frames) = core
                 .frames
-                .fetch_run(run, &place, core.birth(first.segment()))
+                .fetch_run(run, &place, core.birth(first.segment()).as_ref())
                 .await?
         {
             return Ok(frames.into_iter().map(Some).collect());

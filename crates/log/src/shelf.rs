@@ -4,13 +4,15 @@
 //! .restblk/vol/ID/epoch/E      .restblk/vol/ID/head/E/N
 //! .restblk/vol/ID/log/E/S      .restblk/vol/ID/map/E/S      .restblk/vol/ID/gc/E/S
 //! ```
+//! A shelf may have the volume's data key: then nothing that says what is where, or what it holds, is believed without the volume's seal.
+//!
 //! Every object is created, never replaced. Whether a create won is decided by the object itself: after anything but a
 //! plain success it is read back, and its nonce compared.
 
 use crate::LogError;
 use crate::defect::Defect;
 use bytes::Bytes;
-use restblk_format::log::{HEADER_LEN, Header, Kind};
+use restblk_format::log::{DataKey, HEADER_LEN, Head, Header, Kind, SealKey, SegmentHead, SegmentNumber};
 use restblk_store::{Durability, Instance, Key, Page, Precondition, Store};
 use restblk_types::{ErrorKind, Extent, VolumeId};
 use std::sync::Arc;
@@ -46,16 +48,61 @@ pub(crate) enum Created {
 pub(crate) struct Shelf {
     store: Arc<dyn Store>,
     pub(crate) volume: VolumeId,
+    key: Option<DataKey>,
 }
 
 impl Shelf {
     pub(crate) fn new(store: Arc<dyn Store>, volume: VolumeId) -> Self {
-        Self { store, volume }
+        let key = None;
+        Self { store, volume, key }
     }
 
-    /// The same store's shelf of another volume.
+    /// The same, of a volume that is encrypted, if there is a key.
+    pub(crate) fn with_key(self, key: Option<DataKey>) -> Self {
+        Self { key, ..self }
+    }
+
+    /// The same store's shelf of a volume of the same family: it has the same data key.
     pub(crate) fn of(&self, volume: VolumeId) -> Self {
-        Self::new(self.store.clone(), volume)
+        Self {
+            volume,
+            ..self.clone()
+        }
+    }
+
+    /// The volume's data key, where it is encrypted.
+    pub(crate) fn key_of_data(&self) -> Option<&DataKey> {
+        self.key.as_ref()
+    }
+
+    /// The key of what was born in a segment.
+    pub(crate) fn segment_key(&self, epoch: u32, segment: SegmentNumber) -> Option<SealKey> {
+        let key = self.key.as_ref()?;
+        Some(key.segment(self.volume, epoch, segment))
+    }
+
+    /// The key of the volume's heads.
+    pub(crate) fn heads_key(&self) -> Option<SealKey> {
+        Some(self.key.as_ref()?.heads(self.volume))
+    }
+
+    /// Refuses a head that nobody wrote who had the key.
+    pub(crate) fn check_head(&self, key: &Key, bytes: &[u8]) -> Result<(), LogError> {
+        match self.heads_key() {
+            Some(seal) if !Head::is_sealed(bytes, &seal) => Err(unsealed(key)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Header and index of a segment, if they are this volume's.
+    pub(crate) fn read_index(&self, key: &Key, bytes: &[u8]) -> Result<SegmentHead, LogError> {
+        let head = SegmentHead::decode(bytes).map_err(crate::error::format_error(key))?;
+        self.belongs(key, &head.header)?;
+        let of = head.header.segment;
+        match of.and_then(|of| self.segment_key(head.header.epoch, of)) {
+            Some(seal) if !head.is_sealed(&seal) => Err(unsealed(key)),
+            _ => Ok(head),
+        }
     }
 
     pub(crate) fn key(&self, series: Series, number: u32) -> Key {
@@ -205,6 +252,10 @@ impl Shelf {
             _ => Ok(()),
         }
     }
+}
+
+fn unsealed(key: &Key) -> LogError {
+    LogError::corrupt(key, "it is not what was sealed with the volume's key")
 }
 
 #[expect(

@@ -7,7 +7,9 @@ use crate::batch::{Batch, Known};
 use crate::defect::Defect;
 use crate::table::Held;
 use crate::tree::{NeedsPage, Radix};
-use restblk_format::log::{Entry, EntryKind, Head, Kind, Pointer, SegmentNumber, Snapshot};
+use restblk_format::log::{
+    Codec, Entry, EntryKind, FEATURE_ZSTD, Head, Kind, Pointer, SegmentNumber, Snapshot,
+};
 use restblk_types::VolumeId;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
@@ -26,6 +28,8 @@ pub(crate) struct State {
     pub(crate) table: Radix,
     /// Where the last record that a batch has taken ends in the journal.
     pub(crate) journalled: u64,
+    /// How data is packed.
+    pub(crate) codec: Codec,
     /// What is being written.
     pub(crate) open: Batch,
     /// What is on its way, oldest first; the first has the sequence `applied`.
@@ -59,8 +63,9 @@ pub(crate) enum Source {
 }
 
 impl State {
-    pub(crate) fn new(head: Head, head_next: u32) -> Self {
-        Self {
+    pub(crate) fn new(head: Head, head_next: u32, codec: Codec) -> Self {
+        let mut state = Self {
+            codec,
             map: Radix::open(head.map),
             table: Radix::open(head.segments),
             applied: head.log_next,
@@ -78,6 +83,16 @@ impl State {
             expected: Vec::new(),
             rollbacks_begun: 0,
             rollbacks_ended: 0,
+        };
+        state.pack_by(codec);
+        state
+    }
+
+    /// Has data packed so from now on; from the next head on, readers are told what they must know for it.
+    pub(crate) fn pack_by(&mut self, codec: Codec) {
+        self.codec = codec;
+        if codec == Codec::Zstd {
+            self.head.features |= FEATURE_ZSTD;
         }
     }
 

@@ -44,7 +44,10 @@ async fn upload(core: &Core, batch: &Batch, sequence: u32) -> Result<(), LogErro
         journal.release(batch.journal_end);
         journal.trim(true).await?;
     }
-    let number = core.state().number(Kind::Log, sequence)?;
+    let (number, codec) = {
+        let state = core.state();
+        (state.number(Kind::Log, sequence)?, state.codec)
+    };
     let _turn = core
         .uploads
         .acquire()
@@ -52,14 +55,14 @@ async fn upload(core: &Core, batch: &Batch, sequence: u32) -> Result<(), LogErro
         .map_err(|_| LogError::bug("the uploads have ended"))?;
     core.alive()?;
     let builder = batch
-        .encode(number, core.options.codec)
+        .encode(|lines| core.begin(number, lines, codec))
         .journalled(batch.journal_end);
     let (bytes, entries) = builder.finish(core.shelf.volume, core.epoch, sequence, core.nonce);
     let bytes = Bytes::from(bytes);
     let series = Series::Segments(Kind::Log, core.epoch);
     create(core, series, sequence, bytes.clone()).await?;
     if let Some(birth) = core.birth(number) {
-        core.frames.written(birth, &bytes, &entries);
+        core.frames.written(&birth, &bytes, &entries);
     }
     // Set once, here.
     let _ = batch.stored.set(entries);

@@ -4,14 +4,14 @@ use super::request::Wait;
 use super::{Client, ClientError};
 use crate::mirror::MirrorTable;
 use crate::{
-    AttachRequest, Attachment, CloneSnapshot, CreateSnapshot, CreateSnapshots, CreateVolume, DetachRequest,
-    ErrorBody, ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection,
-    SetDurability, Snapshot, Volume, Warmed, paths,
+    AttachRequest, Attachment, ChangeKeys, CloneSnapshot, CreateSnapshot, CreateSnapshots, CreateVolume,
+    DetachRequest, ErrorBody, ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec,
+    Protection, SetCompression, SetDurability, Snapshot, Volume, Warmed, paths,
 };
 use bytes::Bytes;
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use restblk_types::{ByteCount, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
+use restblk_types::{ByteCount, Compression, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
 
 type Result<T> = std::result::Result<T, ClientError>;
 
@@ -140,6 +140,21 @@ impl Client {
         let path = paths::durability(&volume.pool, &volume.volume);
         self.change(Method::PUT, &path, &SetDurability { durability })
             .await
+    }
+
+    /// Sets how the data of a log volume is packed.
+    pub async fn set_compression(&self, volume: &VolumeRef, compression: Compression) -> Result<Volume> {
+        no_snapshot(volume)?;
+        let path = paths::compression(&volume.pool, &volume.volume);
+        self.change(Method::PUT, &path, &SetCompression { compression })
+            .await
+    }
+
+    /// Changes what opens an encrypted volume.
+    pub async fn change_keys(&self, volume: &VolumeRef, change: &ChangeKeys) -> Result<Volume> {
+        no_snapshot(volume)?;
+        let path = paths::keys(&volume.pool, &volume.volume);
+        self.change(Method::PUT, &path, change).await
     }
 
     /// Makes a volume of a raw file that another program left in the pool's repository.

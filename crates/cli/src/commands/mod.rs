@@ -11,6 +11,7 @@ mod devices;
 mod doctor;
 mod export;
 mod hold_fuse;
+mod keys;
 mod limits;
 mod man;
 mod mirror;

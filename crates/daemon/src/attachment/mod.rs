@@ -23,6 +23,7 @@ mod snapshots;
 
 use crate::{
     error::Result,
+    keys::Keys,
     metrics::Registry,
     pools::Pools,
     state::{Remembered, StateDir},
@@ -33,7 +34,7 @@ use opened::Openings;
 use restblk_api::{Attachment, ErrorBody};
 use restblk_engine::log::Cache;
 use restblk_nbd::Exports;
-use restblk_types::{AttachmentId, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
+use restblk_types::{AttachmentId, Compression, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
 use slot::Slot;
 use std::{
     collections::BTreeMap,
@@ -62,6 +63,7 @@ pub(crate) struct Context {
     pub(crate) lease_check: Duration,
     pub(crate) journal: Journals,
     pub(crate) cache: Option<Arc<Cache>>,
+    pub(crate) keys: Keys,
 }
 
 /// Where log volumes keep what is not on the store yet.
@@ -185,6 +187,20 @@ impl Attachments {
         {
             log.set_durability(durability);
         }
+    }
+
+    /// A volume's data is packed in another way from now on, at once where it is open.
+    pub(crate) async fn compressed(&self, volume: &VolumeRef, compression: Compression) {
+        if let Some(opened) = self.openings.find(volume).await
+            && let Some(log) = opened.volume.log()
+        {
+            log.set_codec(compression.into());
+        }
+    }
+
+    /// What opens encrypted volumes on this host.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.context.keys
     }
 
     /// A volume has a new size: its device, where there is one, is told. Returns when the kernel shows it, or after a

@@ -8,11 +8,11 @@ use restblk_block::{BlockDevice, BlockError, Limiter};
 use restblk_engine::{
     Claim, Lease, Takeover, Volume,
     direct::{DirectDevice, Tuning},
-    log::{Local, Writer},
+    log::{DataKey, Local, Writer},
 };
 use restblk_format::{LayoutKind, VolumeRecord};
 use restblk_store::{Mirrored, Store};
-use restblk_types::{AttachmentId, ErrorKind, VolumeId, VolumeRef};
+use restblk_types::{AttachmentId, ErrorKind, KeySecret, VolumeId, VolumeRef};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -32,6 +32,14 @@ pub(super) struct Opened {
     pub(super) lease: Lease,
     pub(super) limiter: Arc<Limiter>,
     pub(super) pool: Arc<OpenPool>,
+}
+
+/// A volume that is ours and not open yet.
+struct Taken {
+    lease: Lease,
+    record: VolumeRecord,
+    /// Features that this version can only read.
+    unknown: Vec<String>,
 }
 
 /// What becomes of the lease when the last user has gone.
@@ -81,13 +89,15 @@ impl Openings {
 
 impl Attachments {
     /// Takes the lease and opens the volume, or joins those who have it open. Who got it closes it.
-    /// On error no lease that was taken *here* stays.
+    /// On error no lease that was taken *here* stays. `key` is what opens an encrypted one, if it was given; a wrong one is found before anything on
+    /// the store is changed.
     pub(super) async fn open_volume(
         &self,
         volume: &VolumeRef,
         id: AttachmentId,
         takeover: Takeover,
         read_only: bool,
+        key: Option<KeySecret>,
     ) -> Result<Arc<Opened>> {
         let place = self.openings.place(volume);
         let mut place = place.lock().await;
@@ -95,7 +105,10 @@ impl Attachments {
             shared.users += 1;
             return Ok(Arc::clone(&shared.opened));
         }
-        let opened = Arc::new(self.open_new(volume.whole(), id, takeover, read_only).await?);
+        let opened = Arc::new(
+            self.open_new(volume.whole(), id, takeover, read_only, key)
+                .await?,
+        );
         *place = Some(Shared {
             opened: Arc::clone(&opened),
             users: 1,
@@ -119,6 +132,7 @@ impl Attachments {
         }
         *place = None;
         if then == Then::LetGo && self.brought_home(opened).await {
+            self.context.keys.forget(opened.lease.record().volume);
             self.let_go(&opened.lease).await;
         }
     }
@@ -158,23 +172,30 @@ impl Attachments {
         id: AttachmentId,
         takeover: Takeover,
         read_only: bool,
+        key: Option<KeySecret>,
     ) -> Result<Opened> {
         let pool = self.context.pools.open(&volume.pool)?;
-        let (lease, record, unknown) = self.take(&pool, &volume, id, takeover).await?;
-        match self
-            .open_taken(&pool, &volume, &lease, &record, &unknown, read_only)
-            .await
-        {
-            Ok(opened) => Ok(Opened {
-                name: volume,
-                volume: opened,
-                lease,
-                limiter: Arc::new(Limiter::new(record.rate_limits)),
-                pool,
-            }),
+        let found = pool.repository.volume(&volume.volume).await;
+        let found = found.map_err(error::engine)?.record;
+        let keys = &self.context.keys;
+        let key = keys.of(&volume, found.id, found.encryption.as_ref(), key).await?;
+        let taken = self.take(&pool, &volume, id, takeover).await?;
+        match self.open_taken(&pool, &volume, &taken, read_only, key).await {
+            Ok(opened) => {
+                if let Some(key) = opened.log().and_then(|log| log.key()) {
+                    keys.keep(&volume, taken.record.id, &key);
+                }
+                Ok(Opened {
+                    name: volume,
+                    volume: opened,
+                    lease: taken.lease,
+                    limiter: Arc::new(Limiter::new(taken.record.rate_limits)),
+                    pool,
+                })
+            }
             Err(e) => {
                 if !matches!(takeover, Takeover::Own(_)) {
-                    self.let_go(&lease).await;
+                    self.let_go(&taken.lease).await;
                 }
                 Err(e)
             }
@@ -187,7 +208,7 @@ impl Attachments {
         volume: &VolumeRef,
         id: AttachmentId,
         takeover: Takeover,
-    ) -> Result<(Lease, VolumeRecord, Vec<String>)> {
+    ) -> Result<Taken> {
         let claim = Claim {
             id,
             host: self.context.state.host(),
@@ -205,7 +226,14 @@ impl Attachments {
         }
         match taken {
             Err(e) if e.kind() == ErrorKind::Busy => Err(self.held("attach", volume, repository, e).await),
-            taken => taken.map_err(error::engine),
+            taken => {
+                let (lease, record, unknown) = taken.map_err(error::engine)?;
+                Ok(Taken {
+                    lease,
+                    record,
+                    unknown,
+                })
+            }
         }
     }
 
@@ -213,11 +241,15 @@ impl Attachments {
         &self,
         pool: &OpenPool,
         volume: &VolumeRef,
-        lease: &Lease,
-        record: &VolumeRecord,
-        unknown: &[String],
+        taken: &Taken,
         read_only: bool,
+        key: Option<DataKey>,
     ) -> Result<Volume> {
+        let Taken {
+            lease,
+            record,
+            unknown,
+        } = taken;
         if !unknown.is_empty() && !read_only {
             let features = unknown.join(", ");
             let message =
@@ -237,6 +269,7 @@ impl Attachments {
             nonce: *VolumeId::random().as_bytes(),
             hostname: self.context.hostname.clone(),
             since: clock::now(),
+            key,
         };
         let local = Local {
             journal,

@@ -13,9 +13,9 @@ use restblk_engine::{
     EngineError, NewVolume, Takeover,
     log::{LogError, LogVolume, Progress, Snapshot as Kept, SnapshotView, snapshot_together},
 };
-use restblk_format::LayoutKind;
+use restblk_format::{Encryption, LayoutKind};
 use restblk_types::{
-    AttachmentId, BlockSize, ByteCount, Durability, ErrorKind, SnapshotName, VolumeId, VolumeRef,
+    AttachmentId, BlockSize, ByteCount, Durability, ErrorKind, KeySecret, SnapshotName, VolumeId, VolumeRef,
 };
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ impl Attachments {
                 return Err(ErrorBody::new(ErrorKind::Invalid, message).hint(format!("{snapshot}@NAME")));
             };
             let one = self
-                .open_volume(snapshot, AttachmentId::random(), Takeover::Refused, false)
+                .open_volume(snapshot, AttachmentId::random(), Takeover::Refused, false, None)
                 .await?;
             opened.push(Arc::clone(&one));
             members.push((Arc::clone(log_of(&one, snapshot)?), name.to_string()));
@@ -130,6 +130,7 @@ impl Attachments {
         snapshot: &VolumeRef,
         to: &VolumeRef,
         durability: Durability,
+        key: Option<KeySecret>,
     ) -> Result<()> {
         if to.pool != snapshot.pool || to.snapshot.is_some() {
             let message = format!("clone {snapshot} to {to}: a clone is a volume of its snapshot's own pool");
@@ -138,7 +139,24 @@ impl Attachments {
             );
         }
         let repository = Arc::clone(&self.context.pools.open(&to.pool)?.repository);
+        let parent = repository.volume(&snapshot.volume).await.map_err(error::engine)?;
+        let (compression, theirs) = (parent.record.compression, parent.record.encryption);
+        if key.is_some() && theirs.is_none() {
+            let message = format!("clone {snapshot}: it is not encrypted, and its clones are not");
+            return Err(ErrorBody::new(ErrorKind::Invalid, message).hint("leave the key out"));
+        }
         let clone = async |log: Arc<LogVolume>| {
+            let encryption = match (log.key(), key, theirs) {
+                (Some(data), Some(key), _) => {
+                    let wrapped = data.clone();
+                    let wrap = move || Encryption::new(&wrapped, &key, clock::now());
+                    let own = tokio::task::spawn_blocking(wrap).await;
+                    let own = own.map_err(|e| refused(ErrorKind::Bug, &e))?;
+                    Some((own.map_err(|e| refused(e.kind(), &e))?, data))
+                }
+                (Some(data), None, Some(theirs)) => Some((theirs, data)),
+                _ => None,
+            };
             let id = find(&log, snapshot)?;
             let kept = log.snapshots().into_iter().find(|kept| kept.id == id);
             let new = NewVolume {
@@ -148,6 +166,8 @@ impl Attachments {
                 size: kept.map_or(0, |kept| kept.size),
                 block_size: BlockSize::B4096,
                 durability,
+                compression,
+                encryption,
                 created_at: clock::now(),
             };
             repository.clone_volume(new, &log, id).await
@@ -224,7 +244,7 @@ impl Attachments {
         work: impl AsyncFnOnce(Arc<LogVolume>) -> std::result::Result<T, EngineError>,
     ) -> Result<T> {
         let opened = self
-            .open_volume(volume, AttachmentId::random(), Takeover::Refused, false)
+            .open_volume(volume, AttachmentId::random(), Takeover::Refused, false, None)
             .await?;
         let done = match log_of(&opened, volume) {
             Ok(log) => work(Arc::clone(log)).await.map_err(error::engine),
@@ -260,6 +280,10 @@ fn find(log: &LogVolume, snapshot: &VolumeRef) -> std::result::Result<u64, LogEr
     found
         .map(|kept| kept.id)
         .ok_or_else(|| LogError::new(ErrorKind::NotFound, missing(snapshot).message))
+}
+
+fn refused(kind: ErrorKind, why: &dyn std::fmt::Display) -> EngineError {
+    EngineError::refused(kind, format!("clone: {why}"))
 }
 
 fn missing(snapshot: &VolumeRef) -> ErrorBody {

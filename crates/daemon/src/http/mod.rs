@@ -32,6 +32,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/volumes/{pool}/{volume}/extend", post(volumes::extend))
         .route("/v1/volumes/{pool}/{volume}/limits", put(volumes::limit))
         .route("/v1/volumes/{pool}/{volume}/durability", put(volumes::durability))
+        .route(
+            "/v1/volumes/{pool}/{volume}/compression",
+            put(volumes::compression),
+        )
+        .route("/v1/volumes/{pool}/{volume}/keys", put(volumes::keys))
         .route("/v1/volumes/{pool}/{volume}/adopt", post(volumes::adopt))
         .layer(middleware::from_fn(patience::layer));
     Router::new()

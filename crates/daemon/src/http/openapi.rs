@@ -32,6 +32,8 @@ use utoipa::{
         super::volumes::extend,
         super::volumes::limit,
         super::volumes::durability,
+        super::volumes::compression,
+        super::volumes::keys,
         super::volumes::adopt,
         super::snapshots::list,
         super::snapshots::create,

@@ -27,6 +27,7 @@ fn writer(nonce: u8) -> Writer {
         nonce: [nonce; 16],
         hostname: "host".to_owned(),
         since: String::new(),
+        key: None,
     }
 }
 
@@ -377,6 +378,7 @@ fn a_head(spans: &[(u32, u32, u32)]) -> Head {
         books: BTreeMap::new(),
         snapshots: Vec::new(),
         snapshot_next: 1,
+        features: 0,
         deletions: Vec::new(),
     }
 }

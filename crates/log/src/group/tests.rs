@@ -15,6 +15,7 @@ async fn volume(store: &Arc<dyn Store>, id: u8) -> Arc<LogVolume> {
             nonce: [id; 16],
             hostname: "host".to_owned(),
             since: String::new(),
+            key: None,
         },
     );
     create(Arc::clone(store), id, SIZE, &writer).await.unwrap();

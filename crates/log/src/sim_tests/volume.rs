@@ -1,7 +1,7 @@
 //! A volume of the simulation, and what it must be.
 
 use super::disk::SimDisk;
-use super::ground::{BLOCK, BLOCKS, Contents, Ground, LEN, bytes, contents, ms, options};
+use super::ground::{BLOCK, BLOCKS, CODECS, Contents, Ground, LEN, bytes, contents, ms, options};
 use crate::{Disk, Durability, Local, LogVolume};
 use rand::Rng;
 use restblk_block::{BlockDevice, WriteFlags};
@@ -64,7 +64,7 @@ impl Volume {
                 journal: disk.map(|disk| disk as Arc<dyn Disk>),
                 cache: None,
             };
-            let options = options(ground.durability);
+            let options = options(ground);
             match LogVolume::open(store.clone(), self.id, writer, options, local).await {
                 Ok(device) => {
                     self.device = Some(Arc::new(device));
@@ -277,7 +277,11 @@ impl Volume {
                 }
             }
             925..940 => drop(self.device().collect().await.unwrap()),
-            940..955 => self.device().checkpoint().await.unwrap(),
+            940..953 => self.device().checkpoint().await.unwrap(),
+            953..955 => {
+                let codec = ground.chance.random_range(0..CODECS.len());
+                self.device().set_codec(CODECS[codec]);
+            }
             955..960 => {
                 self.device.take().unwrap().stop().await.unwrap();
                 self.begun.clear();

@@ -1,6 +1,6 @@
 //! `restblk show`: all that is known of one volume.
 
-use super::list;
+use super::{list, rekey};
 use crate::commands::{devices, limits};
 use crate::complete;
 use crate::failure::Result;
@@ -58,6 +58,13 @@ fn words(shown: &Shown) -> String {
                 .durability
                 .map_or_else(String::new, |one| one.as_str().to_owned()),
         ),
+        (
+            "Compression",
+            volume
+                .compression
+                .map_or_else(String::new, |one| one.as_str().to_owned()),
+        ),
+        ("Encryption", rekey::slots(volume)),
         ("Rate limits", limits::words(&volume.rate_limits)),
         ("Created", volume.created_at.clone()),
         ("State", long_state(volume.state)),
