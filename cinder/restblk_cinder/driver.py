@@ -118,7 +118,7 @@ class RestblkDriver(manage.Managing, driver.VolumeDriver):
     def _update_volume_stats(self) -> None:
         self._trash.empty()
         of = self.configuration.safe_get
-        name = of('volume_backend_name') or 'restblk'
+        name = self.get_pool(None)
         capacity = of('restblk_capacity_gb')
         stats = {
             'pool_name': name,
@@ -170,6 +170,10 @@ class RestblkDriver(manage.Managing, driver.VolumeDriver):
                   'store.'), 'string', enum=['local', 'remote'],
                 default=self.configuration.safe_get('restblk_durability'))
         return properties, 'restblk'
+
+    def get_pool(self, volume: objects.Volume | None) -> str:
+        """The back end is one pool of Cinder's."""
+        return self.configuration.safe_get('volume_backend_name') or 'restblk'
 
     def _location(self) -> str:
         """Equal for back ends whose volumes lie at the same place."""

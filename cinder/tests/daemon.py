@@ -48,7 +48,7 @@ class Daemon:
         self.api = client.Client(str(self.socket), 60)
         self.api.call('POST', '/v1/pools', {
             'name': 'main', 'store': 'cdmi', 'dialect': 'cdmi2',
-            'urls': [f'{url}vols/']})
+            'urls': [url]})
 
     def _start_store(self) -> str:
         self._run('store', 'serve', str(self.folder / 'store'),
@@ -58,11 +58,8 @@ class Daemon:
         while 'http://' not in log.read_text():
             assert time.monotonic() < until, log.read_text()
             time.sleep(0.05)
-        url = next(word for word in log.read_text().split()
-                   if word.startswith('http://'))
-        subprocess.run(['curl', '-sf', '-X', 'PUT', f'{url}vols/'],
-                       check=True)
-        return url
+        return next(word for word in log.read_text().split()
+                    if word.startswith('http://'))
 
     def start(self) -> None:
         """Starts the daemon, again where it was stopped."""

@@ -449,13 +449,10 @@ class SetUp(daemon.DaemonCase):
             made.check_for_setup_error()
 
     def test_direct_volumes_where_the_store_cannot(self):
-        self.daemon.api.call('POST', '/v1/pools', {
-            'name': 'dry', 'store': 'memory'})
-        self.addCleanup(self.daemon.api.call, 'DELETE', '/v1/pools/dry')
-        found = self.daemon.api.call('GET', '/v1/pools/dry')
-        made = daemon.make_driver(str(self.daemon.socket), 'dry',
-                                  restblk_layout='direct')
+        found = self.pool.describe()
         found['proven']['write_in_place'] = False
+        made = daemon.make_driver(str(self.daemon.socket),
+                                  restblk_layout='direct')
         with daemon.mock.patch.object(made._pool, 'describe',
                                       return_value=found):
             with self.assertRaisesRegex(exception.InvalidConfigurationValue,
