@@ -33,12 +33,12 @@ class Devices:
         self._transport = transport
         self._users: dict[str, set[str]] = {}
 
-    def take(self, of: str, connector: dict[str, Any]) -> dict[str, Any]:
-        """The attachment, for one more user."""
+    def take(self, of: str, connector: dict[str, Any]) -> str:
+        """The path of the device, for one more user."""
         with self._lock(of):
-            attachment = self._attached(of)
+            path = self._attached(of)
             self._users.setdefault(of, set()).add(_key(connector))
-        return attachment
+        return path
 
     def leave(self, of: str, connector: dict[str, Any] | None,
               others: list[dict[str, Any]]) -> bool:
@@ -80,21 +80,35 @@ class Devices:
         except client.ApiError as e:
             LOG.warning('%s stays attached: %s', self._pool.ref(of), e)
 
-    def _attached(self, of: str) -> dict[str, Any]:
-        found = self._pool.attachment(of)
-        if found and found['state'] in ('failed', 'fenced'):
+    def _attached(self, of: str) -> str:
+        found = self._settled(of)
+        if found and found['state'] != 'active':
             LOG.warning('attaching %s anew: %s', self._pool.ref(of),
                         found.get('problem') or found['state'])
             self._detach(of, 0)
             found = None
         if not found:
             found = self._pool.attach(of, self._transport)
-        if found['read_only'] and '@' not in of:
+        unfit = (
+            'exported to NBD clients' if 'link' not in found else
+            'for reading only' if found['read_only'] and '@' not in of else
+            None)
+        if unfit:
             raise client.ApiError(
                 'busy', f'failed to attach {self._pool.ref(of)}: it is '
-                'attached to this host for reading only',
+                f'attached to this host already, {unfit}',
                 f'restblk detach {self._pool.ref(of)}')
-        return found
+        return found['link']
+
+    def _settled(self, of: str) -> dict[str, Any] | None:
+        """The attachment, when a daemon that just started has it again."""
+        until = time.monotonic() + client.RESTART_S
+        while True:
+            found = self._pool.attachment(of)
+            if (not found or found['state'] != 'starting'
+                    or time.monotonic() > until):
+                return found
+            time.sleep(0.2)
 
     def _detach(self, of: str, linger_s: float) -> None:
         until = time.monotonic() + linger_s

@@ -9,6 +9,8 @@ instances on this host.
 docs/openstack.md in restblk's repository tells how to set it up.
 """
 
+from __future__ import annotations
+
 import collections.abc
 import contextlib
 import socket
@@ -204,11 +206,11 @@ class RestblkDriver(manage.Managing, driver.VolumeDriver):
     def extend_volume(self, volume: objects.Volume, new_size: int) -> None:
         name = names.of_volume(volume)
         self._grow(name, new_size)
-        self._apply(name, self._settings(volume, new_size), anew=True)
+        self._apply(name, self._settings(volume, new_size))
         device = self._pool.attachment(name)
         if device and device.get('device_size', 0) < new_size * units.Gi:
             LOG.warning('%s shows its new size when it is attached again: %s',
-                        self._pool.ref(name), ', '.join(device.get('limits', [])))
+                        device['link'], ', '.join(device.get('limits', [])))
 
     def create_cloned_volume(self, volume: objects.Volume,
                              src_vref: objects.Volume) -> Update:
@@ -366,9 +368,9 @@ class RestblkDriver(manage.Managing, driver.VolumeDriver):
 
     def _connect(self, of: str, connector: Connector) -> dict:
         self.validate_connector(connector)
-        attachment = self._devices.take(of, connector)
+        path = self._devices.take(of, connector)
         return {'driver_volume_type': self.STORAGE_PROTOCOL,
-                'data': {'device_path': attachment['link'],
+                'data': {'device_path': path,
                          'discard': self._punches and '@' not in of}}
 
     def _settings(self, volume: objects.Volume, size_gb: int | None = None,

@@ -4,6 +4,8 @@ They keep their names in the pool; Cinder keeps the name with its own record
 (restblk_cinder/names.py).
 """
 
+from __future__ import annotations
+
 import re
 from typing import Any
 

@@ -8,6 +8,8 @@ row that nothing was made for yet must never be deleted as the volume that it
 was copied from.
 """
 
+from __future__ import annotations
+
 from cinder import objects
 
 # What the driver makes for itself: snapshots that a volume is cloned through,

@@ -47,6 +47,6 @@ OPTS = [
 ]
 
 
-def list_opts():
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """For oslo-config-generator."""
     return [('backend_defaults', OPTS)]

@@ -1,5 +1,7 @@
 """What Cinder's database knows, as far as the driver asks it."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from cinder import context

@@ -4,6 +4,8 @@ database.
 Everything lies in one temporary folder. Processes are ended by their own ids.
 """
 
+import atexit
+import functools
 import os
 import pathlib
 import shutil
@@ -19,9 +21,11 @@ from oslo_config import cfg
 from cinder import context
 from cinder import objects
 from cinder.volume import configuration
+from cinder.volume import driver as base
 
 from restblk_cinder import client
 from restblk_cinder import driver
+from restblk_cinder import options
 from restblk_cinder import pool
 from restblk_cinder import records
 
@@ -88,12 +92,20 @@ class Daemon:
                 stderr=log)
 
 
+@functools.cache
+def shared() -> Daemon:
+    """One for all tests, which leave each other's volumes alone."""
+    made = Daemon()
+    atexit.register(made.end)
+    return made
+
+
 def make_driver(socket: str, name: str = 'main', **given: object
                 ) -> driver.RestblkDriver:
     """A driver of a section with these options."""
     group = f'backend-{uuid.uuid4().hex[:8]}'
-    conf = configuration.Configuration([], config_group=group)
-    made = driver.RestblkDriver(host=f'here@{group}', configuration=conf)
+    conf = configuration.Configuration(base.volume_opts + options.OPTS,
+                                       config_group=group)
     given = {'restblk_socket': socket, 'restblk_pool': name,
              'restblk_transport': 'loop', 'volume_backend_name': 'tested',
              **given}
@@ -147,14 +159,9 @@ class DaemonCase(Case):
     LAYOUT = 'log'
     HERE = {'host': 'here', 'ip': '127.0.0.1', 'initiator': 'iqn.here'}
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        super().setUpClass()
-        cls.daemon = Daemon()
-        cls.addClassCleanup(cls.daemon.end)
-
     def setUp(self) -> None:
         super().setUp()
+        self.daemon = shared()
         self.pool = pool.Pool(self.daemon.api, 'main')
         self.driver = self.start_driver()
 

@@ -338,6 +338,19 @@ class Attachments(daemon.DaemonCase):
             self.assertTrue(self.attached_here(volume))
         self.assertFalse(self.attached_here(volume))
 
+    def test_a_device_that_is_not_for_cinder(self):
+        volume = self.make()
+        self.daemon.api.call('POST', '/v1/attachments', {
+            'volume': f'main/{volume.name}', 'transport': 'nbd-export'})
+        with self.assertRaisesRegex(client.ApiError, 'NBD clients'):
+            self.driver.initialize_connection(volume, self.HERE)
+        self.pool.detach(volume.name)
+        self.daemon.api.call('POST', '/v1/attachments', {
+            'volume': f'main/{volume.name}', 'transport': 'loop',
+            'read_only': True})
+        with self.assertRaisesRegex(client.ApiError, 'reading only'):
+            self.driver.initialize_connection(volume, self.HERE)
+
     def test_forced_for_all(self):
         volume = self.make()
         self.driver.initialize_connection(volume, self.NOVA)
@@ -392,8 +405,8 @@ class Attachments(daemon.DaemonCase):
         with self.device(volume) as path:
             self.daemon.stop()
             self.daemon.start()
-            with self.device(volume) as again:
-                self.assertEqual(path, again)
+            again = self.driver.initialize_connection(volume, self.HERE)
+            self.assertEqual(path, again['data']['device_path'])
             with open(path, 'r+b') as device:
                 device.write(b'still here')
         self.assertEqual(b'still here', self.read(volume, 10))

@@ -7,7 +7,9 @@ OPENSTACK=$SERVERS/openstack-29.0.0
 install_openstack() {
   apt_packages python3-venv curl jq
   installed openstack-29.0.0 "$RESTBLK_ROOT/cinder/rig/install.sh"
-  in_openstack_venv python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$RESTBLK_ROOT/cinder"
+  # from a copy: pip builds in the folder that it is given
+  cp -r "$RESTBLK_ROOT/cinder" "$WORK/cinder"
+  in_openstack_venv python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$WORK/cinder"
 }
 in_openstack_venv() { "$OPENSTACK/venv/bin/$1" "${@:2}"; }
 in_openstack() {
