@@ -49,6 +49,7 @@ has() {
 in_pool_is() { restblk -q -o json list cinder | jq -e "$1" > /dev/null; }
 raw=$TMP/small.raw
 
+openstack quota set --volumes 50 --snapshots 50 --gigabytes 1000 admin
 part "volumes"
 ok "create" make v1 --size 1
 ok "of a raw image" make vr --size 1 --image small-raw

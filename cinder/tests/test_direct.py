@@ -32,6 +32,8 @@ class Direct(daemon.DaemonCase):
             with self.assertRaisesRegex(exception.VolumeDriverException,
                                         'restblk_layout = log'):
                 refused()
+        # Cinder's record of the snapshot that failed can be deleted.
+        self.driver.delete_snapshot(snapshot)
         self.attached[volume.id] = [self.HERE]
         with self.assertRaisesRegex(exception.InvalidVolume, 'detach it'):
             self.driver.create_cloned_volume(self.volume(), volume)
