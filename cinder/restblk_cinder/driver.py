@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import collections.abc
 import contextlib
-import socket
 from typing import Any
 
 from oslo_config import cfg
@@ -30,6 +29,7 @@ from cinder.volume import driver
 from cinder.volume import volume_utils
 
 from restblk_cinder import client
+from restblk_cinder import connect
 from restblk_cinder import devices
 from restblk_cinder import manage
 from restblk_cinder import names
@@ -43,18 +43,17 @@ CONF = cfg.CONF
 CONF.register_opts(options.OPTS, group=configuration.SHARED_CONF_GROUP)
 LOG = logging.getLogger(__name__)
 
-Connector = dict[str, Any]
 # What Cinder is to keep of a volume or snapshot besides what it knows.
 Update = dict[str, Any] | None
 
 
 @interface.volumedriver
-class RestblkDriver(manage.Managing, driver.VolumeDriver):
+class RestblkDriver(manage.Managing, connect.Connecting,
+                    driver.VolumeDriver):
     """Volumes of a restblk pool, through the daemon of this host."""
 
     VERSION = '0.1.0'
     CI_WIKI_NAME = 'None'
-    STORAGE_PROTOCOL = 'local'
     VENDOR = 'restblk'
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -309,72 +308,7 @@ class RestblkDriver(manage.Managing, driver.VolumeDriver):
         # Snapshots are attached themselves, beside their volume.
         return self._layout == 'log'
 
-    # Attachments
-
-    def validate_connector(self, connector: Connector) -> None:
-        """Devices are this host's, and so are its connectors."""
-        local = {socket.gethostname(), socket.getfqdn(), CONF.host,
-                 volume_utils.extract_host(self.host or CONF.host, 'host'),
-                 *self.configuration.safe_get('restblk_local_hosts')}
-        host = connector.get('host')
-        if host and not local & {'*', host}:
-            LOG.error('%s is not this host (%s): restblk_local_hosts takes '
-                      'further names of it', host, ', '.join(sorted(local)))
-            raise exception.InvalidConnectorException(
-                missing=_('a host that is this one (%s)') % CONF.host)
-
-    def initialize_connection(self, volume: objects.Volume,
-                              connector: Connector, **kwargs: Any) -> dict:
-        return self._connect(names.of_volume(volume), connector)
-
-    def terminate_connection(self, volume: objects.Volume,
-                             connector: Connector | None,
-                             **kwargs: Any) -> bool:
-        """:returns: whether others still use the device"""
-        return self._devices.leave(names.of_volume(volume), connector,
-                                   records.connectors(volume))
-
-    def ensure_export(self, context: context.RequestContext,
-                      volume: objects.Volume) -> None:
-        """After a restart of this host: who had the device has it again."""
-        self._devices.resume(names.of_volume(volume),
-                             records.connectors(volume))
-
-    def create_export(self, context: context.RequestContext,
-                      volume: objects.Volume, connector: Connector) -> None:
-        pass
-
-    def remove_export(self, context: context.RequestContext,
-                      volume: objects.Volume) -> None:
-        pass
-
-    def initialize_connection_snapshot(self, snapshot: objects.Snapshot,
-                                       connector: Connector,
-                                       **kwargs: Any) -> dict:
-        return self._connect(_snapshot_in_pool(snapshot), connector)
-
-    def terminate_connection_snapshot(self, snapshot: objects.Snapshot,
-                                      connector: Connector | None,
-                                      **kwargs: Any) -> bool:
-        return self._devices.leave(_snapshot_in_pool(snapshot), connector, [])
-
-    def create_export_snapshot(self, context: context.RequestContext,
-                               snapshot: objects.Snapshot,
-                               connector: Connector) -> None:
-        pass
-
-    def remove_export_snapshot(self, context: context.RequestContext,
-                               snapshot: objects.Snapshot) -> None:
-        pass
-
     # What they share
-
-    def _connect(self, of: str, connector: Connector) -> dict:
-        self.validate_connector(connector)
-        path = self._devices.take(of, connector)
-        return {'driver_volume_type': self.STORAGE_PROTOCOL,
-                'data': {'device_path': path,
-                         'discard': self._punches and '@' not in of}}
 
     def _settings(self, volume: objects.Volume, size_gb: int | None = None,
                   type_id: str | None = None) -> settings.Settings:
@@ -458,8 +392,3 @@ class RestblkDriver(manage.Managing, driver.VolumeDriver):
                 message=_('no %s of a direct volume is possible: '
                           'volumes of a back end with restblk_layout = log '
                           'have them') % what)
-
-
-def _snapshot_in_pool(snapshot: objects.Snapshot) -> str:
-    return '@'.join((names.of_volume(snapshot.volume),
-                     names.of_snapshot(snapshot)))
