@@ -87,11 +87,11 @@ qemu-img convert -O raw "$TMP/up.qcow2" "$TMP/up-qcow2.raw"
 ok "  bytes of the raw one" cmp -n "$(stat -c %s "$raw")" "$raw" "$TMP/up.raw"
 ok "  bytes of the qcow2 one" cmp -n "$(stat -c %s "$raw")" "$raw" "$TMP/up-qcow2.raw"
 image=$(openstack image create --disk-format raw --container-format bare --file "$raw" in-pool -f value -c id)
-restblk -q create "cinder/image-$image" 1G --layout log
+restblk -q create "cinder/image-$image" 1G --layout log > /dev/null
 device=$(restblk -q attach "cinder/image-$image" --transport "${RIG_TRANSPORT:-auto}")
 dd if="$raw" of="$device" bs=1M conv=fsync status=none
 restblk -q detach "cinder/image-$image"
-restblk -q snapshot create "cinder/image-$image@image"
+restblk -q snapshot create "cinder/image-$image@image" > /dev/null
 ok "volume of an image that lies in the pool" make vi --size 1 --image in-pool
 ok "  its bytes" holds vi
 ok "  it is a clone" bash -c "[ \$($RESTBLK -q -o json snapshot list cinder/image-$image | jq '.[0].clones') = 1 ]"
@@ -146,11 +146,11 @@ ok "  gone from Cinder" gone volume show "$id"
 ok "the list of what can be managed names it" bash -c "cinder --os-volume-api-version 3.71 manageable-list rig@log#log | grep -q 'volume-$id.*True'"
 ok "manage" cinder manage --name v1 --id-type source-name rig@log#log "volume-$id"
 ok "  available" is_now available volume show v1
-restblk -q create cinder/by-hand 1500M --layout log
+restblk -q create cinder/by-hand 1500M --layout log > /dev/null
 ok "manage one made by hand" cinder manage --name vh --id-type source-name rig@log#log by-hand
 ok "  available" is_now available volume show vh
 ok "  of 2 GiB" test "$(openstack volume show -f value -c size vh)" = 2
-restblk -q snapshot create cinder/by-hand@monday
+restblk -q snapshot create cinder/by-hand@monday > /dev/null
 ok "manage its snapshot" cinder snapshot-manage --name sm --id-type source-name "$(id_of vh)" monday
 ok "  available" is_now available volume snapshot show sm
 ok "unmanage the snapshot" cinder snapshot-unmanage "$(openstack volume snapshot show -f value -c id sm)"
