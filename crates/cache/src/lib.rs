@@ -32,7 +32,7 @@ pub enum CacheError {
     /// Its size.
     #[error(
         "a cache of {0} bytes is too small: it has at least {min} MiB",
-        min = cache::REGIONS_MIN * REGION_LEN as u64 >> 20
+        min = (cache::REGIONS_MIN * REGION_LEN as u64) >> 20
     )]
     Small(u64),
     /// Its file.

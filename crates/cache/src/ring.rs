@@ -179,10 +179,10 @@ impl Ring {
     /// Sends what there is on its way to the disk, and takes no more.
     pub(crate) fn close(&self) {
         self.ends.store(true, Ordering::Relaxed);
-        if let Some(mut open) = self.open().take() {
-            if !open.filling.entries().is_empty() {
-                open.seal(usize::MAX);
-            }
+        if let Some(mut open) = self.open().take()
+            && !open.filling.entries().is_empty()
+        {
+            open.seal(usize::MAX);
         }
     }
 

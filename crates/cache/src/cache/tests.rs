@@ -14,7 +14,7 @@ fn key(n: u64) -> Key {
 /// Of another length for each, up to some 40 KiB.
 fn blob(n: u64) -> Vec<u8> {
     let len = n * 7919 % 40_000 + 1;
-    (0..len).map(|at| (at * 31 + n * 17) as u8).collect()
+    (0..len).map(|at| (at * 31 + n * 17).to_le_bytes()[0]).collect()
 }
 
 /// Opens it, and waits until it has read what is there.

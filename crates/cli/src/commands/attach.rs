@@ -13,7 +13,7 @@ use restblk_types::{ErrorKind, VolumeRef};
 ///
 /// Prints the device's stable path, alone, on standard output: dev=$(restblk attach main/disk1)
 ///
-/// An encrypted volume is opened by a file that is named here or, by the daemon, in [encryption] of its configuration.
+/// An encrypted volume is opened by a file that is named here or, by the daemon, in its configuration (section encryption).
 ///
 /// With --persist, a line in /etc/fstab mounts it at boot: /dev/restblk/main/disk1 /srv ext4
 /// _netdev,nofail,x-systemd.after=restblk.service 0 2

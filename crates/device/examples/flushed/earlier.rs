@@ -3,7 +3,7 @@
 //! The very last write may be there besides: it had no answer, and a device that came back meanwhile was given it again.
 
 use super::content::{SECTOR, describe, sector};
-use super::journal::{self, BLOCK, Plan};
+use super::journal::{self, BLOCK, Plan, Write};
 use super::verify;
 use std::error::Error;
 use std::path::Path;
@@ -30,11 +30,10 @@ impl Image {
     }
 
     /// How many writes there were when the device was like this. `again`: one that may have been done later.
-    fn moment(&self, writes: &[[u64; 3]], again: Option<&[u64; 3]>) -> Result<usize, String> {
+    fn moment(&self, writes: &[Write], again: Option<&Write>) -> Result<usize, String> {
         // The newest write that left anything: no later one did, and all before it must have.
-        let left = |[version, first, count]: &[u64; 3]| {
-            (*first..first + count).any(|block| self.has(block, *version))
-        };
+        let left =
+            |[version, first, count]: &Write| (*first..first + count).any(|block| self.has(block, *version));
         let count = writes.iter().rposition(left).map_or(0, |at| at + 1);
         let mut then = vec![0; self.bytes.len() / usize::try_from(BLOCK).unwrap_or(1)];
         for [version, first, len] in &writes[..count] {

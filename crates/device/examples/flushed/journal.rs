@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a block, the unit of writing.
@@ -90,8 +90,11 @@ impl Journal {
     }
 }
 
-/// The writes of a worker in their order: version, first block, blocks; and how many of them were flushed.
-pub(crate) fn writes(folder: &Path, worker: u64) -> Result<(Vec<[u64; 3]>, usize), Box<dyn Error>> {
+/// A write: version, first block, blocks.
+pub(crate) type Write = [u64; 3];
+
+/// The writes of a worker in their order, and how many of them were flushed.
+pub(crate) fn writes(folder: &Path, worker: u64) -> Result<(Vec<Write>, usize), Box<dyn Error>> {
     let text = fs::read_to_string(file_of(folder, worker))?;
     let (mut writes, mut flushed) = (Vec::new(), 0);
     for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {

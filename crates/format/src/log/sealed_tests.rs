@@ -255,7 +255,7 @@ fn an_index_or_a_head_that_a_store_made_up_is_told() {
     assert_eq!(forged(&|bad| bad[56] = 1), Ok(false));
     assert_eq!(forged(&|bad| bad[60] = 0), Ok(false));
     // Without the hole's line, and without the seal's.
-    let three = 3 * INDEX_ENTRY_LEN as u32;
+    let three = 3 * u32::try_from(INDEX_ENTRY_LEN).unwrap();
     let without_hole = forged(&|bad| {
         bad.copy_within(line(3)..line(4), line(2));
         bad[68..72].copy_from_slice(&three.to_le_bytes());
