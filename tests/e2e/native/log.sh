@@ -34,6 +34,17 @@ equal "what the snapshot has" "$before" "$(tree_hash "$WORK/then/docs")"
 refuses dd if=/dev/zero of="$old" bs=4k count=1 oflag=direct
 refuses -c 5 -m 'attached' restblk snapshot delete main/a@monday --yes
 
+say "snapshots of two volumes at one moment, or of none"
+restblk -q create main/second 64M --layout log
+restblk -q snapshot create main/a@both main/second@both
+equal "snapshots of the second" both "$(restblk -o json snapshot list main/second | jq -r '.[].snapshot | split("@")[1]')"
+refuses -c 4 -m 'there is one of this name' restblk snapshot create main/second@again main/a@both
+equal "snapshots of the second after that" 1 "$(restblk -o json snapshot list main/second | jq length)"
+refuses -c 6 -m 'named twice' restblk snapshot create main/a@x main/a@y
+restblk -q snapshot delete main/a@both --yes
+restblk -q snapshot delete main/second@both --yes
+restblk -q delete main/second --yes
+
 say "the daemon dies under fio"
 start writer fio --name=w --directory="$WORK/mnt" --aux-path="$WORK" --size=12M --bs=4k --rw=randwrite --ioengine=psync --fsync=8 \
   --verify=crc32c --verify_state_save=0 --loops=2
