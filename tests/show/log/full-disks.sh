@@ -38,7 +38,6 @@ done
 is_running fio || fail "fio had an error: $(tail -n 5 "$WORK/fio.log")"
 equal "the device's state while the store is full" active "$(restblk -o json devices | jq -r '.[0].state')"
 [ "$(restblk -o json cache show | jq .failed)" -gt 0 ] || fail "the cache's disk is not full: $(df "$WORK/cache")"
-refuses -c 9 restblk create main/b 16M --layout log
 begun=$(elapsed_ms)
 mount -o remount,size=400M none "$WORK/store"
 went_on() { [ "$(written)" != "$was" ]; }
