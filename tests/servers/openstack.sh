@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# OpenStack's services from PyPI, with MariaDB and RabbitMQ from Debian: cinder/rig. start_openstack needs a daemon with the pool "cinder", starts all of
-# them with $WORK/openstack for their state, and takes them down at the script's end. in_openstack COMMAND… runs a script of the rig.
+# OpenStack's services from PyPI, with MariaDB and RabbitMQ from Debian: cinder/rig. start_openstack starts a store, a daemon with the pool "cinder", and
+# all of the services with $WORK/openstack for their state, and takes these down at the script's end. in_openstack COMMAND… runs a script of the rig.
 
 OPENSTACK=$SERVERS/openstack-29.0.0
 
@@ -17,6 +17,11 @@ in_openstack() {
     "$RESTBLK_ROOT/cinder/rig/$1.sh" "${@:2}"
 }
 start_openstack() {
+  need jq
+  need_loop
+  start_store
+  start_daemon "[control]" "enabled = false" "[journal]" 'size = "64M"'
+  restblk -q pool create cinder --url "$STORE_URL/cdmi/2.0.0/"
   install_openstack
   mkdir -p "$WORK/openstack"
   openstack_began=1

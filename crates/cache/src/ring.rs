@@ -111,11 +111,15 @@ impl Ring {
             }
             oldest = sequence;
         }
-        *self.open() = Some(Open {
-            filling: Filling::new(next),
-            pending: VecDeque::new(),
-            to_disk,
-        });
+        let mut open = self.open();
+        // Closed meanwhile, there is nobody to end the sender, and with it the thread.
+        if !self.ends.load(Ordering::Relaxed) {
+            *open = Some(Open {
+                filling: Filling::new(next),
+                pending: VecDeque::new(),
+                to_disk,
+            });
+        }
         oldest
     }
 

@@ -109,7 +109,7 @@ impl Default for Journal {
 }
 
 /// The cache: what log volumes read, in one file on a disk of this host. It may be lost at any time.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
     /// A folder on a disk of this host that is quicker than the store. Default STATE_DIR/cache.
@@ -117,15 +117,6 @@ pub struct Cache {
     /// Bytes of it, a number or such as "100G", at least 32M; 0 does without. Default 0.
     #[serde(deserialize_with = "bytes")]
     pub size: ByteCount,
-}
-
-impl Default for Cache {
-    fn default() -> Self {
-        Self {
-            folder: None,
-            size: ByteCount(0),
-        }
-    }
 }
 
 /// Prometheus over TCP; the API's socket always has /metrics.

@@ -4,7 +4,11 @@
 //! key of an open volume is kept in `RUN_DIR/keys/ID`, for root alone, where that folder is in memory and gone with the host's boot; nowhere else. A
 //! key that was given with a request is not kept, and neither is a passphrase or a key file.
 
-use crate::{config::KeySource, error::Result, state::make_private};
+use crate::{
+    config::KeySource,
+    error::Result,
+    state::{make_private, replace},
+};
 use restblk_api::ErrorBody;
 use restblk_engine::log::DataKey;
 use restblk_format::Encryption;
@@ -12,8 +16,7 @@ use restblk_types::{ErrorKind, KeyKind, KeySecret, VolumeId, VolumeRef};
 use std::{
     collections::BTreeMap,
     fs, io,
-    io::{Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    io::Read,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -122,7 +125,7 @@ impl Keys {
             if !u64::try_from(told.f_type).is_ok_and(|kind| IN_MEMORY.contains(&kind)) {
                 return Err("it is on a disk, and a key must not get there".to_owned());
             }
-            write(&self.file(id), key.bytes()).map_err(|e| e.to_string())
+            replace(&self.file(id), key.bytes()).map_err(|e| e.message)
         });
         if let Err(error) = kept {
             tracing::warn!(%volume, folder = %self.folder.display(), error,
@@ -188,18 +191,6 @@ fn read(source: &KeySource) -> Result<KeySecret> {
     };
     let bytes = fs::read(path).map_err(|e| failed(ErrorKind::Denied, &e))?;
     KeySecret::of_file(kind, bytes).map_err(|e| failed(ErrorKind::Invalid, &e))
-}
-
-fn write(file: &Path, key: &[u8]) -> io::Result<()> {
-    let beside = file.with_extension("new");
-    let mut out = fs::OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
-    out.write_all(key)?;
-    fs::rename(&beside, file)
 }
 
 #[cfg(test)]

@@ -332,6 +332,11 @@ impl Repository {
         }
     }
 
+    /// A volume's record. `NotFound` where there is none.
+    pub async fn record(&self, name: &VolumeName) -> Result<VolumeRecord, EngineError> {
+        Ok(self.require(name).await?.record)
+    }
+
     /// A volume and who holds it. `NotFound` where there is none.
     pub async fn volume(&self, name: &VolumeName) -> Result<VolumeInfo, EngineError> {
         let found = self.require(name).await?;

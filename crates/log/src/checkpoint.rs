@@ -16,7 +16,7 @@ use crate::defect::Defect;
 use crate::shelf::Series;
 use crate::state::State;
 use crate::table::{self, Held, Line};
-use crate::upload::create;
+use crate::upload::{create, store};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use restblk_format::log::{
@@ -162,17 +162,7 @@ pub(crate) async fn checkpoint(core: &Core, change: impl FnOnce(&mut State)) -> 
         writer.done
     };
     // 4
-    let upload = |(sequence, builder): (u32, SegmentBuilder)| async move {
-        let number = builder.number();
-        let (bytes, entries) = builder.finish(core.shelf.volume, core.epoch, sequence, core.nonce);
-        let bytes = Bytes::from(bytes);
-        let series = Series::Segments(Kind::Map, core.epoch);
-        create(core, series, sequence, bytes.clone()).await?;
-        if let Some(birth) = core.birth(number) {
-            core.frames.written(&birth, &bytes, &entries);
-        }
-        Ok::<_, LogError>(())
-    };
+    let upload = |(sequence, builder)| store(core, builder, sequence);
     try_join_all(books.into_iter().map(upload)).await?;
     let mut removed = std::mem::replace(&mut core.state().head.deletions, gone);
     if Defect::RemovedBeforeHead.is_made() {

@@ -105,7 +105,7 @@ impl Frames {
         }
     }
 
-    /// Puts the frames of a segment that was written into the host's cache.
+    /// Puts the frames that were born in a segment into the host's cache.
     pub(crate) fn written(&self, birth: &Birth, segment: &Bytes, entries: &[Entry]) {
         if self.cache.is_none() {
             return;
@@ -114,6 +114,7 @@ impl Frames {
             if let EntryKind::Frame {
                 origin, offset, len, ..
             } = entry.kind
+                && origin.segment() == birth.segment
                 && let Some(bytes) = segment.get(offset as usize..offset as usize + len as usize)
             {
                 self.cache(origin, Some(birth), bytes);

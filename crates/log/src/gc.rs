@@ -10,10 +10,9 @@ use crate::checkpoint::{checkpoint, held};
 use crate::core::{Core, Which};
 use crate::defect::Defect;
 use crate::frames::Place;
-use crate::shelf::Series;
 use crate::table::{self, Held, Line, is_held};
 use crate::tree::page_of_id;
-use crate::upload::create;
+use crate::upload::store;
 use bytes::Bytes;
 use restblk_format::log::{
     BLOCK, Codec, Entry, EntryKind, FRAME_ROOM, FrameKind, Kind, Pointer, SegmentBuilder, SegmentNumber,
@@ -264,14 +263,7 @@ impl<'a> Mover<'a> {
                 .ok_or_else(|| LogError::bug("move frames: the volume has used all its gc numbers"))?;
             let core = self.core;
             let full = std::mem::replace(&mut self.builder, core.begin(next, LINES, Codec::Lz4));
-            let (bytes, _) = full.finish(core.shelf.volume, core.epoch, self.sequence, core.nonce);
-            create(
-                core,
-                Series::Segments(Kind::Gc, core.epoch),
-                self.sequence,
-                Bytes::from(bytes),
-            )
-            .await?;
+            store(core, full, self.sequence).await?;
             self.sequence += 1;
             core.state().head.gc_next = self.sequence;
         }

@@ -10,7 +10,7 @@ use crate::defect::Defect;
 use crate::shelf::{Created, Series};
 use crate::state::State;
 use bytes::Bytes;
-use restblk_format::log::Kind;
+use restblk_format::log::{Entry, Kind, SegmentBuilder};
 use restblk_types::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,15 +57,8 @@ async fn upload(core: &Core, batch: &Batch, sequence: u32) -> Result<(), LogErro
     let builder = batch
         .encode(|lines| core.begin(number, lines, codec))
         .journalled(batch.journal_end);
-    let (bytes, entries) = builder.finish(core.shelf.volume, core.epoch, sequence, core.nonce);
-    let bytes = Bytes::from(bytes);
-    let series = Series::Segments(Kind::Log, core.epoch);
-    create(core, series, sequence, bytes.clone()).await?;
-    if let Some(birth) = core.birth(number) {
-        core.frames.written(&birth, &bytes, &entries);
-    }
     // Set once, here.
-    let _ = batch.stored.set(entries);
+    let _ = batch.stored.set(store(core, builder, sequence).await?);
     let stored = core.state().stored();
     core.stored.send_if_modified(|known| {
         let grown = stored > *known;
@@ -74,6 +67,23 @@ async fn upload(core: &Core, batch: &Batch, sequence: u32) -> Result<(), LogErro
     });
     core.arrived.notify_one();
     Ok(())
+}
+
+/// Puts a segment on the store, and what was born in it into the host's cache; returns its lines.
+pub(crate) async fn store(
+    core: &Core,
+    builder: SegmentBuilder,
+    sequence: u32,
+) -> Result<Vec<Entry>, LogError> {
+    let number = builder.number();
+    let (bytes, entries) = builder.finish(core.shelf.volume, core.epoch, sequence, core.nonce);
+    let bytes = Bytes::from(bytes);
+    let series = Series::Segments(number.kind(), core.epoch);
+    create(core, series, sequence, bytes.clone()).await?;
+    if let Some(birth) = core.birth(number) {
+        core.frames.written(&birth, &bytes, &entries);
+    }
+    Ok(entries)
 }
 
 /// Creates an object of ours, however long it takes. Another writer's object in its place ends us.

@@ -2,6 +2,7 @@
 # A volume of the log layout: file system, snapshots and rollback, the daemon's death, the store's outage, another host, the end.
 # timeout: 300
 . "$RESTBLK_ROOT/tests/lib.sh"
+. "$RESTBLK_ROOT/tests/log.sh"
 need mkfs.ext4 e2fsck fio jq
 need_loop
 
@@ -10,14 +11,9 @@ start_store
 start_daemon "lease_check_s = 1" "[control]" "enabled = false" "[journal]" 'size = "64M"'
 restblk -q pool create main --store cdmi --url "$STORE_URL/cdmi/2.0.0/"
 refuses -c 11 -m 'blocks of 4096' restblk create main/a 1G --layout log --block-size 512
-restblk -q create main/a 1G --layout log
+log_filled a 1G
 equal "the layout" log "$(restblk -o json show main/a | jq -r .layout)"
-device=$(restblk -q attach main/a --transport loop)
-mkfs.ext4 -q -F "$device"
-mkdir -p "$WORK/mnt" "$WORK/then"
-mount "$device" "$WORK/mnt"
-cp -r "$RESTBLK_ROOT/docs" "$WORK/mnt/docs"
-before=$(tree_hash "$RESTBLK_ROOT/docs")
+mkdir "$WORK/then"
 
 say "a snapshot of a mounted file system"
 fsfreeze -f "$WORK/mnt"

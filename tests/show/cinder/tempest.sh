@@ -3,11 +3,6 @@
 # timeout: 7200
 . "$RESTBLK_ROOT/tests/lib.sh"
 for server in install openstack; do . "$RESTBLK_ROOT/tests/servers/$server.sh"; done
-need jq
-need_loop
-start_store
-start_daemon "[control]" "enabled = false" "[journal]" 'size = "64M"'
-restblk -q pool create cinder --url "$STORE_URL/cdmi/2.0.0/"
 start_openstack
 from=$(elapsed_ms)
 status=0

@@ -2,6 +2,7 @@
 # claim: the store of a log volume is down for an hour while a file system on it is written to: no error, no loss, and all of it comes to the store by itself afterwards
 # timeout: 5400
 . "$RESTBLK_ROOT/tests/lib.sh"
+. "$RESTBLK_ROOT/tests/log.sh"
 need mkfs.ext4 e2fsck jq python3
 need_loop
 
@@ -10,13 +11,7 @@ share_mounts
 start_store
 start_daemon "lease_check_s = 5" "[control]" "enabled = false" "[journal]" 'size = "512M"'
 restblk -q pool create main --url "$STORE_URL/cdmi/2.0.0/"
-restblk -q create main/a 512M --layout log
-device=$(restblk -q attach main/a --transport loop)
-mkfs.ext4 -q -F "$device"
-mkdir -p "$WORK/mnt"
-mount "$device" "$WORK/mnt"
-cp -r "$RESTBLK_ROOT/docs" "$WORK/mnt/docs"
-before=$(tree_hash "$RESTBLK_ROOT/docs")
+log_filled a 512M
 sync -f "$WORK/mnt"
 
 # a program that writes and syncs several times a second, and knows what it wrote

@@ -187,3 +187,14 @@ async fn a_disk_that_fails_costs_nothing_but_hits() {
     }
     assert!(cache.figures().failed > 0);
 }
+
+#[tokio::test]
+async fn one_that_is_being_read_can_be_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache");
+    // So many regions that their reading is cut off by the close.
+    let cache = Cache::open(&path, 16_384 * REGION_LEN as u64, 300).unwrap();
+    let closed = tokio::task::spawn_blocking(move || drop(cache));
+    let closed = tokio::time::timeout(Duration::from_secs(60), closed).await;
+    closed.expect("it is closed").unwrap();
+}

@@ -32,7 +32,7 @@ use crate::{
 use names::Names;
 use opened::Openings;
 use restblk_api::{Attachment, ErrorBody};
-use restblk_engine::log::Cache;
+use restblk_engine::log::{Cache, LogVolume};
 use restblk_nbd::Exports;
 use restblk_types::{AttachmentId, Compression, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
 use slot::Slot;
@@ -182,20 +182,21 @@ impl Attachments {
 
     /// Flushes of a volume wait for something else from now on, at once where it is open.
     pub(crate) async fn durable(&self, volume: &VolumeRef, durability: Durability) {
-        if let Some(opened) = self.openings.find(volume).await
-            && let Some(log) = opened.volume.log()
-        {
+        if let Some(log) = self.open_log(volume).await {
             log.set_durability(durability);
         }
     }
 
     /// A volume's data is packed in another way from now on, at once where it is open.
     pub(crate) async fn compressed(&self, volume: &VolumeRef, compression: Compression) {
-        if let Some(opened) = self.openings.find(volume).await
-            && let Some(log) = opened.volume.log()
-        {
+        if let Some(log) = self.open_log(volume).await {
             log.set_codec(compression.into());
         }
+    }
+
+    /// A log volume that is open.
+    async fn open_log(&self, volume: &VolumeRef) -> Option<Arc<LogVolume>> {
+        self.openings.find(volume).await?.volume.log().cloned()
     }
 
     /// What opens encrypted volumes on this host.

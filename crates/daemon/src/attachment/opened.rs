@@ -175,8 +175,8 @@ impl Attachments {
         key: Option<KeySecret>,
     ) -> Result<Opened> {
         let pool = self.context.pools.open(&volume.pool)?;
-        let found = pool.repository.volume(&volume.volume).await;
-        let found = found.map_err(error::engine)?.record;
+        let found = pool.repository.record(&volume.volume).await;
+        let found = found.map_err(error::engine)?;
         let keys = &self.context.keys;
         let key = keys.of(&volume, found.id, found.encryption.as_ref(), key).await?;
         let taken = self.take(&pool, &volume, id, takeover).await?;

@@ -141,8 +141,8 @@ impl Attachments {
     pub(super) async fn unlock(self: &Arc<Self>, slot: &Arc<Slot>, key: KeySecret) -> Result<Attachment> {
         let volume = slot.volume();
         let pool = self.context.pools.open(&volume.pool)?;
-        let found = pool.repository.volume(&volume.volume).await;
-        let record = found.map_err(error::engine)?.record;
+        let found = pool.repository.record(&volume.volume).await;
+        let record = found.map_err(error::engine)?;
         let keys = &self.context.keys;
         let encryption = record.encryption.as_ref();
         if let Some(key) = keys.of(volume, record.id, encryption, Some(key)).await? {

@@ -139,8 +139,8 @@ impl Attachments {
             );
         }
         let repository = Arc::clone(&self.context.pools.open(&to.pool)?.repository);
-        let parent = repository.volume(&snapshot.volume).await.map_err(error::engine)?;
-        let (compression, theirs) = (parent.record.compression, parent.record.encryption);
+        let parent = repository.record(&snapshot.volume).await.map_err(error::engine)?;
+        let (compression, theirs) = (parent.compression, parent.encryption);
         if key.is_some() && theirs.is_none() {
             let message = format!("clone {snapshot}: it is not encrypted, and its clones are not");
             return Err(ErrorBody::new(ErrorKind::Invalid, message).hint("leave the key out"));

@@ -157,40 +157,40 @@ impl Mirrored {
             ..request
         };
         let first = self.first(&request).filter(|_| deadline.is_none());
-        let Some((mirror, start)) = first else {
-            return aside(|| self.try_on(request, deadline, None, attempt)).await;
-        };
-        let outstanding = mirror.begin(start);
-        let mut work = attempt(&*mirror.store, []);
-        let failed = match self.in_time(&mut work, start, request.hedge).await {
-            Some(answer) => {
-                drop(work);
-                let result = self.ended(outstanding, request, answer).await;
-                if request.is_last_word(&result) {
-                    self.set.answered();
-                    return Outcome {
-                        result,
-                        ambiguous: false,
-                        by: Some(mirror),
-                    };
+        let mut failed = None;
+        if let Some((mirror, start)) = first {
+            let outstanding = mirror.begin(start);
+            let mut work = attempt(&*mirror.store, []);
+            failed = match self.in_time(&mut work, start, request.hedge).await {
+                Some(answer) => {
+                    drop(work);
+                    let result = self.ended(outstanding, request, answer).await;
+                    if request.is_last_word(&result) {
+                        self.set.answered();
+                        return Outcome {
+                            result,
+                            ambiguous: false,
+                            by: Some(mirror),
+                        };
+                    }
+                    Some(Answered::One(mirror, result))
                 }
-                Answered::One(mirror, result)
-            }
-            None => {
-                let first = async { self.ended(outstanding, request, work.await).await };
-                aside(|| self.race(&mirror, first, request, deadline, &attempt)).await
-            }
-        };
-        aside(|| self.try_on(request, deadline, Some(failed), attempt)).await
+                None => {
+                    let first = async { self.ended(outstanding, request, work.await).await };
+                    Some(aside(|| self.race(&mirror, first, request, deadline, &attempt)).await)
+                }
+            };
+        }
+        aside(|| self.try_on(request, deadline, failed, attempt)).await
     }
 
-    /// The answer of a try; `None` where it is a read that takes longer than most do.
+    /// What a try comes to; `None` where it is a read that takes longer than most do.
     async fn in_time<T>(
         &self,
-        work: &mut Try<'_, T>,
+        work: &mut (impl Future<Output = T> + Unpin),
         start: Start,
         hedge: Option<u64>,
-    ) -> Option<Result<T, StoreError>> {
+    ) -> Option<T> {
         let Some(len) = hedge else {
             return Some(work.await);
         };
@@ -269,22 +269,14 @@ impl Mirrored {
         F: for<'s> Fn(&'s dyn Store, Held<'s, 'k>) -> Try<'s, T> + Send + Sync,
         T: Send,
     {
-        let Some(len) = request.hedge else {
-            let result = self.once(&mirror, start, request, deadline, attempt).await;
-            return Answered::One(mirror, result);
-        };
-        self.set.hedges.succeeded();
         let mut first = Box::pin(self.once(&mirror, start, request, deadline, attempt));
-        let delay = self.set.delays.of(len, start.at);
-        tokio::select! {
-            biased;
-            result = &mut first => {
+        match self.in_time(&mut first, start, request.hedge).await {
+            Some(result) => {
                 drop(first);
-                return Answered::One(mirror, result);
+                Answered::One(mirror, result)
             }
-            () = sleep_until(start.at + delay) => {}
+            None => self.race(&mirror, first, request, deadline, attempt).await,
         }
-        self.race(&mirror, first, request, deadline, attempt).await
     }
 
     /// One try.
