@@ -7,6 +7,6 @@ need cargo
 
 cd "$RESTBLK_ROOT"
 cargo build --quiet --release -p restblk-store --example bench
-# in turns of a second, so that what slows the machine for a while slows both
+# in turns, so that what slows the machine for a while slows both
 "${CARGO_TARGET_DIR:-target}/release/examples/bench" --mirrors 60 | tee "$WORK/cost"
 figure "$(paste -sd ';' "$WORK/cost" | sed 's/;/; /')"

@@ -317,7 +317,7 @@ impl Mirrored {
     ) -> Result<T, StoreError> {
         let result = match answer {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.missing(outstanding.mirror(), error).await
+                aside(|| self.missing(outstanding.mirror(), error)).await
             }
             answer => answer,
         };
