@@ -21,6 +21,9 @@
 //! | PUT `/v1/volumes/{pool}/{volume}/limits` | [`restblk_types::RateLimits`] → [`crate::Volume`]; in force at once where it is attached to this host |
 //! | PUT `/v1/volumes/{pool}/{volume}/durability` | [`crate::SetDurability`] → [`crate::Volume`]; of a log volume, in force at once where it is attached to this host |
 //! | POST `/v1/volumes/{pool}/{volume}/adopt` | → 201 [`crate::Volume`]; a raw file of another program becomes a volume |
+//! | GET `/v1/volumes/{pool}/{volume}/usage` | → [`crate::VolumeUsage`], of a log volume |
+//! | POST `/v1/volumes/{pool}/{volume}/check` | [`crate::CheckVolume`] → [`crate::VolumeCheck`], when it has ended; a check ends with its connection, a repair goes on |
+//! | GET `/v1/volumes/{pool}/{volume}/check` | → [`crate::CheckProgress`] of the check that is under way |
 //! | GET `/v1/volumes/{pool}/{volume}/snapshots` | → list of [`crate::Snapshot`], oldest first |
 //! | POST `/v1/volumes/{pool}/{volume}/snapshots` | [`crate::CreateSnapshot`] → 201 [`crate::Snapshot`] |
 //! | GET `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}` | → [`crate::Snapshot`] |
@@ -107,6 +110,18 @@ pub fn durability(pool: &PoolName, volume: &VolumeName) -> String {
 #[must_use]
 pub fn adopt(pool: &PoolName, volume: &VolumeName) -> String {
     format!("{VOLUMES}/{pool}/{volume}/adopt")
+}
+
+/// What a volume has on its store.
+#[must_use]
+pub fn usage(pool: &PoolName, volume: &VolumeName) -> String {
+    format!("{VOLUMES}/{pool}/{volume}/usage")
+}
+
+/// Check a volume.
+#[must_use]
+pub fn check(pool: &PoolName, volume: &VolumeName) -> String {
+    format!("{VOLUMES}/{pool}/{volume}/check")
 }
 
 /// The snapshots of a volume.

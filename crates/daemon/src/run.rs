@@ -7,7 +7,7 @@
 //! End: on SIGTERM and SIGINT devices are left to the next daemon where their transport can; nothing is detached.
 
 use crate::{
-    attachment::{Attachments, Context, Journals},
+    attachment::{Attachments, Checks, Context, Journals},
     clock,
     config::Config,
     error::Result,
@@ -139,6 +139,7 @@ async fn serve(config: Config) -> Result<()> {
         attachments: Arc::clone(&attachments),
         transports,
         metrics,
+        checks: Checks::default(),
         info,
     });
     if let Some(address) = config.metrics.listen {

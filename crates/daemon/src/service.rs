@@ -1,7 +1,7 @@
 //! What the API offers, as plain functions: HTTP is around it, pools and attachments are below it.
 
 use crate::{
-    attachment::Attachments,
+    attachment::{Attachments, Checks},
     clock, doctor, error,
     error::Result,
     metrics::{Registry, Text},
@@ -14,7 +14,7 @@ use restblk_api::{
     AttachedBy, AttachmentState, CloneSnapshot, CreateVolume, ErrorBody, HostInfo, HostReport, Layout,
     MirrorState, Pool, PoolSpec, Volume, VolumeState,
 };
-use restblk_engine::{EngineError, NewVolume, Repository, VolumeInfo};
+use restblk_engine::{EngineError, NewVolume, Repository, VolumeInfo, log::Figures};
 use restblk_format::{LayoutKind, LifeState};
 use restblk_store::MirroredFigures;
 use restblk_types::{
@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 /// What a family of metrics says of a mirror.
 type FigureValue = fn(&MirroredFigures) -> f64;
+/// What it says of an open log volume.
+type LogValue = fn(&Figures) -> Option<f64>;
 type MirrorValue = fn(&restblk_api::MirrorStatus) -> Option<f64>;
 
 /// Volumes whose records are read at the same time for a listing.
@@ -57,6 +59,7 @@ pub(crate) struct Service {
     pub(crate) attachments: Arc<Attachments>,
     pub(crate) transports: Arc<Transports>,
     pub(crate) metrics: Arc<Registry>,
+    pub(crate) checks: Checks,
     pub(crate) info: HostInfo,
 }
 
@@ -369,6 +372,7 @@ impl Service {
             ];
             text.sample("restblk_attachment_state", &labels, 1.0);
         }
+        self.render_logs(&mut text);
         let pools = self.pools();
         #[expect(clippy::cast_precision_loss, reason = "Prometheus' numbers are doubles")]
         let families: [(&str, MirrorValue); 6] = [
@@ -428,6 +432,29 @@ impl Service {
         }
         self.render_figures(&mut text);
         text.finish()
+    }
+
+    /// What each open log volume has moved, and what it has not.
+    fn render_logs(&self, text: &mut Text) {
+        let logs = self.attachments.figures();
+        #[expect(clippy::cast_precision_loss, reason = "Prometheus' numbers are doubles")]
+        let families: [(&str, LogValue); 6] = [
+            ("restblk_log_put_bytes_total", |f| Some(f.put as f64)),
+            ("restblk_log_fetched_bytes_total", |f| Some(f.fetched as f64)),
+            ("restblk_log_unsent_bytes", |f| Some(f.unsent as f64)),
+            ("restblk_log_lag_seconds", |f| Some(f.lag.as_secs_f64())),
+            ("restblk_log_journal_used_bytes", |f| f.journal.map(|(used, _)| used as f64)),
+            ("restblk_log_journal_size_bytes", |f| f.journal.map(|(_, size)| size as f64)),
+        ];
+        for (family, value) in families {
+            text.family(family);
+            for (volume, figures) in &logs {
+                if let Some(value) = value(figures) {
+                    let labels = [("pool", volume.pool.as_str()), ("volume", &volume.in_pool())];
+                    text.sample(family, &labels, value);
+                }
+            }
+        }
     }
 
     /// What became of the requests of each pool.

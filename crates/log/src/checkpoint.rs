@@ -25,7 +25,7 @@ use restblk_format::log::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The map segments of one checkpoint.
-struct Writer {
+pub(crate) struct Writer {
     number: SegmentNumber,
     sequence: u32,
     builder: SegmentBuilder,
@@ -33,7 +33,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(number: SegmentNumber, sequence: u32) -> Self {
+    pub(crate) fn new(number: SegmentNumber, sequence: u32) -> Self {
         Self {
             number,
             sequence,
@@ -42,7 +42,7 @@ impl Writer {
         }
     }
 
-    fn put(&mut self, kind: FrameKind, first: u64, plain: &[u8]) -> Pointer {
+    pub(crate) fn put(&mut self, kind: FrameKind, first: u64, plain: &[u8]) -> Pointer {
         loop {
             if let Some(pointer) = self.builder.push(kind, first, plain) {
                 return pointer;
@@ -68,6 +68,12 @@ impl Writer {
         if !self.builder.is_empty() {
             self.next();
         }
+    }
+
+    /// The next sequence, and all that were filled, with theirs.
+    pub(crate) fn end(mut self) -> (u32, Vec<(u32, SegmentBuilder)>) {
+        self.cut();
+        (self.sequence, self.done)
     }
 }
 
@@ -266,6 +272,10 @@ pub(crate) async fn held(core: &Core, segment: SegmentNumber, at: Pointer) -> Re
 
 /// Removes segments that the committed head does not reach. What cannot be removed now is left to the next head.
 async fn remove(core: &Core, segments: Vec<SegmentNumber>) {
+    if core.is_held() {
+        core.state().head.deletions.extend(segments);
+        return;
+    }
     let segments: BTreeSet<_> = segments.into_iter().collect();
     for segment in segments {
         let removed = match core.born_at(segment) {

@@ -10,9 +10,9 @@ use crate::table::{self, Line};
 use crate::tree::{NeedsPage, Radix};
 use crate::{Durability, LogError, Options};
 use futures_util::future::try_join_all;
-use restblk_format::log::{Frame, FrameKind, PAGE_FAN_OUT, Pointer, SegmentNumber};
+use restblk_format::log::{Frame, FrameKind, Kind, PAGE_FAN_OUT, Pointer, SegmentNumber};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -47,6 +47,8 @@ pub(crate) struct Core {
     /// Capacity in bytes.
     pub(crate) size: watch::Sender<u64>,
     failed: OnceLock<LogError>,
+    /// Those who read by an older head: objects are not removed meanwhile.
+    holds: AtomicUsize,
     /// Uploads under way: they end with the attachment.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -93,6 +95,7 @@ impl Core {
             journal,
             arrived: Notify::new(),
             failed: OnceLock::new(),
+            holds: AtomicUsize::new(0),
             tasks: Mutex::new(JoinSet::new()),
         }
     }
@@ -124,6 +127,11 @@ impl Core {
         self.arrived.notify_one();
         self.stored.send_modify(|_| {});
         is_first
+    }
+
+    /// Somebody reads by an older head.
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds.load(Ordering::Acquire) > 0
     }
 
     /// The journal, where a flush waits for that alone.
@@ -261,6 +269,20 @@ impl Core {
         })
     }
 
+    /// All numbers of a kind that segments of the volume's own can have, as far as the head knows.
+    pub(crate) fn numbers(&self, kind: Kind) -> Range<u32> {
+        let state = self.state();
+        let head = &state.head;
+        let next = match kind {
+            Kind::Log => head.log_next,
+            Kind::Map => head.map_next,
+            Kind::Gc => head.gc_next,
+        };
+        let own = head.epochs.iter().find(|span| span.volume == 0);
+        let last = head.epochs.last().map_or(1, |span| span.first(kind));
+        own.map_or(1, |span| span.first(kind))..last.saturating_add(next).min(SegmentNumber::MAX)
+    }
+
     /// The object that a segment of the volume's own was written as.
     pub(crate) fn born_at(&self, segment: SegmentNumber) -> Result<Place, LogError> {
         let found = self.state().head.place(segment);
@@ -300,6 +322,23 @@ impl Core {
                 }
             }
         }
+    }
+}
+
+/// No object of the volume is removed until it is dropped, so that all that its head reaches now can be read.
+#[derive(Debug)]
+pub struct Hold(Arc<Core>);
+
+impl Hold {
+    pub(crate) fn new(core: &Arc<Core>) -> Self {
+        core.holds.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(core))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.holds.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -12,6 +12,7 @@ mod ahead;
 mod ancestors;
 mod applier;
 mod batch;
+pub mod check;
 mod checkpoint;
 mod children;
 mod clone;
@@ -36,12 +37,14 @@ mod state;
 mod table;
 mod tree;
 mod upload;
+mod usage;
 mod view;
 
 #[cfg(test)]
 mod sim_tests;
 
 pub use children::Child;
+pub use core::Hold;
 pub use destroy::{check_no_clones, destroy};
 pub use device::LogVolume;
 pub use error::LogError;
@@ -52,6 +55,7 @@ pub use look::look;
 pub use recover::create;
 pub use restblk_format::log::{Codec, Head, Snapshot};
 pub use restblk_types::Durability;
+pub use usage::{Figures, Usage, usage};
 pub use view::SnapshotView;
 
 /// Who attaches.

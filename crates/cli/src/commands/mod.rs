@@ -2,6 +2,7 @@
 //! its `run` does it.
 
 mod attach;
+mod check;
 mod completions;
 mod control_files;
 mod daemon;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     /// Snapshots: states of log volumes that stay
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
+    Check(check::Check),
     Attach(attach::Attach),
     Detach(detach::Detach),
     Devices(devices::Devices),
@@ -117,6 +119,7 @@ async fn ask(command: Command, session: &Session) -> Result {
         Command::Delete(delete) => delete.run(session).await,
         Command::Volume(volume) => volume.run(session).await,
         Command::Snapshot(snapshot) => snapshot.run(session).await,
+        Command::Check(check) => check.run(session).await,
         Command::Attach(attach) => attach.run(session).await,
         Command::Detach(detach) => detach.run(session).await,
         Command::Devices(devices) => devices.run(session).await,

@@ -2,6 +2,7 @@
 
 mod answer;
 mod attachments;
+mod checks;
 mod host;
 mod listen;
 mod openapi;
@@ -57,6 +58,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             post(snapshots::clone),
         )
         .route("/v1/volumes/{pool}/{volume}/flatten", post(snapshots::flatten))
+        .route("/v1/volumes/{pool}/{volume}/usage", get(checks::usage))
+        .route(
+            "/v1/volumes/{pool}/{volume}/check",
+            get(checks::progress).post(checks::check),
+        )
         .route("/v1/host", get(host::info))
         .route("/v1/doctor", get(host::doctor))
         .route("/v1/pools", get(pools::list).post(pools::create))

@@ -100,6 +100,19 @@ pub struct Frame {
     pub plain: Vec<u8>,
 }
 
+/// What a frame says of itself, whose payload was not unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredFrame {
+    /// What it holds.
+    pub kind: FrameKind,
+    /// The first block's number, or the page's, or the segment's.
+    pub first: u64,
+    /// How many blocks; 1 for pages and lists.
+    pub blocks: u32,
+    /// Its length in bytes, without padding.
+    pub len: usize,
+}
+
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Raw {
@@ -250,12 +263,18 @@ impl Frame {
         })
     }
 
-    /// Checks a frame that is to be moved as it is, without unpacking it.
-    pub fn check_stored(bytes: &[u8], origin: Pointer) -> Result<(), FrameError> {
+    /// Checks a frame that is to be moved as it is, without unpacking it; tells what it says that it holds.
+    pub fn check_stored(bytes: &[u8], origin: Pointer) -> Result<StoredFrame, FrameError> {
         let head = Head::decode(bytes)?;
         if head.origin != origin.frame() {
             return Err(FrameError::Another);
         }
-        head.payload(bytes).map(drop)
+        head.payload(bytes)?;
+        Ok(StoredFrame {
+            kind: head.kind,
+            first: head.first,
+            blocks: u32::try_from(head.crcs.len()).unwrap_or(u32::MAX),
+            len: head.payload_start + head.payload_len,
+        })
     }
 }

@@ -1,0 +1,384 @@
+//! What a check has found is put right, as far as it can be, and what cannot is told.
+//!
+//! 1. the volume is looked through; where nothing is damaged, nothing is done but what was asked for (garbage);
+//! 2. holes in the series of epochs are filled, and a new epoch is claimed: whoever had the volume is fenced, as by an attachment;
+//! 3. tombstones that are missing are put where they belong;
+//! 4. where heads, maps or the table are damaged, the volume is rebuilt ([`super::rebuild`]); what lies in segments stays as it is;
+//! 5. it is looked through once more.
+//!
+//! Nothing is overwritten, ever: what is new has names of its own. What is old becomes garbage, and goes only if that is asked for.
+
+use super::rebuild::{self, Parts};
+use super::survey::{self, Survey};
+use super::{Findings, How, Problem, Report, Teller, garbage, once, reader, rights};
+use crate::core::Core;
+use crate::journal::{Disk, Journal};
+use crate::look::{At, newest};
+use crate::recover;
+use crate::series::{self, Ended, entomb};
+use crate::shelf::{Series, Shelf};
+use crate::state::State;
+use crate::table::{self, Line};
+use crate::tree::Radix;
+use crate::{LogError, Options, Writer};
+use bytes::Bytes;
+use restblk_format::log::{Head, Kind, SegmentNumber, Span};
+use restblk_store::Store;
+use restblk_types::{ErrorKind, VolumeId};
+use std::sync::Arc;
+
+/// What may be done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repair {
+    /// How closely the volume is looked at, before and after.
+    pub how: How,
+    /// Nothing is done; what would be is told.
+    pub dry_run: bool,
+    /// Objects that nothing reaches are removed.
+    pub remove_garbage: bool,
+    /// The size in bytes that the volume's record tells, for where no head does.
+    pub size: u64,
+}
+
+/// What was done.
+#[derive(Clone, Debug)]
+pub struct Repaired {
+    /// What was found first.
+    pub before: Report,
+    /// What was done, or would be, in order.
+    pub steps: Vec<String>,
+    /// What was found at last; none where nothing was done.
+    pub after: Option<Report>,
+}
+
+/// Repairs a volume that is nobody's else by its lease. With the host's journal of it, what only that has is kept.
+pub async fn repair(
+    store: Arc<dyn Store>,
+    volume: VolumeId,
+    repair: Repair,
+    writer: &Writer,
+    journal: Option<Arc<dyn Disk>>,
+    teller: Teller<'_>,
+) -> Result<Repaired, LogError> {
+    let shelf = Shelf::new(store, volume);
+    let how = How {
+        garbage: true,
+        ..repair.how
+    };
+    let (before, looked) = once(&shelf, how, teller).await?;
+    let mut steps = plan(&before, repair.remove_garbage);
+    if repair.dry_run || steps.is_empty() {
+        let after = None;
+        return Ok(Repaired {
+            before,
+            steps,
+            after,
+        });
+    }
+    let is_wanted = |problem: Problem| before.findings.iter().any(|finding| finding.problem == problem);
+    if is_wanted(Problem::Unfenced) && !needs_rebuild(&before) {
+        fence_again(&shelf, &looked.rights, writer).await?;
+    }
+    if needs_rebuild(&before) {
+        let work = Work {
+            shelf: &shelf,
+            writer,
+            journal,
+            size: repair.size,
+            teller,
+        };
+        steps.extend(work.rebuild(&looked.rights, looked.core.as_ref()).await?);
+    }
+    let (mut after, looked) = once(&shelf, how, teller).await?;
+    if let (Some(core), Some(at), true) = (&looked.core, after.head, repair.remove_garbage) {
+        let mut findings = Findings::default();
+        let mut objects = super::Objects::new(false);
+        objects.log_end = looked.log_end;
+        let found = garbage::find(core, at, looked.rights.free, &objects, true, &mut findings, teller).await?;
+        steps.push(format!("removed {} objects that nothing reached", found.removed));
+        after.garbage = Some(found);
+    }
+    Ok(Repaired {
+        before,
+        steps,
+        after: Some(after),
+    })
+}
+
+/// Whether something is damaged that segments can tell.
+fn needs_rebuild(report: &Report) -> bool {
+    use Problem::{Accounts, Damaged, Foreign, HeadLost, Hole, Length, Misplaced, Missing, Page, Table};
+    let rebuilt = [Accounts, Damaged, Foreign, HeadLost, Hole, Length, Misplaced, Missing, Page, Table];
+    // A damaged object of another volume is that volume's matter.
+    let own = report.volume.to_string();
+    let is_ours = |object: &str| !object.contains("/vol/") || object.contains(&own);
+    report
+        .findings
+        .iter()
+        .any(|finding| rebuilt.contains(&finding.problem) && is_ours(&finding.object))
+}
+
+fn plan(report: &Report, remove_garbage: bool) -> Vec<String> {
+    let mut steps = Vec::new();
+    if needs_rebuild(report) {
+        steps.push("claim a new epoch, so that whoever had the volume is fenced".to_owned());
+        steps.push("rebuild the maps, the segment table and the head from what can be read of them and from the segments".to_owned());
+    } else if report.findings.iter().any(|finding| finding.problem == Problem::Unfenced) {
+        steps.push("put the missing tombstones in their places".to_owned());
+    }
+    let (objects, bytes) = report.garbage.as_ref().map_or((0, 0), |found| (found.objects, found.bytes));
+    if remove_garbage && (objects > 0 || !steps.is_empty()) {
+        steps.push(format!("remove the objects that nothing reaches then; now they are {objects}, of {bytes} bytes"));
+    }
+    steps
+}
+
+async fn fence_again(shelf: &Shelf, rights: &rights::Rights, writer: &Writer) -> Result<(), LogError> {
+    let Some((at, head)) = &rights.newest else {
+        return Ok(());
+    };
+    for place in rights::unfenced(shelf, *at, head).await? {
+        entomb(shelf, place.series, place.number, place.epoch, at.0, &writer.nonce).await?;
+    }
+    Ok(())
+}
+
+struct Work<'a> {
+    shelf: &'a Shelf,
+    writer: &'a Writer,
+    journal: Option<Arc<dyn Disk>>,
+    size: u64,
+    teller: Teller<'a>,
+}
+
+impl Work<'_> {
+    /// Returns what is to be told of it.
+    async fn rebuild(&self, rights: &rights::Rights, known: Option<&Core>) -> Result<Vec<String>, LogError> {
+        let (shelf, writer) = (self.shelf, self.writer);
+        self.fill_epochs(rights.free).await?;
+        let epoch = recover::claim(shelf, rights.free, writer).await?;
+        for before in 1..epoch {
+            self.end_heads(before, epoch).await?;
+        }
+        let newest = rights.newest.as_ref();
+        let head = newest.map(|(_, head)| head);
+        let survey = survey::look(shelf, epoch, head, self.teller).await?;
+        let mut spans = survey.spans(head);
+        self.check_origin(head, &spans, &survey)?;
+        let last = spans.last().copied().unwrap_or(Span {
+            volume: 0,
+            epoch: 1,
+            log: 1,
+            map: 1,
+            gc: 1,
+        });
+        let (log_end, survey) = self.end_log(survey, newest, rights.lost_newer, last, epoch).await?;
+        if let (Some(core), Some(_)) = (known, head) {
+            use_survey(core, &survey);
+        }
+        let below = self.parent(head).await?;
+        let parts = Parts {
+            shelf,
+            survey: &survey,
+            known: match (newest, known) {
+                (Some((at, head)), Some(core)) => Some((*at, head, core)),
+                _ => None,
+            },
+            below: below.as_ref().map(|(core, tree)| (core, *tree)),
+            log_end: last.log + log_end,
+        };
+        spans.push(Span {
+            volume: 0,
+            epoch,
+            log: last.log + log_end,
+            map: survey.next_first(&spans, Kind::Map, head),
+            gc: survey.next_first(&spans, Kind::Gc, head),
+        });
+        let mut blank = rebuild::blank(&parts, spans, self.size);
+        let told = head.filter(|_| newest.map(|(at, _)| at.0) == Some(last.epoch)).map_or(0, |head| head.journal);
+        let covered = survey.journal.get(&last.epoch).copied().unwrap_or(0).max(told);
+        let journal = match &self.journal {
+            // What it has is done again by the next attachment.
+            Some(disk) => {
+                let opened = Journal::open(Arc::clone(disk), shelf.volume, [last.epoch, epoch], covered).await?;
+                blank.journal = opened.0.begins();
+                Some(opened.0)
+            }
+            None => None,
+        };
+        let core = Core::new(
+            shelf.clone(),
+            epoch,
+            writer.nonce,
+            Options::default(),
+            State::new(blank, 0),
+            journal,
+        );
+        let done = rebuild::rebuild(&parts, &core, self.teller).await?;
+        let mut told = vec![format!(
+            "rebuilt under epoch {epoch}: {} blocks of the volume, {} snapshots, {} pages of maps that could not be read",
+            done.blocks, done.snapshots, done.pages
+        )];
+        if let Some(of_table) = of_table(&done) {
+            told.push(of_table);
+        }
+        told.extend(doubts(rights, &survey, &last, log_end));
+        Ok(told)
+    }
+
+    async fn fill_epochs(&self, free: u32) -> Result<(), LogError> {
+        loop {
+            let hole = series::end(self.shelf, Series::Epochs, 1).await?;
+            if hole >= free {
+                return Ok(());
+            }
+            let key = self.shelf.key(Series::Epochs, hole);
+            let body = recover::epoch_of(self.writer).encode(self.shelf.volume, hole, 0, self.writer.nonce);
+            self.shelf.create(&key, Bytes::from(body), &self.writer.nonce).await?;
+        }
+    }
+
+    /// Ends the heads of a former epoch, behind all that there are.
+    async fn end_heads(&self, before: u32, epoch: u32) -> Result<(), LogError> {
+        let (shelf, heads) = (self.shelf, Series::Heads(before));
+        loop {
+            let end = series::end(shelf, heads, 0).await?;
+            if let Some(last) = end.checked_sub(1)
+                && rights::is_tombstone(shelf, &shelf.key(heads, last)).await?
+            {
+                return Ok(());
+            }
+            entomb(shelf, heads, end, before, epoch, &self.writer.nonce).await?;
+        }
+    }
+
+    /// Where the log of the last live epoch ends; a tombstone is there afterwards.
+    async fn end_log(
+        &self,
+        survey: Survey,
+        newest: Option<&(At, Head)>,
+        lost_newer: bool,
+        last: Span,
+        epoch: u32,
+    ) -> Result<(u32, Survey), LogError> {
+        let mut survey = survey;
+        if last.volume != 0 {
+            // A clone that nobody has attached yet has no log.
+            return Ok((0, survey));
+        }
+        if let Some(end) = survey.tombstones.get(&last.epoch) {
+            return Ok((*end, survey));
+        }
+        let log = Series::Segments(Kind::Log, last.epoch);
+        let mut end = match newest {
+            // Nobody was told that what is behind a hole is written.
+            Some((at, head)) if at.0 == last.epoch && !lost_newer => {
+                let is_there = |sequence: &u32| {
+                    SegmentNumber::new(Kind::Log, last.log + sequence).is_some_and(|number| survey.segments.contains_key(&number))
+                };
+                let there = (head.log_next..).take_while(is_there).count();
+                head.log_next + u32::try_from(there).unwrap_or(u32::MAX)
+            }
+            _ => survey.end(last.epoch, Kind::Log),
+        };
+        while let Ended::Taken = entomb(self.shelf, log, end, last.epoch, epoch, &self.writer.nonce).await? {
+            end += 1;
+            survey = survey::look(self.shelf, epoch, newest.map(|(_, head)| head), self.teller).await?;
+        }
+        Ok((end, survey))
+    }
+
+    /// Without a head it is not known what a clone was cloned from.
+    fn check_origin(&self, head: Option<&Head>, spans: &[Span], survey: &Survey) -> Result<(), LogError> {
+        let begins = spans.first().map_or(1, |span| span.log);
+        let why = if survey.segments.is_empty() {
+            "there is no segment of it"
+        } else if begins > 1 {
+            "it was cloned from another, and nothing tells from which"
+        } else {
+            return Ok(());
+        };
+        if head.is_some() {
+            return Ok(());
+        }
+        let message = format!(
+            "rebuild the volume {}: none of its heads can be read, and {why}; restore any one of its heads, {} say, from the store's own versions or backups",
+            self.shelf.volume,
+            self.shelf.key(Series::Heads(1), 0)
+        );
+        Err(LogError::new(ErrorKind::Corrupt, message))
+    }
+
+    /// The volume that a clone came from, and the map that it began with.
+    async fn parent(&self, head: Option<&Head>) -> Result<Option<(Core, restblk_format::log::Tree)>, LogError> {
+        let Some(of) = head.and_then(|head| head.lineage.get(1)).copied() else {
+            return Ok(None);
+        };
+        let shelf = self.shelf.of(of.volume);
+        let found = match newest(&shelf, None).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => None,
+            found => found?,
+        };
+        let Some((at, head)) = found else { return Ok(None) };
+        let snapshot = head.snapshots.iter().find(|snapshot| Some(snapshot.id) == of.snapshot);
+        let Some(map) = snapshot.map(|snapshot| snapshot.map) else {
+            return Ok(None);
+        };
+        Ok(Some((reader(&shelf, at, head), map)))
+    }
+}
+
+/// Has a reader find segments by what was seen of them: the table that it goes by may be damaged.
+fn use_survey(core: &Core, survey: &Survey) {
+    let mut state = core.state();
+    state.table = Radix::default();
+    for (born, to) in &survey.moved {
+        let line = Line {
+            live: 1,
+            total: 1,
+            moved: Some(*to),
+            held: None,
+        };
+        // All of it is in memory.
+        let _ = table::set_line(&mut state.table, *born, line);
+    }
+}
+
+/// What the table of before says to the blocks that were taken from the segments.
+fn of_table(done: &rebuild::Rebuilt) -> Option<String> {
+    match done.doubtful {
+        _ if done.pages == 0 => None,
+        Some(0) => Some("the segment table of before confirms the pages that were made anew".to_owned()),
+        Some(blocks) => Some(format!(
+            "{blocks} blocks below those pages were not alive any more by the segment table of before: they had been discarded, and read as what was there before that"
+        )),
+        None => Some(
+            "the segment table of before cannot be read, either: what was discarded below those pages may read as what was there before that".to_owned(),
+        ),
+    }
+}
+
+/// What a rebuild cannot know.
+fn doubts(rights: &rights::Rights, survey: &Survey, last: &Span, log_end: u32) -> Vec<String> {
+    let mut told = Vec::new();
+    if rights.newest.is_none() {
+        told.push(
+            "no head could be read: snapshots, the last change of size and rollbacks are lost, and what was discarded may read as what was there before".to_owned(),
+        );
+        let numbers = (0..log_end).filter_map(|sequence| SegmentNumber::new(Kind::Log, last.log + sequence));
+        let gaps = numbers.filter(|number| !survey.segments.contains_key(number) && !survey.moved.contains_key(number));
+        let gaps = gaps.count();
+        if gaps > 0 {
+            told.push(format!(
+                "{gaps} segments of the last epoch's log are not there: garbage was collected, or they never arrived; in the latter case what is behind them was never acknowledged as stored"
+            ));
+        }
+    } else if rights.lost_newer {
+        told.push("the newest heads could not be read: snapshots made or deleted, changes of size and rollbacks that they alone told are lost".to_owned());
+    }
+    if survey.late > 0 {
+        told.push(format!("{} segments of fenced writers were left out", survey.late));
+    }
+    told.extend(survey.bad.iter().map(|(key, why)| format!("left out: {key}: {why}")));
+    told
+}
