@@ -19,6 +19,7 @@ use bytes::Bytes;
 use restblk_format::log::{
     BLOCK, Entry, EntryKind, Frame, FrameKind, Kind, Pointer, SegmentBuilder, SegmentHead, SegmentNumber,
 };
+use restblk_types::ErrorKind;
 use std::collections::hash_map::Entry::Vacant;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -74,12 +75,20 @@ pub(crate) async fn sweep(core: &Core) -> Result<u64, LogError> {
         return Ok(0);
     }
     let mut mover = Mover::new(core)?;
+    let mut emptied = 0;
     for (segment, _) in &worth {
-        mover.empty(*segment).await?;
+        match mover.empty(*segment).await {
+            Ok(()) => emptied += 1,
+            // What cannot be read stays where it is; all else goes on.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::error!(%segment, %error, "garbage is not collected of a segment that is damaged: see restblk check");
+            }
+            Err(error) => return Err(error),
+        }
     }
     mover.finish().await?;
     checkpoint(core, |_| {}).await?;
-    Ok(worth.len() as u64)
+    Ok(emptied)
 }
 
 /// A frame that goes elsewhere.

@@ -181,7 +181,7 @@ impl LogVolume {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let traffic = core.shelf.traffic();
         let state = core.state();
-        let sealed = state.sealed.iter().map(AsRef::as_ref).filter(|batch| batch.stored.get().is_none());
+        let sealed = state.sealed.iter().map(|batch| &**batch).filter(|batch| batch.stored.get().is_none());
         let waiting = || sealed.clone().chain(std::iter::once(&state.open));
         Figures {
             written: read(&traffic.written),

@@ -31,6 +31,8 @@ pub enum Problem {
     Accounts,
     /// The newest head cannot be used; an older one can, or none.
     HeadLost,
+    /// The log after the newest head cannot be read: the volume does not attach.
+    Tail,
     /// A series has a hole, and goes on behind it.
     Hole,
     /// A tombstone is missing that keeps a former writer out.
@@ -47,7 +49,7 @@ pub enum Problem {
 
 impl Problem {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Missing,
         Self::Length,
         Self::Damaged,
@@ -58,6 +60,7 @@ impl Problem {
         Self::Table,
         Self::Accounts,
         Self::HeadLost,
+        Self::Tail,
         Self::Hole,
         Self::Unfenced,
         Self::Unpinned,
@@ -80,6 +83,7 @@ impl Problem {
             Self::Table => "table",
             Self::Accounts => "accounts",
             Self::HeadLost => "head-lost",
+            Self::Tail => "tail",
             Self::Hole => "hole",
             Self::Unfenced => "unfenced",
             Self::Unpinned => "unpinned",

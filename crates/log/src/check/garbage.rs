@@ -120,7 +120,7 @@ async fn use_of(
         return Ok(if epoch > at.0 { Use::Unfinished } else { Use::None });
     };
     let span = head.epochs[at_span];
-    match head.epochs.get(at_span + 1).map(|next| next.first(kind) - span.first(kind)) {
+    match head.epochs.get(at_span + 1).map(|next| next.first(kind).saturating_sub(span.first(kind))) {
         // The tombstone of the log.
         Some(end) if sequence == end && kind == Kind::Log => return Ok(Use::Reached),
         Some(end) if sequence >= end => return Ok(Use::None),

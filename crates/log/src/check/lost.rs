@@ -63,7 +63,10 @@ pub(super) async fn find(
     let mut before = Tree::default();
     let mut lost = Vec::new();
     for (passed, (whose, tree, size)) in (0..).zip(&trees) {
-        let found = finder.walk(before, *tree, findings).await?;
+        let mut found = finder.walk(before, *tree, findings).await?;
+        if whose.is_none() {
+            found = overlaid(found, finder.objects);
+        }
         lost.extend(collect(whose, *size, found));
         before = *tree;
         teller.tell(Phase::Maps, passed + 1, of, finder.objects.bytes);
@@ -73,10 +76,38 @@ pub(super) async fn find(
     }
     lost.clear();
     for (whose, tree, size) in &trees {
-        let found = finder.walk(Tree::default(), *tree, findings).await?;
+        let mut found = finder.walk(Tree::default(), *tree, findings).await?;
+        if whose.is_none() {
+            found = overlaid(found, finder.objects);
+        }
         lost.extend(collect(whose, *size, found));
     }
     Ok(lost)
+}
+
+/// What the log after the head writes anew is lost no more, unless it is damaged there.
+fn overlaid(mut lost: Vec<Range<u64>>, objects: &Objects) -> Vec<Range<u64>> {
+    for entry in &objects.tail {
+        let written = entry.first..entry.first + u64::from(entry.count);
+        let cut = |range: Range<u64>| {
+            let before = range.start..range.end.min(written.start);
+            let after = range.start.max(written.end)..range.end;
+            [before, after].into_iter().filter(|part| part.start < part.end)
+        };
+        lost = lost.into_iter().flat_map(cut).collect();
+        let EntryKind::Frame { origin, .. } = entry.kind else {
+            continue;
+        };
+        let is_bad = match objects.bad.get(&origin.segment()) {
+            Some(Bad::Whole) => true,
+            Some(Bad::Frames(frames)) => frames.contains(&origin),
+            None => false,
+        };
+        if is_bad {
+            lost.push(written);
+        }
+    }
+    lost
 }
 
 /// Puts blocks together.

@@ -157,7 +157,7 @@ pub async fn check(
 
 /// Whether there is a newer head by now.
 async fn has_moved(shelf: &Shelf, at: Option<At>) -> Result<bool, LogError> {
-    match newest(shelf, None).await {
+    match newest(shelf, at).await {
         Ok(found) => Ok(found.map(|(at, _)| at) != at),
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
         Err(error) => Err(error),
@@ -165,7 +165,7 @@ async fn has_moved(shelf: &Shelf, at: Option<At>) -> Result<bool, LogError> {
 }
 
 /// The volume as one look at it shows it.
-pub(super) struct Looked {
+struct Looked {
     rights: Rights,
     /// None where no head can be read.
     core: Option<Core>,

@@ -136,14 +136,12 @@ async fn look_deep(wanted: &Wanted) -> Result<Seen, LogError> {
         let EntryKind::Frame { origin, .. } = entry.kind else {
             continue;
         };
-        match frame(&bytes, entry, wanted.number) {
-            Ok(()) => drop(index.insert(origin, (entry.first, entry.count))),
-            Err(why) => {
-                if told.len() < FRAMES_TOLD {
-                    told.push(format!("{origin}: {why}"));
-                }
-                bad.insert(origin);
+        index.insert(origin, (entry.first, entry.count));
+        if let Err(why) = frame(&bytes, entry, wanted.number) {
+            if told.len() < FRAMES_TOLD {
+                told.push(format!("{origin}: {why}"));
             }
+            bad.insert(origin);
         }
     }
     if !bad.is_empty() {
@@ -178,9 +176,14 @@ fn frame(object: &[u8], entry: &Entry, number: SegmentNumber) -> Result<(), Stri
     if (found.kind, found.first, found.blocks, found.len) != (kind, entry.first, entry.count, stored.len()) {
         return Err("the index says something else of it".to_owned());
     }
-    let born_here = origin.segment() == number;
-    if born_here && (origin.offset() != offset || origin.len() < len) {
-        return Err("it is not where its address says".to_owned());
+    if origin.segment() == number {
+        if origin.offset() != offset || origin.len() < len {
+            return Err("it is not where its address says".to_owned());
+        }
+        // It is read as long as its address says.
+        if (origin.offset() + origin.len()) as usize > object.len() {
+            return Err(FrameError::Short.to_string());
+        }
     }
     Frame::decode(stored, origin).map(drop).map_err(|error| error.to_string())
 }

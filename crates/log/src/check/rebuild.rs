@@ -34,7 +34,7 @@ pub(super) struct Parts<'a> {
     pub(super) known: Option<(At, &'a Head, &'a Core)>,
     /// The snapshot that a clone began as, by its parent.
     pub(super) below: Option<(&'a Core, Tree)>,
-    /// Where the log ends, in its last live epoch: the first number that is not in the volume.
+    /// The first number of the log that is not in the volume.
     pub(super) log_end: u32,
 }
 
@@ -91,7 +91,7 @@ pub(super) async fn rebuild(parts: &Parts<'_>, core: &Core, teller: Teller<'_>) 
         let content = source.content(tree, parts.below, snapshot.log).await?;
         done.pages += content.torn;
         done.snapshots += 1;
-        builder.become_(&content);
+        builder.follow(&content);
         builder.store().await?;
         builder.keep(snapshot);
         teller.tell(Phase::Rebuild, of + passed + 1, 2 * of, 0);
@@ -105,13 +105,13 @@ pub(super) async fn rebuild(parts: &Parts<'_>, core: &Core, teller: Teller<'_>) 
     };
     let mut content = source.content(tree, parts.below, cut).await?;
     done.pages += content.torn;
-    builder.become_(&content);
+    builder.follow(&content);
     if done.pages > 0 {
         done.doubtful = builder.compare(parts).await?;
     }
     source.go_on(&mut content, cut..parts.log_end).await?;
     content.map.numbers(ALL, &mut |_, _| done.blocks += 1);
-    builder.become_(&content);
+    builder.follow(&content);
     builder.store().await?;
     builder.account(parts.survey);
     checkpoint::checkpoint(core, |_| {}).await?;
@@ -129,7 +129,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     /// Has the map say this.
-    fn become_(&mut self, content: &Content) {
+    fn follow(&mut self, content: &Content) {
         let mut state = self.core.state();
         let died = state.head.snapshots.last().map_or(0, |snapshot| snapshot.log);
         let mut changed = Vec::new();
@@ -245,10 +245,6 @@ impl Builder<'_> {
         for (segment, live) in &self.live {
             let own = survey.segments.get(segment);
             let moved = survey.moved.get(segment).copied().filter(|_| own.is_none());
-            // One that is nowhere has no line: what was in it cannot be read, and nobody tries to move it.
-            if own.is_none() && moved.is_none() {
-                continue;
-            }
             if let Some(to) = moved {
                 *targets.entry(to).or_default() += live;
             }

@@ -10,6 +10,7 @@
 
 use super::rebuild::{self, Parts};
 use super::survey::{self, Survey};
+use super::rights::What;
 use super::{Findings, How, Problem, Report, Teller, garbage, once, reader, rights};
 use crate::core::Core;
 use crate::journal::{Disk, Journal};
@@ -75,20 +76,18 @@ pub async fn repair(
             after,
         });
     }
-    let is_wanted = |problem: Problem| before.findings.iter().any(|finding| finding.problem == problem);
-    if is_wanted(Problem::Unfenced) && !needs_rebuild(&before) {
-        fence_again(&shelf, &looked.rights, writer).await?;
-    }
+    let work = Work {
+        shelf: &shelf,
+        writer,
+        journal,
+        size: repair.size,
+        teller,
+    };
+    work.replace_epochs(&before, looked.rights.free).await?;
     if needs_rebuild(&before) {
-        let work = Work {
-            shelf: &shelf,
-            writer,
-            journal,
-            size: repair.size,
-            teller,
-        };
         steps.extend(work.rebuild(&looked.rights, looked.core.as_ref()).await?);
     }
+    work.fence_again().await?;
     let (mut after, looked) = once(&shelf, how, teller).await?;
     if let (Some(core), Some(at), true) = (&looked.core, after.head, repair.remove_garbage) {
         let mut findings = Findings::default();
@@ -105,42 +104,48 @@ pub async fn repair(
     })
 }
 
-/// Whether something is damaged that segments can tell.
+/// Whether something is damaged that segments can tell. What is in a segment of users' blocks, nothing else can.
 fn needs_rebuild(report: &Report) -> bool {
-    use Problem::{Accounts, Damaged, Foreign, HeadLost, Hole, Length, Misplaced, Missing, Page, Table};
-    let rebuilt = [Accounts, Damaged, Foreign, HeadLost, Hole, Length, Misplaced, Missing, Page, Table];
-    // A damaged object of another volume is that volume's matter.
-    let own = report.volume.to_string();
-    let is_ours = |object: &str| !object.contains("/vol/") || object.contains(&own);
-    report
-        .findings
-        .iter()
-        .any(|finding| rebuilt.contains(&finding.problem) && is_ours(&finding.object))
+    use Problem::{Accounts, Damaged, Foreign, Frame, HeadLost, Hole, Length, Misplaced, Missing, Page, Table, Tail};
+    report.findings.iter().any(|finding| match finding.problem {
+        Accounts | HeadLost | Page | Table | Tail => true,
+        Hole => finding.object.contains("/head/"),
+        Damaged | Foreign | Frame | Length | Misplaced | Missing => {
+            let is_ours = finding.object.contains(&report.volume.to_string());
+            is_ours && ["/head/", "/map/"].iter().any(|part| finding.object.contains(part))
+        }
+        _ => false,
+    })
+}
+
+/// Objects of epochs that are missing, or are not what they should be.
+fn bad_epochs(report: &Report) -> Vec<String> {
+    let found = report.findings.iter().filter(|finding| finding.problem.is_damage() && finding.object.contains("/epoch/"));
+    found.map(|finding| finding.object.clone()).collect()
 }
 
 fn plan(report: &Report, remove_garbage: bool) -> Vec<String> {
     let mut steps = Vec::new();
+    for epoch in bad_epochs(report) {
+        steps.push(format!("make {epoch} anew, in the place of what is there"));
+    }
     if needs_rebuild(report) {
         steps.push("claim a new epoch, so that whoever had the volume is fenced".to_owned());
-        steps.push("rebuild the maps, the segment table and the head from what can be read of them and from the segments".to_owned());
-    } else if report.findings.iter().any(|finding| finding.problem == Problem::Unfenced) {
-        steps.push("put the missing tombstones in their places".to_owned());
+        steps.push(
+            "rebuild the maps, the segment table and the head from what can be read of them and from the segments"
+                .to_owned(),
+        );
+    }
+    for finding in report.findings.iter().filter(|finding| finding.problem == Problem::Unfenced) {
+        steps.push(format!("put a tombstone to {}, in the place of what is there", finding.object));
     }
     let (objects, bytes) = report.garbage.as_ref().map_or((0, 0), |found| (found.objects, found.bytes));
     if remove_garbage && (objects > 0 || !steps.is_empty()) {
-        steps.push(format!("remove the objects that nothing reaches then; now they are {objects}, of {bytes} bytes"));
+        steps.push(format!(
+            "remove the objects that nothing reaches then; now they are {objects}, of {bytes} bytes"
+        ));
     }
     steps
-}
-
-async fn fence_again(shelf: &Shelf, rights: &rights::Rights, writer: &Writer) -> Result<(), LogError> {
-    let Some((at, head)) = &rights.newest else {
-        return Ok(());
-    };
-    for place in rights::unfenced(shelf, *at, head).await? {
-        entomb(shelf, place.series, place.number, place.epoch, at.0, &writer.nonce).await?;
-    }
-    Ok(())
 }
 
 struct Work<'a> {
@@ -155,14 +160,13 @@ impl Work<'_> {
     /// Returns what is to be told of it.
     async fn rebuild(&self, rights: &rights::Rights, known: Option<&Core>) -> Result<Vec<String>, LogError> {
         let (shelf, writer) = (self.shelf, self.writer);
-        self.fill_epochs(rights.free).await?;
         let epoch = recover::claim(shelf, rights.free, writer).await?;
         for before in 1..epoch {
             self.end_heads(before, epoch).await?;
         }
         let newest = rights.newest.as_ref();
         let head = newest.map(|(_, head)| head);
-        let survey = survey::look(shelf, epoch, head, self.teller).await?;
+        let mut survey = survey::look(shelf, epoch, head, self.teller).await?;
         let mut spans = survey.spans(head);
         self.check_origin(head, &spans, &survey)?;
         let last = spans.last().copied().unwrap_or(Span {
@@ -172,9 +176,9 @@ impl Work<'_> {
             map: 1,
             gc: 1,
         });
-        let (log_end, survey) = self.end_log(survey, newest, rights.lost_newer, last, epoch).await?;
+        let (log_end, tombstone) = self.end_log(&mut survey, rights, last, epoch).await?;
         if let (Some(core), Some(_)) = (known, head) {
-            use_survey(core, &survey);
+            use_survey(core, &survey, &spans);
         }
         let below = self.parent(head).await?;
         let parts = Parts {
@@ -190,7 +194,7 @@ impl Work<'_> {
         spans.push(Span {
             volume: 0,
             epoch,
-            log: last.log + log_end,
+            log: last.log + tombstone,
             map: survey.next_first(&spans, Kind::Map, head),
             gc: survey.next_first(&spans, Kind::Gc, head),
         });
@@ -226,16 +230,42 @@ impl Work<'_> {
         Ok(told)
     }
 
-    async fn fill_epochs(&self, free: u32) -> Result<(), LogError> {
-        loop {
-            let hole = series::end(self.shelf, Series::Epochs, 1).await?;
-            if hole >= free {
-                return Ok(());
+    /// Puts epochs back whose objects are gone, or are something else: the series has no hole then.
+    async fn replace_epochs(&self, report: &Report, free: u32) -> Result<(), LogError> {
+        let bad = bad_epochs(report);
+        for epoch in 1..free {
+            let key = self.shelf.key(Series::Epochs, epoch);
+            if !bad.iter().any(|bad| *bad == key.to_string()) {
+                continue;
             }
-            let key = self.shelf.key(Series::Epochs, hole);
-            let body = recover::epoch_of(self.writer).encode(self.shelf.volume, hole, 0, self.writer.nonce);
+            self.shelf.remove(&key).await?;
+            let body = recover::epoch_of(self.writer).encode(self.shelf.volume, epoch, 0, self.writer.nonce);
             self.shelf.create(&key, Bytes::from(body), &self.writer.nonce).await?;
         }
+        Ok(())
+    }
+
+    /// Puts the tombstones back that are missing; what is in their places is nothing that is believed.
+    async fn fence_again(&self) -> Result<(), LogError> {
+        let found = match newest(self.shelf, None).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => None,
+            found => found?,
+        };
+        let Some((at, head)) = found else {
+            return Ok(());
+        };
+        for place in rights::unfenced(self.shelf, at, &head).await? {
+            let (shelf, nonce) = (self.shelf, &self.writer.nonce);
+            let put = entomb(shelf, place.series, place.number, place.epoch, at.0, nonce).await;
+            match put {
+                Ok(Ended::Here) => continue,
+                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+                Ok(Ended::Taken) | Err(_) => {}
+            }
+            shelf.remove(&shelf.key(place.series, place.number)).await?;
+            entomb(shelf, place.series, place.number, place.epoch, at.0, nonce).await?;
+        }
+        Ok(())
     }
 
     /// Ends the heads of a former epoch, behind all that there are.
@@ -244,7 +274,7 @@ impl Work<'_> {
         loop {
             let end = series::end(shelf, heads, 0).await?;
             if let Some(last) = end.checked_sub(1)
-                && rights::is_tombstone(shelf, &shelf.key(heads, last)).await?
+                && let What::Tombstone = rights::what(shelf, heads, before, last).await?
             {
                 return Ok(());
             }
@@ -252,40 +282,53 @@ impl Work<'_> {
         }
     }
 
-    /// Where the log of the last live epoch ends; a tombstone is there afterwards.
+    /// The log of the last live epoch: the first sequence that is not in the volume, and where its tombstone is.
     async fn end_log(
         &self,
-        survey: Survey,
-        newest: Option<&(At, Head)>,
-        lost_newer: bool,
+        survey: &mut Survey,
+        rights: &rights::Rights,
         last: Span,
         epoch: u32,
-    ) -> Result<(u32, Survey), LogError> {
-        let mut survey = survey;
+    ) -> Result<(u32, u32), LogError> {
         if last.volume != 0 {
             // A clone that nobody has attached yet has no log.
-            return Ok((0, survey));
-        }
-        if let Some(end) = survey.tombstones.get(&last.epoch) {
-            return Ok((*end, survey));
+            return Ok((0, 0));
         }
         let log = Series::Segments(Kind::Log, last.epoch);
-        let mut end = match newest {
-            // Nobody was told that what is behind a hole is written.
-            Some((at, head)) if at.0 == last.epoch && !lost_newer => {
+        let newest = rights.newest.as_ref();
+        let known = newest.map(|(_, head)| head);
+        let mut place = match survey.tombstones.get(&last.epoch) {
+            Some(end) => *end,
+            None => self.log_end(survey, rights, last),
+        };
+        loop {
+            match entomb(self.shelf, log, place, last.epoch, epoch, &self.writer.nonce).await {
+                Ok(Ended::Here) => break,
+                // A request that comes late; told to nobody.
+                Ok(Ended::Taken) => *survey = survey::look(self.shelf, epoch, known, self.teller).await?,
+                // A damaged one.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                Err(error) => return Err(error),
+            }
+            place += 1;
+        }
+        Ok((self.log_end(survey, rights, last).min(place), place))
+    }
+
+    /// The first sequence that is not in the volume. Nobody was told that what is behind a hole is written; but of what is in a map, all that is dead
+    /// may be gone.
+    fn log_end(&self, survey: &Survey, rights: &rights::Rights, last: Span) -> u32 {
+        match &rights.newest {
+            Some((at, head)) if at.0 == last.epoch && !rights.lost_newer => {
                 let is_there = |sequence: &u32| {
-                    SegmentNumber::new(Kind::Log, last.log + sequence).is_some_and(|number| survey.segments.contains_key(&number))
+                    let number = SegmentNumber::new(Kind::Log, last.log + sequence);
+                    number.is_some_and(|number| survey.segments.contains_key(&number))
                 };
                 let there = (head.log_next..).take_while(is_there).count();
                 head.log_next + u32::try_from(there).unwrap_or(u32::MAX)
             }
             _ => survey.end(last.epoch, Kind::Log),
-        };
-        while let Ended::Taken = entomb(self.shelf, log, end, last.epoch, epoch, &self.writer.nonce).await? {
-            end += 1;
-            survey = survey::look(self.shelf, epoch, newest.map(|(_, head)| head), self.teller).await?;
         }
-        Ok((end, survey))
     }
 
     /// Without a head it is not known what a clone was cloned from.
@@ -329,8 +372,9 @@ impl Work<'_> {
 }
 
 /// Has a reader find segments by what was seen of them: the table that it goes by may be damaged.
-fn use_survey(core: &Core, survey: &Survey) {
+fn use_survey(core: &Core, survey: &Survey, spans: &[Span]) {
     let mut state = core.state();
+    state.head.epochs = spans.to_vec();
     state.table = Radix::default();
     for (born, to) in &survey.moved {
         let line = Line {
@@ -375,6 +419,11 @@ fn doubts(rights: &rights::Rights, survey: &Survey, last: &Span, log_end: u32) -
         }
     } else if rights.lost_newer {
         told.push("the newest heads could not be read: snapshots made or deleted, changes of size and rollbacks that they alone told are lost".to_owned());
+    }
+    let behind = (log_end..survey.end(last.epoch, Kind::Log)).filter_map(|sequence| SegmentNumber::new(Kind::Log, last.log + sequence));
+    let behind = behind.filter(|number| survey.segments.contains_key(number)).count();
+    if behind > 0 {
+        told.push(format!("the log ends where its next segment cannot be read: {behind} segments behind that are left out, so that the volume is what it was at one moment"));
     }
     if survey.late > 0 {
         told.push(format!("{} segments of fenced writers were left out", survey.late));

@@ -17,6 +17,8 @@ use restblk_types::ErrorKind;
 const PARALLEL: usize = 16;
 /// Places behind the end of a series where something might be that the end hides.
 const BEHIND: u32 = 16;
+/// A tombstone's object is never as long.
+const TOMBSTONE_LEN_MAX: usize = 4096;
 
 /// What was found of them.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ enum Small {
 }
 
 pub(super) async fn look(shelf: &Shelf, findings: &mut Findings) -> Result<Rights, LogError> {
-    let free = behind(shelf, Series::Epochs, 1, findings).await?;
+    let free = free(shelf, findings).await?;
     let mut rights = Rights {
         free,
         newest: None,
@@ -112,20 +114,24 @@ pub(super) struct Place {
 pub(super) async fn unfenced(shelf: &Shelf, at: At, head: &Head) -> Result<Vec<Place>, LogError> {
     let heads = async |epoch: u32| -> Result<Option<Place>, LogError> {
         let series = Series::Heads(epoch);
-        let number = series::end(shelf, series, 0).await?;
-        let is_ended = match number.checked_sub(1) {
-            Some(last) => is_tombstone(shelf, &shelf.key(series, last)).await?,
-            None => false,
+        let end = series::end(shelf, series, 0).await?;
+        let number = match end.checked_sub(1) {
+            Some(last) => match what(shelf, series, epoch, last).await? {
+                What::Tombstone => return Ok(None),
+                What::Bad => last,
+                What::Other => end,
+            },
+            None => end,
         };
-        Ok((!is_ended).then_some(Place {
+        Ok(Some(Place {
             series,
             number,
             epoch,
         }))
     };
     let logs = async |place: Place| -> Result<Option<Place>, LogError> {
-        let is_ended = is_tombstone(shelf, &shelf.key(place.series, place.number)).await?;
-        Ok((!is_ended).then_some(place))
+        let what = what(shelf, place.series, place.epoch, place.number).await?;
+        Ok((!matches!(what, What::Tombstone)).then_some(place))
     };
     let former = stream::iter(1..at.0).map(heads).buffered(PARALLEL);
     let mut missing: Vec<Option<Place>> = former.try_collect().await?;
@@ -134,11 +140,48 @@ pub(super) async fn unfenced(shelf: &Shelf, at: At, head: &Head) -> Result<Vec<P
     Ok(missing.into_iter().flatten().collect())
 }
 
-pub(super) async fn is_tombstone(shelf: &Shelf, key: &Key) -> Result<bool, LogError> {
-    match shelf.header(key).await {
-        Ok(header) => Ok(header.is_some_and(|header| header.object == ObjectType::Tombstone)),
-        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(false),
-        Err(error) => Err(error),
+/// What is in a place where a tombstone should be.
+pub(super) enum What {
+    Tombstone,
+    /// Nothing that can be read, or nothing that belongs there.
+    Bad,
+    /// Nothing, or an object of its series.
+    Other,
+}
+
+pub(super) async fn what(shelf: &Shelf, series: Series, epoch: u32, number: u32) -> Result<What, LogError> {
+    let key = shelf.key(series, number);
+    let bytes = match shelf.whole(&key).await? {
+        // Segments are long, and none is a tombstone.
+        Some(bytes) if bytes.len() < TOMBSTONE_LEN_MAX => bytes,
+        Some(bytes) => return Ok(if header(shelf, &bytes).is_ok() { What::Other } else { What::Bad }),
+        None => return Ok(What::Other),
+    };
+    Ok(match header(shelf, &bytes) {
+        Ok(header) if (header.epoch, header.sequence) != (epoch, number) => What::Bad,
+        Ok(header) if header.object == ObjectType::Tombstone => match Tombstone::decode(&bytes) {
+            Ok(_) => What::Tombstone,
+            Err(_) => What::Bad,
+        },
+        Ok(_) => What::Other,
+        Err(_) => What::Bad,
+    })
+}
+
+/// The first epoch that is free: one that has a head is not, although its own object is gone.
+async fn free(shelf: &Shelf, findings: &mut Findings) -> Result<u32, LogError> {
+    let mut free = behind(shelf, Series::Epochs, 1, findings).await?;
+    loop {
+        let has_head = async |epoch: u32| shelf.is_there(&shelf.key(Series::Heads(epoch), 0)).await;
+        let heads = future::try_join_all((free..free + BEHIND).map(has_head)).await?;
+        let Some(last) = heads.iter().rposition(|has_head| *has_head) else {
+            return Ok(free);
+        };
+        let last = free + u32::try_from(last).unwrap_or(0);
+        for epoch in free..=last {
+            findings.add(Problem::Missing, shelf.key(Series::Epochs, epoch), "it is not on the store, and has a head");
+        }
+        free = last + 1;
     }
 }
 

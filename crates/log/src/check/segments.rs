@@ -6,12 +6,13 @@ use super::objects::{self, Bad, Index, Seen, Wanted};
 use super::{Findings, Phase, Problem, Teller};
 use crate::LogError;
 use crate::core::{Core, Which};
+use crate::frames::{Place, segment_head};
 use crate::look::At;
 use crate::shelf::Series;
 use crate::table::{self, Line};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use lru::LruCache;
-use restblk_format::log::{Kind, SegmentNumber};
+use restblk_format::log::{Entry, Kind, SegmentNumber};
 use restblk_types::ErrorKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -41,6 +42,8 @@ pub(super) struct Objects {
     pub(super) bytes: u64,
     /// The first sequence of the newest epoch's log that is not there.
     pub(super) log_end: u32,
+    /// What the log after the head says, in order.
+    pub(super) tail: Vec<Entry>,
     told: u64,
 }
 
@@ -53,6 +56,7 @@ impl Objects {
             looked_at: 0,
             bytes: 0,
             log_end: 0,
+            tail: Vec::new(),
             told: 0,
         }
     }
@@ -255,8 +259,11 @@ async fn tail(
                 sequence,
             })
         });
-        let wanted = wanted.collect();
-        objects.look(wanted, 0, findings, teller).await?;
+        let wanted: Vec<Wanted> = wanted.collect();
+        objects.look(wanted.clone(), 0, findings, teller).await?;
+        for wanted in wanted {
+            index_of_tail(&wanted, objects, findings).await?;
+        }
         end += there;
         if there < BEHIND {
             let late = window.iter().flatten().filter(|sequence| **sequence >= end).count();
@@ -270,4 +277,25 @@ async fn tail(
             return Ok(());
         }
     }
+}
+
+/// What a segment of the tail says: an attachment reads it.
+async fn index_of_tail(wanted: &Wanted, objects: &mut Objects, findings: &mut Findings) -> Result<(), LogError> {
+    let Place { key, shelf, .. } = &wanted.place;
+    let is_whole = matches!(objects.bad.get(&wanted.number), Some(Bad::Whole));
+    match segment_head(shelf, key).await {
+        Ok(Some(head)) if head.header.segment == Some(wanted.number) => {
+            objects.tail.extend(head.entries);
+            return Ok(());
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            if !is_whole {
+                findings.add(Problem::Damaged, key, error);
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    findings.add(Problem::Tail, key, "an attachment needs it, and ends here");
+    Ok(())
 }
