@@ -20,7 +20,8 @@ mod volume;
 
 pub use attachment::{AttachRequest, Attachment, AttachmentState, DetachRequest, Holder, TransportChoice};
 pub use check::{
-    CheckProgress, CheckResult, CheckVolume, Finding, GarbageFound, LostBytes, OpenUsage, VolumeCheck, VolumeUsage,
+    CheckProgress, CheckResult, CheckVolume, Finding, GarbageFound, LostBytes, OpenUsage, VolumeCheck,
+    VolumeUsage,
 };
 pub use error::ErrorBody;
 pub use host::{Check, CheckState, HostInfo, HostReport};

@@ -443,8 +443,12 @@ impl Service {
             ("restblk_log_fetched_bytes_total", |f| Some(f.fetched as f64)),
             ("restblk_log_unsent_bytes", |f| Some(f.unsent as f64)),
             ("restblk_log_lag_seconds", |f| Some(f.lag.as_secs_f64())),
-            ("restblk_log_journal_used_bytes", |f| f.journal.map(|(used, _)| used as f64)),
-            ("restblk_log_journal_size_bytes", |f| f.journal.map(|(_, size)| size as f64)),
+            ("restblk_log_journal_used_bytes", |f| {
+                f.journal.map(|(used, _)| used as f64)
+            }),
+            ("restblk_log_journal_size_bytes", |f| {
+                f.journal.map(|(_, size)| size as f64)
+            }),
         ];
         for (family, value) in families {
             text.family(family);

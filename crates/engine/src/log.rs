@@ -7,7 +7,8 @@ use crate::{EngineError, Repository, names};
 use restblk_format::{LayoutKind, VolumeRecord};
 use restblk_log::Options;
 pub use restblk_log::{
-    Disk, Figures, FileDisk, Head, Hold, LogError, LogVolume, Progress, Snapshot, SnapshotView, Usage, Writer, check,
+    Disk, Figures, FileDisk, Head, Hold, LogError, LogVolume, Progress, Snapshot, SnapshotView, Usage,
+    Writer, check,
 };
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
@@ -123,17 +124,26 @@ impl Repository {
     }
 
     /// What is wrong with a direct volume's file, as far as can be told: that it is there, and as long as it should be.
-    pub async fn check_direct(&self, record: &VolumeRecord) -> Result<Option<(check::Problem, String)>, EngineError> {
+    pub async fn check_direct(
+        &self,
+        record: &VolumeRecord,
+    ) -> Result<Option<(check::Problem, String)>, EngineError> {
         let key = names::data(&record.name);
         let found = match self.store.head(&key).await {
             Ok(info) if info.size == record.size => None,
             Ok(info) if info.size > record.size => Some((
                 check::Problem::LeftOver,
-                format!("{key} has {} bytes, and the volume {}: an extend was cut off", info.size, record.size),
+                format!(
+                    "{key} has {} bytes, and the volume {}: an extend was cut off",
+                    info.size, record.size
+                ),
             )),
             Ok(info) => Some((
                 check::Problem::Length,
-                format!("{key} has {} bytes, and the volume should have {}", info.size, record.size),
+                format!(
+                    "{key} has {} bytes, and the volume should have {}",
+                    info.size, record.size
+                ),
             )),
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 Some((check::Problem::Missing, format!("{key} is not on the store")))

@@ -174,7 +174,9 @@ impl Shelf {
             .ok_or_else(|| LogError::bug(format!("read {len} bytes at {offset} of {key}")))?;
         match self.get(key, Some(extent)).await {
             // What a store says where the range is past the end.
-            Err(error) if error.kind() == ErrorKind::Invalid => Err(LogError::corrupt(key, format!("it is cut off: {error}"))),
+            Err(error) if error.kind() == ErrorKind::Invalid => {
+                Err(LogError::corrupt(key, format!("it is cut off: {error}")))
+            }
             got => got,
         }
     }

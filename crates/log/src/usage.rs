@@ -66,25 +66,38 @@ async fn count(shelf: &Shelf) -> Result<Usage, LogError> {
     let Some((at, head)) = newest(shelf, None).await? else {
         return Err(LogError::new(
             ErrorKind::NotFound,
-            format!("find the volume {}: there is none, or it was deleted", shelf.volume),
+            format!(
+                "find the volume {}: there is none, or it was deleted",
+                shelf.volume
+            ),
         ));
     };
     let mut usage = Usage {
         size: head.size,
-        snapshots: head.snapshots.iter().filter(|snapshot| snapshot.name.is_some()).count() as u64,
+        snapshots: head
+            .snapshots
+            .iter()
+            .filter(|snapshot| snapshot.name.is_some())
+            .count() as u64,
         clones: children::listed(&head).len() as u64,
         epoch: at.0,
         head: at.1,
         ..Usage::default()
     };
-    let own: Vec<u32> = head.epochs.iter().filter(|span| span.volume == 0).map(|span| span.epoch).collect();
+    let own: Vec<u32> = head
+        .epochs
+        .iter()
+        .filter(|span| span.volume == 0)
+        .map(|span| span.epoch)
+        .collect();
     let core = reader(shelf, at, head);
     let (mut live, mut total, mut kept) = (0, 0, 0);
     for kind in [Kind::Log, Kind::Gc, Kind::Map] {
         let numbers = core.numbers(kind);
         for first in numbers.clone().step_by(CHUNK as usize) {
             let range = table::indexes(kind, first..numbers.end.min(first.saturating_add(CHUNK)));
-            core.load_ranges(Which::Table, std::slice::from_ref(&range)).await?;
+            core.load_ranges(Which::Table, std::slice::from_ref(&range))
+                .await?;
             let lines = table::lines(&core.state().table, range);
             for (segment, line) in lines {
                 if line.moved.is_none() && kind != Kind::Map {
@@ -106,8 +119,12 @@ async fn count(shelf: &Shelf) -> Result<Usage, LogError> {
     usage.held = bytes(kept);
     usage.allocated = bytes(live.saturating_sub(kept));
     usage.garbage = bytes(total.saturating_sub(live));
-    let series = own.iter().flat_map(|epoch| [Kind::Log, Kind::Map, Kind::Gc].map(|kind| Series::Segments(kind, *epoch)));
-    let sizes = stream::iter(series).map(|series| size_of(shelf, series)).buffer_unordered(PARALLEL);
+    let series = own
+        .iter()
+        .flat_map(|epoch| [Kind::Log, Kind::Map, Kind::Gc].map(|kind| Series::Segments(kind, *epoch)));
+    let sizes = stream::iter(series)
+        .map(|series| size_of(shelf, series))
+        .buffer_unordered(PARALLEL);
     for (objects, bytes) in sizes.try_collect::<Vec<_>>().await? {
         usage.objects += objects;
         usage.stored += bytes;
@@ -116,10 +133,16 @@ async fn count(shelf: &Shelf) -> Result<Usage, LogError> {
 }
 
 /// Blocks of a segment that a snapshot has and the volume has not.
-async fn kept_of(core: &Core, segment: SegmentNumber, at: restblk_format::log::Pointer) -> Result<u64, LogError> {
+async fn kept_of(
+    core: &Core,
+    segment: SegmentNumber,
+    at: restblk_format::log::Pointer,
+) -> Result<u64, LogError> {
     let list = held(core, segment, at).await?;
     let cuts = core.state().cuts(segment.kind());
-    let kept = list.iter().filter(|held| is_held(&cuts, segment.number(), held.died));
+    let kept = list
+        .iter()
+        .filter(|held| is_held(&cuts, segment.number(), held.died));
     Ok(kept.count() as u64)
 }
 
@@ -181,7 +204,11 @@ impl LogVolume {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let traffic = core.shelf.traffic();
         let state = core.state();
-        let sealed = state.sealed.iter().map(|batch| &**batch).filter(|batch| batch.stored.get().is_none());
+        let sealed = state
+            .sealed
+            .iter()
+            .map(|batch| &**batch)
+            .filter(|batch| batch.stored.get().is_none());
         let waiting = || sealed.clone().chain(std::iter::once(&state.open));
         Figures {
             written: read(&traffic.written),
@@ -189,7 +216,11 @@ impl LogVolume {
             put: read(&traffic.put),
             fetched: read(&traffic.fetched),
             unsent: waiting().map(|batch| (batch.blocks() * BLOCK) as u64).sum(),
-            lag: waiting().filter_map(|batch| batch.begun).map(|begun| begun.elapsed()).max().unwrap_or_default(),
+            lag: waiting()
+                .filter_map(|batch| batch.begun)
+                .map(|begun| begun.elapsed())
+                .max()
+                .unwrap_or_default(),
             journal,
             head: (core.epoch, state.head_next.saturating_sub(1)),
         }

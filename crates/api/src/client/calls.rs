@@ -4,9 +4,9 @@ use super::request::Wait;
 use super::{Client, ClientError};
 use crate::mirror::MirrorTable;
 use crate::{
-    AttachRequest, Attachment, CheckProgress, CheckVolume, CloneSnapshot, CreateSnapshot, CreateVolume, DetachRequest, ErrorBody,
-    ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, SetDurability,
-    Snapshot, Volume, VolumeCheck, VolumeUsage, paths,
+    AttachRequest, Attachment, CheckProgress, CheckVolume, CloneSnapshot, CreateSnapshot, CreateVolume,
+    DetachRequest, ErrorBody, ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec,
+    Protection, SetDurability, Snapshot, Volume, VolumeCheck, VolumeUsage, paths,
 };
 use bytes::Bytes;
 use http::Method;

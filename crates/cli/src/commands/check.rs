@@ -46,7 +46,10 @@ impl Check {
     pub(crate) async fn run(&self, session: &Session) -> Result {
         let volumes = self.volumes(session).await?;
         if self.repair && !self.dry_run && !self.yes {
-            let question = format!("repair {}? what is damaged is rebuilt, and other writers are fenced", self.what);
+            let question = format!(
+                "repair {}? what is damaged is rebuilt, and other writers are fenced",
+                self.what
+            );
             if !session.confirm(&question) {
                 return Ok(());
             }
@@ -100,7 +103,9 @@ impl Check {
         let Ok(pool) = self.what.parse::<PoolName>() else {
             return Ok(vec![VolumeArg(self.what.clone()).resolve(session).await?]);
         };
-        let listed = session.call("list the volumes", session.client.volumes(Some(&pool))).await?;
+        let listed = session
+            .call("list the volumes", session.client.volumes(Some(&pool)))
+            .await?;
         Ok(listed.into_iter().map(|volume| volume.volume).collect())
     }
 }
@@ -114,9 +119,14 @@ async fn one(session: &Session, volume: &VolumeRef, request: &CheckVolume) -> Re
         } else {
             String::new()
         };
-        Some(format!("{}, {} of {}{read}", progress.phase, progress.done, progress.of))
+        Some(format!(
+            "{}, {} of {}{read}",
+            progress.phase, progress.done, progress.of
+        ))
     };
-    session.follow(&what, session.client.check_volume(volume, request), news).await
+    session
+        .follow(&what, session.client.check_volume(volume, request), news)
+        .await
 }
 
 /// What was read, and how fast.
@@ -134,7 +144,10 @@ fn words(check: &VolumeCheck) -> String {
     } else {
         String::new()
     };
-    let by = check.head.as_ref().map_or_else(String::new, |head| format!(", by head {head}"));
+    let by = check
+        .head
+        .as_ref()
+        .map_or_else(String::new, |head| format!(", by head {head}"));
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
@@ -145,7 +158,11 @@ fn words(check: &VolumeCheck) -> String {
         check.seconds
     );
     for finding in &check.findings {
-        let _ = writeln!(text, "  {}: {}: {}", finding.problem, finding.object, finding.detail);
+        let _ = writeln!(
+            text,
+            "  {}: {}: {}",
+            finding.problem, finding.object, finding.detail
+        );
     }
     if check.more_findings > 0 {
         let _ = writeln!(text, "  and {} more findings", check.more_findings);
@@ -156,10 +173,18 @@ fn words(check: &VolumeCheck) -> String {
             let _ = writeln!(text, "    bytes {from} to {to}");
         }
         if lost.ranges.len() > SHOWN {
-            let _ = writeln!(text, "    and {} more ranges (-o json tells them)", lost.ranges.len() - SHOWN);
+            let _ = writeln!(
+                text,
+                "    and {} more ranges (-o json tells them)",
+                lost.ranges.len() - SHOWN
+            );
         }
     }
-    if let Some(garbage) = check.garbage.as_ref().filter(|garbage| garbage.objects > 0 && garbage.removed == 0) {
+    if let Some(garbage) = check
+        .garbage
+        .as_ref()
+        .filter(|garbage| garbage.objects > 0 && garbage.removed == 0)
+    {
         let _ = writeln!(
             text,
             "  garbage: {} objects, {}, reached by nothing; --repair --remove-garbage removes them",

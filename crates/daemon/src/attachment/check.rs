@@ -4,8 +4,8 @@
 use super::{Attachments, journal};
 use crate::{clock, error, error::Result};
 use restblk_api::{
-    CheckProgress, CheckResult, CheckVolume, ErrorBody, Finding, GarbageFound, LostBytes, OpenUsage, VolumeCheck,
-    VolumeUsage,
+    CheckProgress, CheckResult, CheckVolume, ErrorBody, Finding, GarbageFound, LostBytes, OpenUsage,
+    VolumeCheck, VolumeUsage,
 };
 use restblk_engine::{
     Repository, Takeover,
@@ -41,7 +41,8 @@ impl Checks {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if running.contains_key(volume) {
             let message = format!("check {volume}: it is being checked already");
-            return Err(ErrorBody::new(ErrorKind::Busy, message).hint("wait for that check, or end the command that asked for it"));
+            return Err(ErrorBody::new(ErrorKind::Busy, message)
+                .hint("wait for that check, or end the command that asked for it"));
         }
         let progress = Progress {
             phase: restblk_engine::log::check::Phase::Heads,
@@ -113,7 +114,10 @@ impl Attachments {
         };
         let mut record = of_record(volume, &info.record);
         if info.record.layout == LayoutKind::Direct {
-            let found = repository.check_direct(&info.record).await.map_err(error::engine)?;
+            let found = repository
+                .check_direct(&info.record)
+                .await
+                .map_err(error::engine)?;
             record.extend(found.map(|(problem, why)| (problem, format!("the file of {volume}"), why)));
             return Ok(answer(volume, &running, record, None, Vec::new()));
         }
@@ -141,7 +145,11 @@ impl Attachments {
             Ok(report) => report,
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 if info.record.state == LifeState::Ready {
-                    record.push((Problem::Missing, format!("the volume {}", info.record.id), e.to_string()));
+                    record.push((
+                        Problem::Missing,
+                        format!("the volume {}", info.record.id),
+                        e.to_string(),
+                    ));
                 }
                 return Ok(answer(volume, &running, record, None, Vec::new()));
             }
@@ -154,7 +162,10 @@ impl Attachments {
     /// Open volumes keep what their heads reach.
     fn held_open(&self) -> Vec<Hold> {
         let opened = self.openings.all();
-        opened.iter().filter_map(|opened| Some(opened.volume.log()?.hold())).collect()
+        opened
+            .iter()
+            .filter_map(|opened| Some(opened.volume.log()?.hold()))
+            .collect()
     }
 
     /// Whether the record's size is that of the log.
@@ -177,7 +188,11 @@ impl Attachments {
         how: How,
         teller: Teller<'_>,
     ) -> Result<Repaired> {
-        let takeover = if request.force { Takeover::Forced } else { Takeover::Refused };
+        let takeover = if request.force {
+            Takeover::Forced
+        } else {
+            Takeover::Refused
+        };
         let work = async |repository: Arc<Repository>, record: VolumeRecord| {
             let what = Repair {
                 how,
@@ -196,7 +211,9 @@ impl Attachments {
             } else {
                 None
             };
-            let repaired = repository.repair_log_volume(&record, what, &writer, journal, teller).await;
+            let repaired = repository
+                .repair_log_volume(&record, what, &writer, journal, teller)
+                .await;
             repaired.map_err(error::engine)
         };
         let done = self.alone("repair", volume, takeover, work).await?;
@@ -211,7 +228,8 @@ impl Attachments {
         let repository = Arc::clone(&self.context.pools.open(&volume.pool)?.repository);
         let info = repository.volume(&volume.volume).await.map_err(error::engine)?;
         if info.record.layout != LayoutKind::Log {
-            let message = format!("tell what {volume} has on its store: a volume of the direct layout is one file");
+            let message =
+                format!("tell what {volume} has on its store: a volume of the direct layout is one file");
             return Err(ErrorBody::new(ErrorKind::Unsupported, message));
         }
         let opened = self.openings.find(volume).await;
@@ -320,7 +338,11 @@ fn answer(
                 Some((id, None)) => format!("{volume}, snapshot {id}, which is deleted and has clones"),
             },
             bytes: ByteCount(lost.bytes),
-            ranges: lost.ranges.into_iter().map(|range| (range.start, range.end)).collect(),
+            ranges: lost
+                .ranges
+                .into_iter()
+                .map(|range| (range.start, range.end))
+                .collect(),
         });
         told.lost = lost.collect();
         told.garbage = report.garbage.map(|garbage| GarbageFound {

@@ -163,7 +163,8 @@ impl Attachments {
         let place = self.openings.place(volume);
         let place = place.lock().await;
         if place.is_some() {
-            let message = format!("{operation} {volume}: it is attached to this host, or something is done to it");
+            let message =
+                format!("{operation} {volume}: it is attached to this host, or something is done to it");
             return Err(ErrorBody::new(ErrorKind::Busy, message)
                 .hint(format!("restblk detach {volume}, and its snapshots, first")));
         }
@@ -173,7 +174,10 @@ impl Attachments {
         let done = if unknown.is_empty() {
             work(Arc::clone(&pool.repository), record).await
         } else {
-            let message = format!("{operation} {volume}: it has features that this version can only read: {}", unknown.join(", "));
+            let message = format!(
+                "{operation} {volume}: it has features that this version can only read: {}",
+                unknown.join(", ")
+            );
             Err(ErrorBody::new(ErrorKind::Unsupported, message).hint("use a newer restblk"))
         };
         self.let_go(&lease).await;

@@ -74,7 +74,12 @@ impl<'a> Source<'a> {
         self.put(&mut content.map, numbers, &[ALL]).await
     }
 
-    async fn put(&mut self, map: &mut Radix, numbers: Range<u32>, wanted: &[Range<u64>]) -> Result<(), LogError> {
+    async fn put(
+        &mut self,
+        map: &mut Radix,
+        numbers: Range<u32>,
+        wanted: &[Range<u64>],
+    ) -> Result<(), LogError> {
         for segment in self.survey.logs() {
             if !numbers.contains(&segment.number()) {
                 continue;
@@ -102,7 +107,9 @@ impl<'a> Source<'a> {
             Some(head) => Arc::clone(head),
             None => {
                 let found = self.survey.segments[&object];
-                let key = self.shelf.key(Series::Segments(object.kind(), found.epoch), found.sequence);
+                let key = self
+                    .shelf
+                    .key(Series::Segments(object.kind(), found.epoch), found.sequence);
                 let gone = || LogError::corrupt(&key, "it was there, and is gone");
                 let head = Arc::new(segment_head(self.shelf, &key).await?.ok_or_else(gone)?);
                 self.indexes.put(object, Arc::clone(&head));

@@ -60,15 +60,23 @@ async fn has_lineage(core: &Core, child: Lineage, parent: Lineage) -> Result<boo
 }
 
 /// That the snapshot that a volume reads from lists it.
-async fn pinned(core: &Core, child: Lineage, parent: Lineage, findings: &mut Findings) -> Result<(), LogError> {
+async fn pinned(
+    core: &Core,
+    child: Lineage,
+    parent: Lineage,
+    findings: &mut Findings,
+) -> Result<(), LogError> {
     let object = format!("the volume {}", parent.volume);
     let lists = match newest_of(core, parent.volume).await? {
-        Ok(Some(head)) => head
-            .snapshots
-            .iter()
-            .any(|snapshot| Some(snapshot.id) == parent.snapshot && snapshot.children.contains(&child.volume)),
+        Ok(Some(head)) => head.snapshots.iter().any(|snapshot| {
+            Some(snapshot.id) == parent.snapshot && snapshot.children.contains(&child.volume)
+        }),
         Ok(None) => {
-            findings.add(Problem::Unpinned, object, format!("it is not there, and {} reads from it", child.volume));
+            findings.add(
+                Problem::Unpinned,
+                object,
+                format!("it is not there, and {} reads from it", child.volume),
+            );
             return Ok(());
         }
         Err(why) => {
@@ -77,14 +85,20 @@ async fn pinned(core: &Core, child: Lineage, parent: Lineage, findings: &mut Fin
         }
     };
     if !lists {
-        let why = format!("its snapshot {:?} does not list {}, which reads from it", parent.snapshot, child.volume);
+        let why = format!(
+            "its snapshot {:?} does not list {}, which reads from it",
+            parent.snapshot, child.volume
+        );
         findings.add(Problem::Unpinned, object, why);
     }
     Ok(())
 }
 
 /// A volume's newest head, or why it cannot be read.
-async fn newest_of(core: &Core, volume: restblk_types::VolumeId) -> Result<Result<Option<Head>, String>, LogError> {
+async fn newest_of(
+    core: &Core,
+    volume: restblk_types::VolumeId,
+) -> Result<Result<Option<Head>, String>, LogError> {
     match newest(&core.shelf.of(volume), None).await {
         Ok(found) => Ok(Ok(found.map(|(_, head)| head))),
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Err(error.to_string())),

@@ -68,7 +68,8 @@ pub(super) async fn find(
                 let mut gone = Vec::new();
                 for entry in page.entries {
                     garbage.stored += entry.size.unwrap_or(0);
-                    let of = use_of(core, &head, at, objects.log_end, &waiting, (kind, epoch), &entry).await?;
+                    let of =
+                        use_of(core, &head, at, objects.log_end, &waiting, (kind, epoch), &entry).await?;
                     match of {
                         Use::Reached => {}
                         Use::Waiting => garbage.waiting += 1,
@@ -86,7 +87,11 @@ pub(super) async fn find(
                 if remove {
                     let removed = gone.len() as u64;
                     let remove = async |key: Key| core.shelf.remove(&key).await;
-                    stream::iter(gone).map(remove).buffer_unordered(PARALLEL).try_collect::<()>().await?;
+                    stream::iter(gone)
+                        .map(remove)
+                        .buffer_unordered(PARALLEL)
+                        .try_collect::<()>()
+                        .await?;
                     garbage.removed += removed;
                 }
                 core.shrink();
@@ -120,7 +125,11 @@ async fn use_of(
         return Ok(if epoch > at.0 { Use::Unfinished } else { Use::None });
     };
     let span = head.epochs[at_span];
-    match head.epochs.get(at_span + 1).map(|next| next.first(kind).saturating_sub(span.first(kind))) {
+    match head
+        .epochs
+        .get(at_span + 1)
+        .map(|next| next.first(kind).saturating_sub(span.first(kind)))
+    {
         // The tombstone of the log.
         Some(end) if sequence == end && kind == Kind::Log => return Ok(Use::Reached),
         Some(end) if sequence >= end => return Ok(Use::None),

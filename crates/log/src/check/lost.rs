@@ -168,7 +168,11 @@ impl Finder<'_> {
                 Ok(None) => false,
                 Ok(Some(pointer)) => self.is_lost(block, pointer, findings).await?,
                 Err(()) => {
-                    findings.add(Problem::Page, format!("the map of block {block}"), "it is no pointer");
+                    findings.add(
+                        Problem::Page,
+                        format!("the map of block {block}"),
+                        "it is no pointer",
+                    );
                     true
                 }
             };
@@ -224,7 +228,8 @@ impl Finder<'_> {
             .get(&pointer.frame())
             .is_some_and(|(first, count)| first + at == block && at < u64::from(*count));
         if !holds {
-            let why = format!("block {block} is said to be {pointer}, which is not there or holds another block");
+            let why =
+                format!("block {block} is said to be {pointer}, which is not there or holds another block");
             findings.add(Problem::Page, format!("the map of block {block}"), why);
         }
         Ok(!holds)
@@ -234,9 +239,9 @@ impl Finder<'_> {
     async fn home(&mut self, segment: SegmentNumber, findings: &mut Findings) -> Result<Home, LogError> {
         if self.core.state().is_own(segment) {
             return match self.core.line(segment).await {
-                Ok(line) if line.live == 0 => {
-                    Ok(Home::Nowhere("the map names it, and the table says that nothing of it lives".to_owned()))
-                }
+                Ok(line) if line.live == 0 => Ok(Home::Nowhere(
+                    "the map names it, and the table says that nothing of it lives".to_owned(),
+                )),
                 Ok(line) => Ok(Home::Own(line.moved.unwrap_or(segment))),
                 Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Home::Nowhere(error.to_string())),
                 Err(error) => Err(error),
@@ -244,7 +249,11 @@ impl Finder<'_> {
         }
         let found = match ancestors::object(self.core, segment).await {
             Ok(Some(found)) => found,
-            Ok(None) => return Ok(Home::Nowhere("no epoch of the volume or of its ancestors has it".to_owned())),
+            Ok(None) => {
+                return Ok(Home::Nowhere(
+                    "no epoch of the volume or of its ancestors has it".to_owned(),
+                ));
+            }
             Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(Home::Nowhere(error.to_string())),
             Err(error) => return Err(error),
         };

@@ -25,12 +25,12 @@ mod repair;
 mod rights;
 mod segments;
 mod survey;
-mod trees;
 #[cfg(test)]
 mod tests;
+mod trees;
 
-pub use finding::{Finding, Lost, Problem, Report};
 pub(crate) use finding::Findings;
+pub use finding::{Finding, Lost, Problem, Report};
 pub use garbage::Garbage;
 pub use repair::{Repair, Repaired, repair};
 
@@ -239,16 +239,25 @@ pub(crate) fn reader(shelf: &Shelf, at: At, head: Head) -> Core {
         pages: 16 << 10,
         ..Options::default()
     };
-    Core::new(shelf.clone(), at.0, [0; 16], options, State::new(head, at.1 + 1), None)
+    Core::new(
+        shelf.clone(),
+        at.0,
+        [0; 16],
+        options,
+        State::new(head, at.1 + 1),
+        None,
+    )
 }
 
 /// The root pages of all maps.
 async fn roots(core: &Core, head: &Head, findings: &mut Findings) -> Result<(), LogError> {
     let of_volume = std::iter::once(("the map of the volume".to_owned(), head.map));
-    let of_snapshots = head
-        .snapshots
-        .iter()
-        .map(|snapshot| (format!("the map of snapshot {}", crate::snapshot::title(snapshot)), snapshot.map));
+    let of_snapshots = head.snapshots.iter().map(|snapshot| {
+        (
+            format!("the map of snapshot {}", crate::snapshot::title(snapshot)),
+            snapshot.map,
+        )
+    });
     for (whose, tree) in of_volume.chain(of_snapshots) {
         if let Err(error) = root(core, tree).await? {
             findings.add(Problem::Page, whose, error);

@@ -117,7 +117,10 @@ async fn look_deep(wanted: &Wanted) -> Result<Seen, LogError> {
     let len = bytes.len() as u64;
     let mut seen = check_header(wanted, &bytes, len).err().unwrap_or_default();
     seen.bytes = len;
-    let only_length = seen.trouble.iter().all(|(problem, _)| *problem == Problem::Length);
+    let only_length = seen
+        .trouble
+        .iter()
+        .all(|(problem, _)| *problem == Problem::Length);
     if !only_length {
         return Ok(seen);
     }
@@ -185,5 +188,7 @@ fn frame(object: &[u8], entry: &Entry, number: SegmentNumber) -> Result<(), Stri
             return Err(FrameError::Short.to_string());
         }
     }
-    Frame::decode(stored, origin).map(drop).map_err(|error| error.to_string())
+    Frame::decode(stored, origin)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }

@@ -10,6 +10,7 @@
 use super::content::{ALL, Content, Source};
 use super::survey::Survey;
 use super::{Phase, Teller, reader};
+use crate::LogError;
 use crate::checkpoint::{self, Writer as Pages};
 use crate::core::Core;
 use crate::look::At;
@@ -18,7 +19,6 @@ use crate::state::State;
 use crate::table::{self, Line};
 use crate::tree::Radix;
 use crate::upload::create;
-use crate::LogError;
 use bytes::Bytes;
 use restblk_format::log::{
     Head, Kind, Lineage, PAGE_LEN, Pointer, SegmentBuilder, SegmentNumber, Snapshot, Span, Tree,
@@ -84,7 +84,9 @@ pub(super) async fn rebuild(parts: &Parts<'_>, core: &Core, teller: Teller<'_>) 
         live: HashMap::new(),
         stored: Vec::new(),
     };
-    let snapshots = parts.known.map_or_else(Vec::new, |(_, head, _)| head.snapshots.clone());
+    let snapshots = parts
+        .known
+        .map_or_else(Vec::new, |(_, head, _)| head.snapshots.clone());
     let of = snapshots.len() as u64 + 1;
     for (passed, snapshot) in (0..).zip(snapshots) {
         let tree = parts.known.map(|(_, _, known)| (known, snapshot.map));
@@ -197,7 +199,8 @@ impl Builder<'_> {
             let sequence = state.head.map_next;
             let mut pages = Pages::new(state.number(Kind::Map, sequence)?, sequence);
             let mut retired = Vec::new();
-            let put = &mut |id, page: &[u8; PAGE_LEN]| pages.put(restblk_format::log::FrameKind::Page, id, page);
+            let put =
+                &mut |id, page: &[u8; PAGE_LEN]| pages.put(restblk_format::log::FrameKind::Page, id, page);
             let died = state.number(Kind::Map, sequence)?.number();
             state.head.map = state.map.flush(put, &mut |pointer| retired.push(pointer));
             for pointer in retired {
@@ -218,7 +221,13 @@ impl Builder<'_> {
         let pages = u32::try_from(builder.entries().len()).unwrap_or(u32::MAX);
         self.stored.push((builder.number(), pages));
         let (bytes, _) = builder.finish(core.shelf.volume, core.epoch, sequence, core.nonce);
-        create(core, Series::Segments(Kind::Map, core.epoch), sequence, Bytes::from(bytes)).await
+        create(
+            core,
+            Series::Segments(Kind::Map, core.epoch),
+            sequence,
+            Bytes::from(bytes),
+        )
+        .await
     }
 
     /// The map as it was stored is a snapshot's.
@@ -252,7 +261,10 @@ impl Builder<'_> {
             lines.push((*segment, *live, total, moved));
         }
         for (to, live) in targets {
-            let total = survey.segments.get(&to).map_or(live, |found| found.blocks.max(live));
+            let total = survey
+                .segments
+                .get(&to)
+                .map_or(live, |found| found.blocks.max(live));
             lines.push((to, live, total, None));
         }
         for (segment, live, total, moved) in lines {

@@ -9,12 +9,12 @@
 //! Nothing is overwritten, ever: what is new has names of its own. What is old becomes garbage, and goes only if that is asked for.
 
 use super::rebuild::{self, Parts};
-use super::survey::{self, Survey};
 use super::rights::What;
+use super::survey::{self, Survey};
 use super::{Findings, How, Problem, Report, Teller, garbage, once, reader, rights};
 use crate::core::Core;
 use crate::journal::{Disk, Journal};
-use crate::look::{At, newest};
+use crate::look::newest;
 use crate::recover;
 use crate::series::{self, Ended, entomb};
 use crate::shelf::{Series, Shelf};
@@ -70,11 +70,7 @@ pub async fn repair(
     let mut steps = plan(&before, repair.remove_garbage);
     if repair.dry_run || steps.is_empty() {
         let after = None;
-        return Ok(Repaired {
-            before,
-            steps,
-            after,
-        });
+        return Ok(Repaired { before, steps, after });
     }
     let work = Work {
         shelf: &shelf,
@@ -93,7 +89,16 @@ pub async fn repair(
         let mut findings = Findings::default();
         let mut objects = super::Objects::new(false);
         objects.log_end = looked.log_end;
-        let found = garbage::find(core, at, looked.rights.free, &objects, true, &mut findings, teller).await?;
+        let found = garbage::find(
+            core,
+            at,
+            looked.rights.free,
+            &objects,
+            true,
+            &mut findings,
+            teller,
+        )
+        .await?;
         steps.push(format!("removed {} objects that nothing reached", found.removed));
         after.garbage = Some(found);
     }
@@ -106,13 +111,18 @@ pub async fn repair(
 
 /// Whether something is damaged that segments can tell. What is in a segment of users' blocks, nothing else can.
 fn needs_rebuild(report: &Report) -> bool {
-    use Problem::{Accounts, Damaged, Foreign, Frame, HeadLost, Hole, Length, Misplaced, Missing, Page, Table, Tail};
+    use Problem::{
+        Accounts, Damaged, Foreign, Frame, HeadLost, Hole, Length, Misplaced, Missing, Page, Table, Tail,
+    };
     report.findings.iter().any(|finding| match finding.problem {
         Accounts | HeadLost | Page | Table | Tail => true,
         Hole => finding.object.contains("/head/"),
         Damaged | Foreign | Frame | Length | Misplaced | Missing => {
             let is_ours = finding.object.contains(&report.volume.to_string());
-            is_ours && ["/head/", "/map/"].iter().any(|part| finding.object.contains(part))
+            is_ours
+                && ["/head/", "/map/"]
+                    .iter()
+                    .any(|part| finding.object.contains(part))
         }
         _ => false,
     })
@@ -120,7 +130,10 @@ fn needs_rebuild(report: &Report) -> bool {
 
 /// Objects of epochs that are missing, or are not what they should be.
 fn bad_epochs(report: &Report) -> Vec<String> {
-    let found = report.findings.iter().filter(|finding| finding.problem.is_damage() && finding.object.contains("/epoch/"));
+    let found = report
+        .findings
+        .iter()
+        .filter(|finding| finding.problem.is_damage() && finding.object.contains("/epoch/"));
     found.map(|finding| finding.object.clone()).collect()
 }
 
@@ -136,10 +149,20 @@ fn plan(report: &Report, remove_garbage: bool) -> Vec<String> {
                 .to_owned(),
         );
     }
-    for finding in report.findings.iter().filter(|finding| finding.problem == Problem::Unfenced) {
-        steps.push(format!("put a tombstone to {}, in the place of what is there", finding.object));
+    for finding in report
+        .findings
+        .iter()
+        .filter(|finding| finding.problem == Problem::Unfenced)
+    {
+        steps.push(format!(
+            "put a tombstone to {}, in the place of what is there",
+            finding.object
+        ));
     }
-    let (objects, bytes) = report.garbage.as_ref().map_or((0, 0), |found| (found.objects, found.bytes));
+    let (objects, bytes) = report
+        .garbage
+        .as_ref()
+        .map_or((0, 0), |found| (found.objects, found.bytes));
     if remove_garbage && (objects > 0 || !steps.is_empty()) {
         steps.push(format!(
             "remove the objects that nothing reaches then; now they are {objects}, of {bytes} bytes"
@@ -199,12 +222,15 @@ impl Work<'_> {
             gc: survey.next_first(&spans, Kind::Gc, head),
         });
         let mut blank = rebuild::blank(&parts, spans, self.size);
-        let told = head.filter(|_| newest.map(|(at, _)| at.0) == Some(last.epoch)).map_or(0, |head| head.journal);
+        let told = head
+            .filter(|_| newest.map(|(at, _)| at.0) == Some(last.epoch))
+            .map_or(0, |head| head.journal);
         let covered = survey.journal.get(&last.epoch).copied().unwrap_or(0).max(told);
         let journal = match &self.journal {
             // What it has is done again by the next attachment.
             Some(disk) => {
-                let opened = Journal::open(Arc::clone(disk), shelf.volume, [last.epoch, epoch], covered).await?;
+                let opened =
+                    Journal::open(Arc::clone(disk), shelf.volume, [last.epoch, epoch], covered).await?;
                 blank.journal = opened.0.begins();
                 Some(opened.0)
             }
@@ -240,7 +266,9 @@ impl Work<'_> {
             }
             self.shelf.remove(&key).await?;
             let body = recover::epoch_of(self.writer).encode(self.shelf.volume, epoch, 0, self.writer.nonce);
-            self.shelf.create(&key, Bytes::from(body), &self.writer.nonce).await?;
+            self.shelf
+                .create(&key, Bytes::from(body), &self.writer.nonce)
+                .await?;
         }
         Ok(())
     }
@@ -353,7 +381,10 @@ impl Work<'_> {
     }
 
     /// The volume that a clone came from, and the map that it began with.
-    async fn parent(&self, head: Option<&Head>) -> Result<Option<(Core, restblk_format::log::Tree)>, LogError> {
+    async fn parent(
+        &self,
+        head: Option<&Head>,
+    ) -> Result<Option<(Core, restblk_format::log::Tree)>, LogError> {
         let Some(of) = head.and_then(|head| head.lineage.get(1)).copied() else {
             return Ok(None);
         };
@@ -363,7 +394,10 @@ impl Work<'_> {
             found => found?,
         };
         let Some((at, head)) = found else { return Ok(None) };
-        let snapshot = head.snapshots.iter().find(|snapshot| Some(snapshot.id) == of.snapshot);
+        let snapshot = head
+            .snapshots
+            .iter()
+            .find(|snapshot| Some(snapshot.id) == of.snapshot);
         let Some(map) = snapshot.map(|snapshot| snapshot.map) else {
             return Ok(None);
         };
@@ -410,7 +444,8 @@ fn doubts(rights: &rights::Rights, survey: &Survey, last: &Span, log_end: u32) -
             "no head could be read: snapshots, the last change of size and rollbacks are lost, and what was discarded may read as what was there before".to_owned(),
         );
         let numbers = (0..log_end).filter_map(|sequence| SegmentNumber::new(Kind::Log, last.log + sequence));
-        let gaps = numbers.filter(|number| !survey.segments.contains_key(number) && !survey.moved.contains_key(number));
+        let gaps = numbers
+            .filter(|number| !survey.segments.contains_key(number) && !survey.moved.contains_key(number));
         let gaps = gaps.count();
         if gaps > 0 {
             told.push(format!(
@@ -420,14 +455,25 @@ fn doubts(rights: &rights::Rights, survey: &Survey, last: &Span, log_end: u32) -
     } else if rights.lost_newer {
         told.push("the newest heads could not be read: snapshots made or deleted, changes of size and rollbacks that they alone told are lost".to_owned());
     }
-    let behind = (log_end..survey.end(last.epoch, Kind::Log)).filter_map(|sequence| SegmentNumber::new(Kind::Log, last.log + sequence));
-    let behind = behind.filter(|number| survey.segments.contains_key(number)).count();
+    let behind = (log_end..survey.end(last.epoch, Kind::Log))
+        .filter_map(|sequence| SegmentNumber::new(Kind::Log, last.log + sequence));
+    let behind = behind
+        .filter(|number| survey.segments.contains_key(number))
+        .count();
     if behind > 0 {
         told.push(format!("the log ends where its next segment cannot be read: {behind} segments behind that are left out, so that the volume is what it was at one moment"));
     }
     if survey.late > 0 {
-        told.push(format!("{} segments of fenced writers were left out", survey.late));
+        told.push(format!(
+            "{} segments of fenced writers were left out",
+            survey.late
+        ));
     }
-    told.extend(survey.bad.iter().map(|(key, why)| format!("left out: {key}: {why}")));
+    told.extend(
+        survey
+            .bad
+            .iter()
+            .map(|(key, why)| format!("left out: {key}: {why}")),
+    );
     told
 }

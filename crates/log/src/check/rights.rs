@@ -10,7 +10,6 @@ use crate::shelf::{Series, Shelf};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use restblk_format::log::{Epoch, Head, Header, Kind, ObjectType, Span, Tombstone};
-use restblk_store::Key;
 use restblk_types::ErrorKind;
 
 /// Objects looked at at once.
@@ -49,7 +48,9 @@ pub(super) async fn look(shelf: &Shelf, findings: &mut Findings) -> Result<Right
         lost_newer: false,
         is_gone: free == 1,
     };
-    let objects = stream::iter(1..free).map(|epoch| epoch_object(shelf, epoch)).buffered(PARALLEL);
+    let objects = stream::iter(1..free)
+        .map(|epoch| epoch_object(shelf, epoch))
+        .buffered(PARALLEL);
     let objects: Vec<_> = objects.try_collect().await?;
     for (epoch, object) in (1..free).zip(objects) {
         match object {
@@ -58,7 +59,11 @@ pub(super) async fn look(shelf: &Shelf, findings: &mut Findings) -> Result<Right
             Ok(false) => {
                 rights.is_gone = epoch == 1;
                 if epoch != 1 {
-                    findings.add(Problem::Misplaced, shelf.key(Series::Epochs, epoch), "a tombstone is there");
+                    findings.add(
+                        Problem::Misplaced,
+                        shelf.key(Series::Epochs, epoch),
+                        "a tombstone is there",
+                    );
                 }
             }
             Err((problem, why)) => findings.add(problem, shelf.key(Series::Epochs, epoch), why),
@@ -154,7 +159,13 @@ pub(super) async fn what(shelf: &Shelf, series: Series, epoch: u32, number: u32)
     let bytes = match shelf.whole(&key).await? {
         // Segments are long, and none is a tombstone.
         Some(bytes) if bytes.len() < TOMBSTONE_LEN_MAX => bytes,
-        Some(bytes) => return Ok(if header(shelf, &bytes).is_ok() { What::Other } else { What::Bad }),
+        Some(bytes) => {
+            return Ok(if header(shelf, &bytes).is_ok() {
+                What::Other
+            } else {
+                What::Bad
+            });
+        }
         None => return Ok(What::Other),
     };
     Ok(match header(shelf, &bytes) {
@@ -179,7 +190,11 @@ async fn free(shelf: &Shelf, findings: &mut Findings) -> Result<u32, LogError> {
         };
         let last = free + u32::try_from(last).unwrap_or(0);
         for epoch in free..=last {
-            findings.add(Problem::Missing, shelf.key(Series::Epochs, epoch), "it is not on the store, and has a head");
+            findings.add(
+                Problem::Missing,
+                shelf.key(Series::Epochs, epoch),
+                "it is not on the store, and has a head",
+            );
         }
         free = last + 1;
     }
@@ -199,7 +214,11 @@ pub(super) async fn behind(
             Ok(is_there.then_some(number))
         };
         let looks = (end + 1..=end + BEHIND).map(there);
-        let last = future::try_join_all(looks).await?.into_iter().flatten().next_back();
+        let last = future::try_join_all(looks)
+            .await?
+            .into_iter()
+            .flatten()
+            .next_back();
         let Some(last) = last else { return Ok(end) };
         findings.add(
             Problem::Hole,
@@ -224,7 +243,10 @@ async fn epoch_object(shelf: &Shelf, epoch: u32) -> Result<Told<bool>, LogError>
             return Tombstone::decode(&bytes).map(|_| false).map_err(damaged);
         }
         if header.epoch != epoch {
-            return Err((Problem::Misplaced, format!("it says that it is epoch {}", header.epoch)));
+            return Err((
+                Problem::Misplaced,
+                format!("it says that it is epoch {}", header.epoch),
+            ));
         }
         Epoch::decode(&bytes).map(|_| true).map_err(damaged)
     }))
@@ -234,20 +256,21 @@ fn header(shelf: &Shelf, bytes: &[u8]) -> Told<Header> {
     let (header, len) =
         Header::peek_with_len(bytes).map_err(|error| (Problem::Damaged, error.to_string()))?;
     if header.volume != shelf.volume {
-        return Err((Problem::Foreign, format!("it is an object of the volume {}", header.volume)));
+        return Err((
+            Problem::Foreign,
+            format!("it is an object of the volume {}", header.volume),
+        ));
     }
     if len != bytes.len() as u64 {
-        return Err((Problem::Length, format!("it has {} bytes, and should have {len}", bytes.len())));
+        return Err((
+            Problem::Length,
+            format!("it has {} bytes, and should have {len}", bytes.len()),
+        ));
     }
     Ok(header)
 }
 
-async fn small(
-    shelf: &Shelf,
-    epoch: u32,
-    number: u32,
-    findings: &mut Findings,
-) -> Result<Small, LogError> {
+async fn small(shelf: &Shelf, epoch: u32, number: u32, findings: &mut Findings) -> Result<Small, LogError> {
     let key = shelf.key(Series::Heads(epoch), number);
     let bytes = match shelf.whole(&key).await {
         Ok(Some(bytes)) => bytes,
@@ -270,19 +293,31 @@ async fn small(
 fn decode(shelf: &Shelf, bytes: &Bytes, epoch: u32, number: u32) -> Told<Small> {
     let header = header(shelf, bytes)?;
     if (header.epoch, header.sequence) != (epoch, number) {
-        let why = format!("it says that it is of epoch {}, number {}", header.epoch, header.sequence);
+        let why = format!(
+            "it says that it is of epoch {}, number {}",
+            header.epoch, header.sequence
+        );
         return Err((Problem::Misplaced, why));
     }
     let damaged = |error: restblk_format::FormatError| (Problem::Damaged, error.to_string());
     if header.object == ObjectType::Tombstone {
-        return Tombstone::decode(bytes).map(|_| Small::Tombstone).map_err(damaged);
+        return Tombstone::decode(bytes)
+            .map(|_| Small::Tombstone)
+            .map_err(damaged);
     }
-    Head::decode(bytes).map(|(_, head)| Small::Head(Box::new(head))).map_err(damaged)
+    Head::decode(bytes)
+        .map(|(_, head)| Small::Head(Box::new(head)))
+        .map_err(damaged)
 }
 
 /// Where the tombstones are that end the logs of former epochs: the numbers of their successors tell.
 fn log_ends(head: &Head) -> Vec<Place> {
-    let own: Vec<Span> = head.epochs.iter().filter(|span| span.volume == 0).copied().collect();
+    let own: Vec<Span> = head
+        .epochs
+        .iter()
+        .filter(|span| span.volume == 0)
+        .copied()
+        .collect();
     let end = |pair: &[Span]| Place {
         series: Series::Segments(Kind::Log, pair[0].epoch),
         number: pair[1].log.saturating_sub(pair[0].log),

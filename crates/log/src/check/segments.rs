@@ -109,9 +109,15 @@ pub(super) async fn check(
     teller: Teller<'_>,
 ) -> Result<(), LogError> {
     let head = core.state().head.clone();
-    let books: BTreeSet<SegmentNumber> =
-        head.books.keys().filter_map(|bits| SegmentNumber::from_bits(*bits)).collect();
-    let of: u64 = [Kind::Log, Kind::Map, Kind::Gc].map(|kind| core.numbers(kind).len() as u64).iter().sum();
+    let books: BTreeSet<SegmentNumber> = head
+        .books
+        .keys()
+        .filter_map(|bits| SegmentNumber::from_bits(*bits))
+        .collect();
+    let of: u64 = [Kind::Log, Kind::Map, Kind::Gc]
+        .map(|kind| core.numbers(kind).len() as u64)
+        .iter()
+        .sum();
     let mut targets = BTreeSet::new();
     let mut passed = 0;
     for kind in [Kind::Log, Kind::Map, Kind::Gc] {
@@ -129,12 +135,21 @@ pub(super) async fn check(
                 if kind == Kind::Gc {
                     targets.remove(&segment);
                 }
-                if objects.deep && let Some(list) = line.held {
+                if objects.deep
+                    && let Some(list) = line.held
+                {
                     check_list(core, segment, list, findings).await?;
                 }
             }
-            alive.extend(books.iter().filter(|book| book.kind() == kind && range.contains(&book.number())));
-            let wanted = alive.into_iter().filter_map(|segment| wanted(core, segment, findings)).collect();
+            alive.extend(
+                books
+                    .iter()
+                    .filter(|book| book.kind() == kind && range.contains(&book.number())),
+            );
+            let wanted = alive
+                .into_iter()
+                .filter_map(|segment| wanted(core, segment, findings))
+                .collect();
             objects.told = passed;
             objects.look(wanted, of, findings, teller).await?;
             passed += u64::from(range.end - range.start);
@@ -197,7 +212,10 @@ async fn lines(
 
 fn account(core: &Core, segment: SegmentNumber, line: &Line, findings: &mut Findings) {
     if line.live > line.total {
-        let why = format!("the table says that {} of its {} blocks live", line.live, line.total);
+        let why = format!(
+            "the table says that {} of its {} blocks live",
+            line.live, line.total
+        );
         findings.add(Problem::Accounts, segment, why);
     }
     if let Some(to) = line.moved
@@ -233,7 +251,10 @@ async fn tail(
 ) -> Result<(), LogError> {
     let (first, next) = {
         let state = core.state();
-        (state.head.epochs.last().map_or(1, |span| span.log), state.head.log_next)
+        (
+            state.head.epochs.last().map_or(1, |span| span.log),
+            state.head.log_next,
+        )
     };
     let log = Series::Segments(Kind::Log, at.0);
     let is_segment = async |sequence: u32| -> Result<Option<u32>, LogError> {
@@ -247,8 +268,11 @@ async fn tail(
     };
     let mut end = next;
     loop {
-        let window: Vec<Option<u32>> =
-            stream::iter(end..end + BEHIND).map(is_segment).buffered(BEHIND as usize).try_collect().await?;
+        let window: Vec<Option<u32>> = stream::iter(end..end + BEHIND)
+            .map(is_segment)
+            .buffered(BEHIND as usize)
+            .try_collect()
+            .await?;
         let there = window.iter().take_while(|one| one.is_some()).count() as u32;
         let wanted = (end..end + there).filter_map(|sequence| {
             let number = SegmentNumber::new(Kind::Log, first + sequence)?;
@@ -266,7 +290,11 @@ async fn tail(
         }
         end += there;
         if there < BEHIND {
-            let late = window.iter().flatten().filter(|sequence| **sequence >= end).count();
+            let late = window
+                .iter()
+                .flatten()
+                .filter(|sequence| **sequence >= end)
+                .count();
             if late > 0 {
                 let why = format!(
                     "the log ends here, and {late} segments are behind: they are on their way, or were never acknowledged and are not in the volume"
@@ -280,7 +308,11 @@ async fn tail(
 }
 
 /// What a segment of the tail says: an attachment reads it.
-async fn index_of_tail(wanted: &Wanted, objects: &mut Objects, findings: &mut Findings) -> Result<(), LogError> {
+async fn index_of_tail(
+    wanted: &Wanted,
+    objects: &mut Objects,
+    findings: &mut Findings,
+) -> Result<(), LogError> {
     let Place { key, shelf, .. } = &wanted.place;
     let is_whole = matches!(objects.bad.get(&wanted.number), Some(Bad::Whole));
     match segment_head(shelf, key).await {

@@ -159,10 +159,18 @@ impl Survey {
     pub(super) fn spans(&self, known: Option<&Head>) -> Vec<Span> {
         let mut spans = known.map_or_else(Vec::new, |known| known.epochs.clone());
         let after = spans.last().map_or(0, |span| span.epoch);
-        let epochs: BTreeSet<u32> = self.ends.keys().map(|(epoch, _)| *epoch).filter(|epoch| *epoch > after).collect();
+        let epochs: BTreeSet<u32> = self
+            .ends
+            .keys()
+            .map(|(epoch, _)| *epoch)
+            .filter(|epoch| *epoch > after)
+            .collect();
         for epoch in epochs {
             let first = |kind: Kind| {
-                let any = self.segments.iter().find(|(number, found)| number.kind() == kind && found.epoch == epoch);
+                let any = self
+                    .segments
+                    .iter()
+                    .find(|(number, found)| number.kind() == kind && found.epoch == epoch);
                 match any {
                     Some((number, found)) => number.number().saturating_sub(found.sequence).max(1),
                     None => self.next_first(&spans, kind, known),
@@ -182,7 +190,11 @@ impl Survey {
     /// The first number that an epoch after these can have.
     pub(super) fn next_first(&self, spans: &[Span], kind: Kind, known: Option<&Head>) -> u32 {
         let Some(last) = spans.last() else { return 1 };
-        let seen = if last.volume == 0 { self.end(last.epoch, kind) } else { 0 };
+        let seen = if last.volume == 0 {
+            self.end(last.epoch, kind)
+        } else {
+            0
+        };
         let told = known.filter(|known| known.epochs.last().map(|span| span.epoch) == Some(last.epoch));
         let told = told.map_or(0, |head| match kind {
             Kind::Log => head.log_next,
@@ -195,7 +207,8 @@ impl Survey {
     /// The segments of the log whose blocks can be found, oldest first.
     pub(super) fn logs(&self) -> Vec<SegmentNumber> {
         let all = self.segments.keys().chain(self.moved.keys());
-        let logs: BTreeSet<SegmentNumber> = all.filter(|number| number.kind() == Kind::Log).copied().collect();
+        let logs: BTreeSet<SegmentNumber> =
+            all.filter(|number| number.kind() == Kind::Log).copied().collect();
         logs.into_iter().collect()
     }
 }
@@ -211,7 +224,14 @@ async fn listed_end(shelf: &Shelf, series: Series) -> Result<u32, LogError> {
     let (mut end, mut start) = (0, None);
     loop {
         let page = shelf.list(series, start.as_deref()).await?;
-        end = page.entries.iter().filter_map(|entry| number(&entry.key)).map(|last| last + 1).max().unwrap_or(0).max(end);
+        end = page
+            .entries
+            .iter()
+            .filter_map(|entry| number(&entry.key))
+            .map(|last| last + 1)
+            .max()
+            .unwrap_or(0)
+            .max(end);
         start = page.next;
         if start.is_none() {
             return Ok(end);
@@ -237,7 +257,11 @@ async fn place(shelf: &Shelf, kind: Kind, epoch: u32, sequence: u32) -> Result<P
                 header => header?,
             };
             let is_tombstone = header.is_some_and(|header| header.object == ObjectType::Tombstone);
-            Ok(if is_tombstone { Place::Tombstone } else { Place::Nothing })
+            Ok(if is_tombstone {
+                Place::Tombstone
+            } else {
+                Place::Nothing
+            })
         }
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Place::Bad(error.to_string())),
         Err(error) => Err(error),

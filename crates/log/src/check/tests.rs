@@ -39,21 +39,24 @@ fn options() -> Options {
 }
 
 async fn open(store: &Arc<dyn Store>, volume: VolumeId) -> LogVolume {
-    LogVolume::open(store.clone(), volume, writer(), options(), None).await.unwrap()
+    LogVolume::open(store.clone(), volume, writer(), options(), None)
+        .await
+        .unwrap()
 }
 
 fn deaf(_: Progress) {}
 
 async fn look(store: &Arc<dyn Store>, volume: VolumeId, deep: bool) -> Report {
-    let how = How {
-        deep,
-        garbage: true,
-    };
-    check(store.clone(), volume, how, Teller::new(&deaf)).await.unwrap()
+    let how = How { deep, garbage: true };
+    check(store.clone(), volume, how, Teller::new(&deaf))
+        .await
+        .unwrap()
 }
 
 async fn mend(store: &Arc<dyn Store>, volume: VolumeId, what: Repair) -> Repaired {
-    repair(store.clone(), volume, what, &writer(), None, Teller::new(&deaf)).await.unwrap()
+    repair(store.clone(), volume, what, &writer(), None, Teller::new(&deaf))
+        .await
+        .unwrap()
 }
 
 /// What a change writes to a block; 0 are zeros.
@@ -77,7 +80,9 @@ struct Model {
 impl Model {
     async fn new(blocks: usize) -> (Self, LogVolume) {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        create(store.clone(), id(1), (blocks * BLOCK) as u64, &writer()).await.unwrap();
+        create(store.clone(), id(1), (blocks * BLOCK) as u64, &writer())
+            .await
+            .unwrap();
         let volume = open(&store, id(1)).await;
         let model = Self {
             store,
@@ -118,7 +123,10 @@ impl Model {
         lost.insert(None, unreadable(&volume, &self.blocks).await);
         for snapshot in volume.snapshots() {
             let view = volume.view(snapshot.id).unwrap();
-            lost.insert(Some(snapshot.id), unreadable(&view, &self.snapshots[&snapshot.id]).await);
+            lost.insert(
+                Some(snapshot.id),
+                unreadable(&view, &self.snapshots[&snapshot.id]).await,
+            );
         }
         volume.stop().await.unwrap();
         lost
@@ -160,7 +168,10 @@ async fn bytes_of(store: &Arc<dyn Store>, key: &Key) -> Vec<u8> {
 }
 
 async fn put(store: &Arc<dyn Store>, key: &Key, bytes: Vec<u8>) {
-    store.put(key, Bytes::from(bytes), Precondition::Always).await.unwrap();
+    store
+        .put(key, Bytes::from(bytes), Precondition::Always)
+        .await
+        .unwrap();
 }
 
 /// The same objects on another store.
@@ -175,5 +186,10 @@ async fn copy(store: &Arc<dyn Store>, volumes: &[VolumeId]) -> Arc<dyn Store> {
 }
 
 async fn object(store: &Arc<dyn Store>, volume: VolumeId, key: &Key) -> ObjectType {
-    Shelf::new(store.clone(), volume).header(key).await.unwrap().unwrap().object
+    Shelf::new(store.clone(), volume)
+        .header(key)
+        .await
+        .unwrap()
+        .unwrap()
+        .object
 }

@@ -69,7 +69,9 @@ impl<'a> Walk<'a> {
 
     /// The other tree's root, where it stands in this place.
     fn root(&self, level: u8, first: u64) -> Option<Pointer> {
-        self.before.root.filter(|_| first == 0 && self.before.levels == level + 1)
+        self.before
+            .root
+            .filter(|_| first == 0 && self.before.levels == level + 1)
     }
 
     fn push(&mut self, page: NeedsPage, before: Option<Pointer>) {
@@ -133,10 +135,7 @@ impl<'a> Walk<'a> {
         let Some(pointer) = pair.before else {
             return Ok(none);
         };
-        let page = NeedsPage {
-            pointer,
-            ..pair.page
-        };
+        let page = NeedsPage { pointer, ..pair.page };
         let frame = read_one(self.core, pointer).await?;
         Ok(frame.and_then(|frame| page_numbers(&frame, page)).unwrap_or(none))
     }
@@ -146,7 +145,10 @@ impl<'a> Walk<'a> {
 pub(super) type Read = Result<Arc<Frame>, LogError>;
 
 /// Reads frames: together where that goes well, else each by itself to tell which is damaged.
-async fn read(core: &Core, pointers: impl Iterator<Item = Pointer>) -> Result<BTreeMap<Pointer, Read>, LogError> {
+async fn read(
+    core: &Core,
+    pointers: impl Iterator<Item = Pointer>,
+) -> Result<BTreeMap<Pointer, Read>, LogError> {
     let mut pointers: Vec<Pointer> = pointers.collect();
     pointers.sort_unstable();
     pointers.dedup();

@@ -450,9 +450,15 @@ async fn look_through(ground: &Ground, id: VolumeId) {
         deep: true,
         garbage: true,
     };
-    let report = check(ground.disk.clone(), id, how, Teller::new(&|_| {})).await.unwrap();
+    let report = check(ground.disk.clone(), id, how, Teller::new(&|_| {}))
+        .await
+        .unwrap();
     let (findings, lost) = (&report.findings, &report.lost);
-    assert!(report.is_clean() && lost.is_empty(), "seed {}: {findings:?} {lost:?}", ground.seed);
+    assert!(
+        report.is_clean() && lost.is_empty(),
+        "seed {}: {findings:?} {lost:?}",
+        ground.seed
+    );
 }
 
 /// Blocks of data that count as alive in a volume without snapshots, and those that its map has.

@@ -47,7 +47,9 @@ impl Show {
         let usage = if volume.layout == Layout::Log && volume.state == VolumeState::Ready {
             let usage = session.call(&what, session.client.usage(&name)).await;
             if usage.is_err() {
-                session.warn(format!("what it has on its store cannot be told: restblk check {name}"));
+                session.warn(format!(
+                    "what it has on its store cannot be told: restblk check {name}"
+                ));
             }
             usage.ok()
         } else {
@@ -103,8 +105,14 @@ fn used(usage: &VolumeUsage) -> Vec<(&'static str, String)> {
         ("Allocated", usage.allocated.to_string()),
         ("Only in snapshots", usage.held.to_string()),
         ("Garbage", format!("{}, until it is collected", usage.garbage)),
-        ("Stored", format!("{} in {} segments", usage.stored, usage.objects)),
-        ("Snapshots", format!("{}, {} clones of them", usage.snapshots, usage.clones)),
+        (
+            "Stored",
+            format!("{} in {} segments", usage.stored, usage.objects),
+        ),
+        (
+            "Snapshots",
+            format!("{}, {} clones of them", usage.snapshots, usage.clones),
+        ),
         ("Last head", format!("{} (epoch/number)", usage.head)),
     ];
     if let Some(open) = &usage.open {
@@ -118,17 +126,40 @@ fn moved(open: &OpenUsage) -> Vec<(&'static str, String)> {
     let times = |part: ByteCount, of: ByteCount| {
         #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
         let times = part.0 as f64 / of.0 as f64;
-        if of.0 == 0 { String::new() } else { format!(", {times:.2} for each byte") }
+        if of.0 == 0 {
+            String::new()
+        } else {
+            format!(", {times:.2} for each byte")
+        }
     };
     let journal = match (open.journal_used, open.journal_size) {
         (Some(used), Some(size)) => format!("{used} of {size}"),
         _ => String::new(),
     };
     vec![
-        ("Not sent yet", format!("{}, {:.1} s behind", open.unsent, open.lag_s)),
+        (
+            "Not sent yet",
+            format!("{}, {:.1} s behind", open.unsent, open.lag_s),
+        ),
         ("Journal", journal),
-        ("Written", format!("{}; sent {}{}", open.written, open.put, times(open.put, open.written))),
-        ("Read", format!("{}; fetched {}{}", open.read, open.fetched, times(open.fetched, open.read))),
+        (
+            "Written",
+            format!(
+                "{}; sent {}{}",
+                open.written,
+                open.put,
+                times(open.put, open.written)
+            ),
+        ),
+        (
+            "Read",
+            format!(
+                "{}; fetched {}{}",
+                open.read,
+                open.fetched,
+                times(open.fetched, open.read)
+            ),
+        ),
     ]
 }
 

@@ -43,7 +43,10 @@ impl Harm {
             Self::MiddleFlipped => bytes[96 + (len - 96) / 2] ^= 1,
             // The last byte that is no padding, and no newline after a JSON.
             Self::EndFlipped => {
-                let last = bytes.iter().rposition(|byte| *byte != 0 && *byte != b'\n').unwrap();
+                let last = bytes
+                    .iter()
+                    .rposition(|byte| *byte != 0 && *byte != b'\n')
+                    .unwrap();
                 bytes[last] ^= 1;
             }
             Self::Swapped | Self::Shifted => match other {
@@ -125,7 +128,11 @@ fn crc32c(bytes: &[u8]) -> u32 {
     for byte in bytes {
         crc ^= u32::from(*byte);
         for _ in 0..8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 };
+            crc = if crc & 1 == 1 {
+                crc >> 1 ^ 0x82F6_3B78
+            } else {
+                crc >> 1
+            };
         }
     }
     !crc
@@ -198,7 +205,11 @@ async fn each_object_that_is_damaged_is_told_and_what_can_be_is_put_right() {
     let whole = model.blocks.clone();
     for deep in [false, true] {
         let healthy = look(&model.store, model.id, deep).await;
-        assert!(healthy.is_clean() && healthy.lost.is_empty(), "{:?}", healthy.findings);
+        assert!(
+            healthy.is_clean() && healthy.lost.is_empty(),
+            "{:?}",
+            healthy.findings
+        );
     }
     let healthy = look(&model.store, model.id, true).await;
     let mut told = BTreeMap::<Part, usize>::new();
@@ -209,9 +220,14 @@ async fn each_object_that_is_damaged_is_told_and_what_can_be_is_put_right() {
         for harm in Harm::ALL {
             let store = copy(&model.store, &both).await;
             let other = match harm {
-                Harm::Swapped => Some(Key::new(name.replace(&model.id.to_string(), &id(2).to_string())).unwrap()),
+                Harm::Swapped => {
+                    Some(Key::new(name.replace(&model.id.to_string(), &id(2).to_string())).unwrap())
+                }
                 // Another one of its folder.
-                Harm::Shifted => kept.iter().find(|other| *other != key && folder(other) == folder(key)).cloned(),
+                Harm::Shifted => kept
+                    .iter()
+                    .find(|other| *other != key && folder(other) == folder(key))
+                    .cloned(),
                 _ => None,
             };
             if !harm.put(&store, key, other.as_ref()).await {
@@ -257,13 +273,20 @@ async fn each_object_that_is_damaged_is_told_and_what_can_be_is_put_right() {
                 continue;
             }
             let ends_before = part == Part::Tail && done.after.is_some();
-            model.blocks = if ends_before { without_tail.clone() } else { whole.clone() };
+            model.blocks = if ends_before {
+                without_tail.clone()
+            } else {
+                whole.clone()
+            };
             let lost = model.verify(&copy(&store, &both).await).await;
             for (whose, blocks) in &lost {
                 let of = |lost: &&super::super::Lost| lost.snapshot.as_ref().map(|(id, _)| *id) == *whose;
                 let told = after.lost.iter().find(of).map_or_else(Vec::new, |told| {
                     let block = |byte: u64| usize::try_from(byte).unwrap() / BLOCK;
-                    let blocks = told.ranges.iter().flat_map(|range| block(range.start)..block(range.end));
+                    let blocks = told
+                        .ranges
+                        .iter()
+                        .flat_map(|range| block(range.start)..block(range.end));
                     blocks.collect::<Vec<_>>()
                 });
                 assert_eq!(
@@ -275,16 +298,34 @@ async fn each_object_that_is_damaged_is_told_and_what_can_be_is_put_right() {
             match part {
                 Part::Log | Part::Gc | Part::Tail => {
                     let is_lost = lost.values().any(|blocks| !blocks.is_empty());
-                    assert!(is_lost || part != Part::Log || harm != Harm::Removed, "{context}: nothing was lost");
+                    assert!(
+                        is_lost || part != Part::Log || harm != Harm::Removed,
+                        "{context}: nothing was lost"
+                    );
                 }
                 _ => {
-                    assert!(after.is_clean(), "{context}: after the repair: {:?}; {:?}", after.findings, done.steps);
+                    assert!(
+                        after.is_clean(),
+                        "{context}: after the repair: {:?}; {:?}",
+                        after.findings,
+                        done.steps
+                    );
                     assert!(lost.values().all(Vec::is_empty), "{context}: {lost:?}");
                 }
             }
         }
     }
-    for part in [Part::Epoch, Part::OldHead, Part::NewestHead, Part::HeadTombstone, Part::LogTombstone, Part::Log, Part::Tail, Part::Map, Part::Gc] {
+    for part in [
+        Part::Epoch,
+        Part::OldHead,
+        Part::NewestHead,
+        Part::HeadTombstone,
+        Part::LogTombstone,
+        Part::Log,
+        Part::Tail,
+        Part::Map,
+        Part::Gc,
+    ] {
         assert!(told.contains_key(&part), "{part:?} was not among them: {told:?}");
     }
 }
@@ -295,10 +336,26 @@ async fn a_dry_run_changes_nothing_and_garbage_goes_when_it_is_asked_for() {
     let head = look(&model.store, model.id, false).await.head.unwrap();
     let newest = Shelf::new(model.store.clone(), model.id).key(Series::Heads(head.0), head.1);
     assert!(Harm::HeaderFlipped.put(&model.store, &newest, None).await);
-    let done = mend(&model.store, model.id, Repair { dry_run: true, ..Repair::default() }).await;
+    let done = mend(
+        &model.store,
+        model.id,
+        Repair {
+            dry_run: true,
+            ..Repair::default()
+        },
+    )
+    .await;
     assert!(!done.steps.is_empty() && done.after.is_none());
     assert_eq!(keys(&model.store, model.id).await, kept);
-    let done = mend(&model.store, model.id, Repair { remove_garbage: true, ..Repair::default() }).await;
+    let done = mend(
+        &model.store,
+        model.id,
+        Repair {
+            remove_garbage: true,
+            ..Repair::default()
+        },
+    )
+    .await;
     let after = done.after.unwrap();
     assert!(after.is_clean(), "{:?}", after.findings);
     let garbage = after.garbage.unwrap();
@@ -327,17 +384,32 @@ async fn a_clone_and_its_parent_agree_or_it_is_told() {
     }
     // What the clone reads is gone from its parent.
     let store = copy(&model.store, &[model.id, id(3)]).await;
-    let logs: Vec<Key> = keys(&store, model.id).await.into_iter().filter(|key| key.to_string().contains("/log/")).collect();
+    let logs: Vec<Key> = keys(&store, model.id)
+        .await
+        .into_iter()
+        .filter(|key| key.to_string().contains("/log/"))
+        .collect();
     store.delete(&logs[0], Precondition::Always).await.unwrap();
     let report = look(&store, id(3), true).await;
-    assert!(!report.lost.is_empty() && !report.is_clean(), "{:?}", report.findings);
+    assert!(
+        !report.lost.is_empty() && !report.is_clean(),
+        "{:?}",
+        report.findings
+    );
     // The parent knows the clone no more.
     let store = copy(&model.store, &[model.id, id(3)]).await;
     let volume = open(&store, model.id).await;
     volume.core.state().head.snapshots[0].children.clear();
     volume.stop().await.unwrap();
     let report = look(&store, id(3), false).await;
-    assert!(report.findings.iter().any(|finding| finding.problem == Problem::Unpinned), "{:?}", report.findings);
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.problem == Problem::Unpinned),
+        "{:?}",
+        report.findings
+    );
     // The clone's own map is rebuilt, on what its parent has.
     let store = copy(&model.store, &[model.id, id(3)]).await;
     for key in keys(&store, id(3)).await {
@@ -345,7 +417,18 @@ async fn a_clone_and_its_parent_agree_or_it_is_told() {
             store.delete(&key, Precondition::Always).await.unwrap();
         }
     }
-    let done = mend(&store, id(3), Repair { how: How { deep: true, garbage: true }, ..Repair::default() }).await;
+    let done = mend(
+        &store,
+        id(3),
+        Repair {
+            how: How {
+                deep: true,
+                garbage: true,
+            },
+            ..Repair::default()
+        },
+    )
+    .await;
     assert!(done.after.as_ref().unwrap().is_clean(), "{:?}", done.after);
     let child = open(&store, id(3)).await;
     let mut wanted = model.snapshots[&snapshot].clone();

@@ -61,7 +61,12 @@ async fn live(seed: u64, with_all: bool) -> Model {
 
 async fn lose(model: &Model, loss: Loss, chance: &mut StdRng) {
     let all = keys(&model.store, model.id).await;
-    let of = |part: &str| -> Vec<Key> { all.iter().filter(|key| key.to_string().contains(part)).cloned().collect() };
+    let of = |part: &str| -> Vec<Key> {
+        all.iter()
+            .filter(|key| key.to_string().contains(part))
+            .cloned()
+            .collect()
+    };
     let mut gone = Vec::new();
     match loss {
         Loss::HeadsAndMaps => {
@@ -106,7 +111,12 @@ async fn rebuilt(seed: u64, loss: Loss) {
     };
     let done = mend(&model.store, model.id, what).await;
     let after = done.after.as_ref().unwrap_or(&done.before);
-    assert!(after.is_clean(), "seed {seed}, {loss:?}: {:?}; {:?}", after.findings, done.steps);
+    assert!(
+        after.is_clean(),
+        "seed {seed}, {loss:?}: {:?}; {:?}",
+        after.findings,
+        done.steps
+    );
     let volume = open(&model.store, model.id).await;
     let there: Vec<u64> = volume.snapshots().iter().map(|snapshot| snapshot.id).collect();
     if loss == Loss::HeadsAndMaps {
@@ -117,14 +127,26 @@ async fn rebuilt(seed: u64, loss: Loss) {
         // What the newest head alone told: one snapshot made or deleted.
         model.snapshots.retain(|id, _| there.contains(id));
     } else {
-        assert_eq!(there, model.snapshots.keys().copied().collect::<Vec<_>>(), "seed {seed}, {loss:?}");
+        assert_eq!(
+            there,
+            model.snapshots.keys().copied().collect::<Vec<_>>(),
+            "seed {seed}, {loss:?}"
+        );
     }
     let context = format!("seed {seed}, {loss:?}");
     let lost = async |volume: &LogVolume, model: &Model| {
-        assert_eq!(unreadable(volume, &model.blocks).await, Vec::<usize>::new(), "{context}");
+        assert_eq!(
+            unreadable(volume, &model.blocks).await,
+            Vec::<usize>::new(),
+            "{context}"
+        );
         for (id, blocks) in &model.snapshots {
             let view = volume.view(*id).unwrap();
-            assert_eq!(unreadable(&view, blocks).await, Vec::<usize>::new(), "{context}: snapshot {id}");
+            assert_eq!(
+                unreadable(&view, blocks).await,
+                Vec::<usize>::new(),
+                "{context}: snapshot {id}"
+            );
         }
     };
     lost(&volume, &model).await;
@@ -146,7 +168,9 @@ async fn rebuilt(seed: u64, loss: Loss) {
 
 async fn seeds(loss: Loss) {
     let from = std::env::var("SEED").ok().map_or(0, |seed| seed.parse().unwrap());
-    let count = std::env::var("SEEDS").ok().map_or(12, |seeds| seeds.parse().unwrap());
+    let count = std::env::var("SEEDS")
+        .ok()
+        .map_or(12, |seeds| seeds.parse().unwrap());
     for seed in from..from + count {
         rebuilt(seed, loss).await;
     }
