@@ -284,11 +284,11 @@ impl Work<'_> {
         };
         for place in rights::unfenced(self.shelf, at, &head).await? {
             let (shelf, nonce) = (self.shelf, &self.writer.nonce);
-            let put = entomb(shelf, place.series, place.number, place.epoch, at.0, nonce).await;
-            match put {
-                Ok(Ended::Here) => continue,
-                Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
-                Ok(Ended::Taken) | Err(_) => {}
+            let there = rights::what(shelf, place.series, place.epoch, place.number).await?;
+            if let What::Other = there
+                && let Ended::Here = entomb(shelf, place.series, place.number, place.epoch, at.0, nonce).await?
+            {
+                continue;
             }
             shelf.remove(&shelf.key(place.series, place.number)).await?;
             entomb(shelf, place.series, place.number, place.epoch, at.0, nonce).await?;

@@ -75,6 +75,8 @@ struct Model {
     blocks: Vec<u32>,
     snapshots: BTreeMap<u64, Vec<u32>>,
     tag: u32,
+    /// Snapshots so far.
+    made: u32,
 }
 
 impl Model {
@@ -90,6 +92,7 @@ impl Model {
             blocks: vec![0; blocks],
             snapshots: BTreeMap::new(),
             tag: 0,
+            made: 0,
         };
         (model, volume)
     }
@@ -109,7 +112,8 @@ impl Model {
     }
 
     async fn snapshot(&mut self, volume: &LogVolume) -> u64 {
-        let name = format!("s{}", self.snapshots.len());
+        self.made += 1;
+        let name = format!("s{}", self.made);
         let id = volume.snapshot(&name, "").await.unwrap();
         self.snapshots.insert(id, self.blocks.clone());
         id

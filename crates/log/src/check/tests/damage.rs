@@ -384,12 +384,12 @@ async fn a_clone_and_its_parent_agree_or_it_is_told() {
     }
     // What the clone reads is gone from its parent.
     let store = copy(&model.store, &[model.id, id(3)]).await;
-    let logs: Vec<Key> = keys(&store, model.id)
-        .await
-        .into_iter()
-        .filter(|key| key.to_string().contains("/log/"))
-        .collect();
-    store.delete(&logs[0], Precondition::Always).await.unwrap();
+    for key in keys(&store, model.id).await {
+        let holds_blocks = ["/log/", "/gc/"].iter().any(|part| key.as_str().contains(part));
+        if holds_blocks && bytes_of(&store, &key).await.len() > 1000 {
+            store.delete(&key, Precondition::Always).await.unwrap();
+        }
+    }
     let report = look(&store, id(3), true).await;
     assert!(
         !report.lost.is_empty() && !report.is_clean(),
