@@ -47,7 +47,7 @@ impl CheckResult {
 /// One thing that was found; docs/check.md tells each problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
-    /// What is wrong: `missing`, `length`, `damaged`, `foreign`, `misplaced`, `frame`, `page`, `table`, `accounts`, `head-lost`, `hole`, `unfenced`,
+    /// What is wrong: `missing`, `length`, `damaged`, `foreign`, `misplaced`, `frame`, `page`, `table`, `accounts`, `head-lost`, `tail`, `hole`, `unfenced`,
     /// `unpinned`, `record`, `left-over`, `changing`.
     pub problem: String,
     /// False for what harms nothing.

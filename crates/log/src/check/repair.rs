@@ -1,12 +1,14 @@
 //! What a check has found is put right, as far as it can be, and what cannot is told.
 //!
 //! 1. the volume is looked through; where nothing is damaged, nothing is done but what was asked for (garbage);
-//! 2. holes in the series of epochs are filled, and a new epoch is claimed: whoever had the volume is fenced, as by an attachment;
-//! 3. tombstones that are missing are put where they belong;
-//! 4. where heads, maps or the table are damaged, the volume is rebuilt ([`super::rebuild`]); what lies in segments stays as it is;
+//! 2. objects of epochs that are missing or damaged are made anew;
+//! 3. where heads, maps or the table are damaged, a new epoch is claimed (whoever had the volume is fenced, as by an attachment) and the volume
+//!    is rebuilt ([`super::rebuild`]); what lies in segments stays as it is;
+//! 4. tombstones that are missing or damaged are put where they belong;
 //! 5. it is looked through once more.
 //!
-//! Nothing is overwritten, ever: what is new has names of its own. What is old becomes garbage, and goes only if that is asked for.
+//! But for the damaged objects of 2 and 4, whose places are fixed, nothing is removed: what is new has names of its own. What is old becomes
+//! garbage, and goes only if that is asked for.
 
 use super::rebuild::{self, Parts};
 use super::rights::What;
