@@ -56,10 +56,10 @@ check_harm() {
       python3 - "$file" << 'END'
 import sys
 with open(sys.argv[1], "r+b") as file:
-    bytes = file.read()
-    at = len(bytes.rstrip(b"\0")) - 3
+    found = file.read()
+    at = len(found.rstrip(b"\0")) - 3
     file.seek(at)
-    file.write(bytes([bytes[at] ^ 1]))
+    file.write(bytes([found[at] ^ 1]))
 END
       ;;
     exchanged)

@@ -1,6 +1,6 @@
 //! Attachments: volumes that are devices of this host.
 
-use restblk_types::{ByteCount, VolumeRef};
+use restblk_types::{ByteCount, KeySecret, VolumeRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -70,6 +70,10 @@ pub struct AttachRequest {
     /// A further name for the device: the link /dev/restblk/by-name/NAME, as the control files' `attach` gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
+    /// What opens an encrypted volume; without it, what the daemon's configuration names. It is not kept: an attachment that comes back at
+    /// boot needs one that is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeySecret>,
 }
 
 /// Detach a volume.

@@ -1,6 +1,6 @@
 //! Checks of volumes, and how much of the store they have.
 
-use restblk_types::{ByteCount, VolumeRef};
+use restblk_types::{ByteCount, KeySecret, VolumeRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,6 +18,9 @@ pub struct CheckVolume {
     pub remove_garbage: bool,
     /// With `repair`: also of a volume that another host holds, which is fenced by it.
     pub force: bool,
+    /// What opens an encrypted volume; else what it is open by here, or what the daemon's configuration names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeySecret>,
 }
 
 /// How a check ended.
@@ -154,9 +157,10 @@ pub struct VolumeUsage {
     /// Bytes that nobody reaches, and that garbage collection finds again.
     #[schema(value_type = u64)]
     pub garbage: ByteCount,
-    /// Bytes of all segments on the store, packed, as it lists them.
-    #[schema(value_type = u64)]
-    pub stored: ByteCount,
+    /// Bytes of all segments on the store, packed, as it lists them; none where its listings do not tell sizes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub stored: Option<ByteCount>,
     /// Segments.
     pub objects: u64,
     /// Snapshots.

@@ -1,5 +1,6 @@
 //! The daemon and its host.
 
+use restblk_types::ByteCount;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,6 +19,43 @@ pub struct HostInfo {
     pub started_at: String,
     /// Where persistent state lies.
     pub state_dir: String,
+    /// The cache of log volumes, where the host has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheInfo>,
+}
+
+/// The cache of log volumes: what it is, and what it did since the daemon's start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CacheInfo {
+    /// Its file.
+    pub path: String,
+    /// Bytes of it.
+    #[schema(value_type = u64)]
+    pub size: ByteCount,
+    /// Pieces that it has now.
+    pub entries: u64,
+    /// Pieces that were asked for and there.
+    pub hits: u64,
+    /// Their bytes, as they are stored.
+    pub hit_bytes: u64,
+    /// Pieces that were asked for and read from the store.
+    pub misses: u64,
+    /// Of these, pieces that the disk had damaged.
+    pub damaged: u64,
+    /// Pieces that were put.
+    pub puts: u64,
+    /// Of these, those that were left out because the disk was behind.
+    pub dropped: u64,
+    /// Reads and writes of the disk that failed.
+    pub failed: u64,
+}
+
+/// What a cache was filled with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Warmed {
+    /// Bytes of the volume that were read from the store.
+    #[schema(value_type = u64)]
+    pub read: ByteCount,
 }
 
 /// The verdict of one check.

@@ -24,8 +24,11 @@ pub use check::{
     VolumeUsage,
 };
 pub use error::ErrorBody;
-pub use host::{Check, CheckState, HostInfo, HostReport};
+pub use host::{CacheInfo, Check, CheckState, HostInfo, HostReport, Warmed};
 pub use mirror::{MirrorChange, MirrorSpec, MirrorState, MirrorStatus};
 pub use pool::{OutagePolicy, Pool, PoolSpec, PoolState, Proven, ProvenMirror};
-pub use snapshot::{CloneSnapshot, CreateSnapshot, Protection, Snapshot};
-pub use volume::{AttachedBy, CreateVolume, ExtendVolume, Layout, SetDurability, Volume, VolumeState};
+pub use snapshot::{CloneSnapshot, CreateSnapshot, CreateSnapshots, Protection, Snapshot};
+pub use volume::{
+    AttachedBy, ChangeKeys, CreateVolume, ExtendVolume, KeyChange, KeySlot, Layout, SetCompression,
+    SetDurability, Volume, VolumeEncryption, VolumeState,
+};

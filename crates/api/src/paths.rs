@@ -20,6 +20,8 @@
 //! | POST `/v1/volumes/{pool}/{volume}/extend` | [`crate::ExtendVolume`] → [`crate::Volume`] |
 //! | PUT `/v1/volumes/{pool}/{volume}/limits` | [`restblk_types::RateLimits`] → [`crate::Volume`]; in force at once where it is attached to this host |
 //! | PUT `/v1/volumes/{pool}/{volume}/durability` | [`crate::SetDurability`] → [`crate::Volume`]; of a log volume, in force at once where it is attached to this host |
+//! | PUT `/v1/volumes/{pool}/{volume}/compression` | [`crate::SetCompression`] → [`crate::Volume`]; of a log volume, in force at once where it is attached to this host |
+//! | PUT `/v1/volumes/{pool}/{volume}/keys` | [`crate::ChangeKeys`] → [`crate::Volume`]; of an encrypted volume, attached or not |
 //! | POST `/v1/volumes/{pool}/{volume}/adopt` | → 201 [`crate::Volume`]; a raw file of another program becomes a volume |
 //! | GET `/v1/volumes/{pool}/{volume}/usage` | → [`crate::VolumeUsage`], of a log volume |
 //! | POST `/v1/volumes/{pool}/{volume}/check` | [`crate::CheckVolume`] → [`crate::VolumeCheck`], when it has ended; a check ends with its connection, a repair goes on |
@@ -31,7 +33,9 @@
 //! | PUT `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/protection` | [`crate::Protection`] → [`crate::Snapshot`] |
 //! | POST `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/rollback` | → 204; the volume becomes what the snapshot is |
 //! | POST `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/clone` | [`crate::CloneSnapshot`] → 201 [`crate::Volume`]; a volume that begins as the snapshot |
+//! | POST `/v1/snapshots` | [`crate::CreateSnapshots`] → 201 list of [`crate::Snapshot`]; of several volumes at one moment, or of none |
 //! | POST `/v1/volumes/{pool}/{volume}/flatten` | → 204; a clone reads from no other volume then |
+//! | POST `/v1/volumes/{pool}/{volume}/warm` | → [`crate::Warmed`]; the host's cache has all that the volume reads |
 //! | GET `/v1/attachments` | → list of [`crate::Attachment`] |
 //! | POST `/v1/attachments` | [`crate::AttachRequest`] → 201 [`crate::Attachment`] |
 //! | GET `/v1/attachments/{pool}/{volume}` | → [`crate::Attachment`]; of a snapshot: `{volume}@{snapshot}` |
@@ -51,6 +55,8 @@ pub const DOCTOR: &str = "/v1/doctor";
 pub const POOLS: &str = "/v1/pools";
 /// All volumes.
 pub const VOLUMES: &str = "/v1/volumes";
+/// Snapshots of several volumes.
+pub const SNAPSHOTS: &str = "/v1/snapshots";
 /// All attachments of this host.
 pub const ATTACHMENTS: &str = "/v1/attachments";
 /// The OpenAPI document.
@@ -104,6 +110,18 @@ pub fn volume_limits(pool: &PoolName, volume: &VolumeName) -> String {
 #[must_use]
 pub fn durability(pool: &PoolName, volume: &VolumeName) -> String {
     format!("{VOLUMES}/{pool}/{volume}/durability")
+}
+
+/// How the data of a volume is packed.
+#[must_use]
+pub fn compression(pool: &PoolName, volume: &VolumeName) -> String {
+    format!("{VOLUMES}/{pool}/{volume}/compression")
+}
+
+/// What opens an encrypted volume.
+#[must_use]
+pub fn keys(pool: &PoolName, volume: &VolumeName) -> String {
+    format!("{VOLUMES}/{pool}/{volume}/keys")
 }
 
 /// Make a volume of a raw file.
@@ -161,6 +179,12 @@ pub fn clone(of: &VolumeRef) -> String {
 #[must_use]
 pub fn flatten(volume: &VolumeRef) -> String {
     format!("{VOLUMES}/{}/{}/flatten", volume.pool, volume.volume)
+}
+
+/// Fill the cache with a volume.
+#[must_use]
+pub fn warm(volume: &VolumeRef) -> String {
+    format!("{VOLUMES}/{}/{}/warm", volume.pool, volume.volume)
 }
 
 /// One attachment, of a volume or of a snapshot.

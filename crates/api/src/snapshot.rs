@@ -1,6 +1,6 @@
 //! Snapshots of log volumes.
 
-use restblk_types::{ByteCount, Durability, SnapshotName, VolumeRef};
+use restblk_types::{ByteCount, Durability, KeySecret, SnapshotName, VolumeRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -30,6 +30,15 @@ pub struct CreateSnapshot {
     pub name: SnapshotName,
 }
 
+/// New snapshots of several volumes, all of one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateSnapshots {
+    /// Each `pool/volume@snapshot`; the pools may differ.
+    #[schema(value_type = Vec<String>, example = json!(["main/data@monday", "main/log@monday"]))]
+    pub snapshots: Vec<VolumeRef>,
+}
+
 /// Whether a snapshot may be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -48,4 +57,7 @@ pub struct CloneSnapshot {
     /// What its flushes wait for.
     #[serde(default)]
     pub durability: Durability,
+    /// By what it is opened, where its snapshot's volume is encrypted; without it, by what opens that one now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeySecret>,
 }

@@ -1,6 +1,8 @@
 //! Volumes.
 
-use restblk_types::{BlockSize, ByteCount, Durability, RateLimits, VolumeRef};
+use restblk_types::{
+    BlockSize, ByteCount, Compression, Durability, KeyKind, KeySecret, RateLimits, VolumeRef,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -44,6 +46,57 @@ pub struct SetDurability {
     pub durability: Durability,
 }
 
+/// Another compression for a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetCompression {
+    /// How data is packed from now on.
+    pub compression: Compression,
+}
+
+/// Other keys for an encrypted volume. Its data stays as it is: the key that it is encrypted by never changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeKeys {
+    /// One that opens the volume now; without it, the one that the daemon's configuration names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeySecret>,
+    /// What becomes of its slots.
+    pub change: KeyChange,
+}
+
+/// A change of an encrypted volume's slots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyChange {
+    /// This one takes the place of the key that opens it now.
+    Replace(KeySecret),
+    /// This one opens it too.
+    Add(KeySecret),
+    /// The slot of this number opens it no more.
+    Remove(u8),
+}
+
+/// How a volume is encrypted. Nothing here is secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VolumeEncryption {
+    /// The cipher.
+    pub cipher: String,
+    /// What opens it: any of them.
+    pub slots: Vec<KeySlot>,
+}
+
+/// One of the things that open an encrypted volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeySlot {
+    /// Its number.
+    pub slot: u8,
+    /// A passphrase, or a key file.
+    pub kind: KeyKind,
+    /// Since when, RFC 3339, UTC.
+    pub created_at: String,
+}
+
 /// A new volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +117,15 @@ pub struct CreateVolume {
     /// What a flush of a log volume waits for.
     #[serde(default)]
     pub durability: Durability,
+    /// How the data of a log volume is packed; by default with LZ4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// A log volume is encrypted, and opened by `key`, or by the one that the daemon's configuration names for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub encrypt: bool,
+    /// By what it is opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeySecret>,
 }
 
 /// A larger size for a volume.
@@ -119,6 +181,12 @@ pub struct Volume {
     /// What a flush waits for, in a log volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durability: Option<Durability>,
+    /// How data is packed, in a log volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// How it is encrypted, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<VolumeEncryption>,
     /// The dialect it was made with, where the protocol has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<String>,

@@ -60,7 +60,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ),
     ("Devices", &["attach", "detach", "devices", "export", "unexport"]),
     ("Pools", &["pool", "mirror"]),
-    ("Host", &["daemon", "serve", "doctor"]),
+    ("Host", &["daemon", "serve", "cache", "doctor"]),
     ("Shell", &["completions", "man"]),
 ];
 

@@ -9,7 +9,7 @@ use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCan
 use clap_complete::env::{CompleteEnv, Shells};
 use restblk_api::client::Client;
 use restblk_api::{Layout, TransportChoice};
-use restblk_types::{Durability, PoolName};
+use restblk_types::{Compression, Durability, PoolName};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -135,6 +135,11 @@ pub(crate) fn durabilities() -> ArgValueCandidates {
             .map(|one| plain(one.as_str()))
             .into()
     })
+}
+
+/// Ways to pack data.
+pub(crate) fn compressions() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| Compression::ALL.map(|one| plain(one.as_str())).into())
 }
 
 /// Ways to become a device.

@@ -3,7 +3,9 @@
 use crate::failure::{Failure, Result};
 use crate::session::Session;
 use restblk_api::{Layout, TransportChoice};
-use restblk_types::{BlockSize, ByteCount, Durability, ErrorKind, NameError, SnapshotName, VolumeRef};
+use restblk_types::{
+    BlockSize, ByteCount, Compression, Durability, ErrorKind, NameError, SnapshotName, VolumeRef,
+};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -147,6 +149,11 @@ pub(crate) fn layout(text: &str) -> std::result::Result<Layout, String> {
 
 /// `local` or `remote`.
 pub(crate) fn durability(text: &str) -> std::result::Result<Durability, String> {
+    text.parse()
+}
+
+/// `lz4`, `zstd` or `none`.
+pub(crate) fn compression(text: &str) -> std::result::Result<Compression, String> {
     text.parse()
 }
 

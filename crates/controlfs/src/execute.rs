@@ -78,6 +78,9 @@ async fn create(control: &Control, volume: VolumeRef, size: ByteCount) -> Done {
         layout: Layout::Direct,
         block_size: None,
         durability: restblk_types::Durability::Local,
+        compression: None,
+        encrypt: false,
+        key: None,
     };
     let created = control.client.create_volume(&request).await;
     created
@@ -135,6 +138,7 @@ async fn attach(control: &Control, volume: VolumeRef, device: String) -> Done {
         force: false,
         queues: 0,
         alias: Some(device),
+        key: None,
     };
     control.client.attach(&request).await.map(drop).map_err(refuse)
 }

@@ -4,7 +4,7 @@
 //! stands in both is this file's.
 
 use restblk_api::{ErrorBody, PoolSpec};
-use restblk_types::{ByteCount, ErrorKind, PoolName};
+use restblk_types::{ByteCount, ErrorKind, PoolName, VolumeRef};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::{
     collections::BTreeMap,
@@ -35,6 +35,11 @@ pub struct Config {
     pub metrics: Metrics,
     /// The journals of log volumes.
     pub journal: Journal,
+    /// The cache of log volumes.
+    pub cache: Cache,
+    /// What opens encrypted volumes: by `POOL`, or by `"POOL/VOLUME"`, which goes before its pool.
+    #[serde(deserialize_with = "keys")]
+    pub encryption: BTreeMap<String, KeySource>,
     /// Seconds between two looks whether an attached volume is still ours. Default 10.
     pub lease_check_s: u32,
     /// Pools.
@@ -103,12 +108,49 @@ impl Default for Journal {
     }
 }
 
+/// The cache: what log volumes read, in one file on a disk of this host. It may be lost at any time.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// A folder on a disk of this host that is quicker than the store. Default STATE_DIR/cache.
+    pub folder: Option<PathBuf>,
+    /// Bytes of it, a number or such as "100G", at least 32M; 0 does without. Default 0.
+    #[serde(deserialize_with = "bytes")]
+    pub size: ByteCount,
+}
+
 /// Prometheus over TCP; the API's socket always has /metrics.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metrics {
     /// An address such as 127.0.0.1:9464. Default none.
     pub listen: Option<SocketAddr>,
+}
+
+/// A file with what opens encrypted volumes. It is read whenever one is opened.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeySource {
+    /// Every byte of it, at least 32.
+    KeyFile(PathBuf),
+    /// Its first line.
+    PassphraseFile(PathBuf),
+}
+
+/// A table of what opens volumes, whose names must be ones.
+fn keys<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<BTreeMap<String, KeySource>, D::Error> {
+    let keys = BTreeMap::<String, KeySource>::deserialize(from)?;
+    for name in keys.keys() {
+        let is_name = match name.parse::<VolumeRef>() {
+            Ok(volume) => volume.snapshot.is_none(),
+            Err(_) => name.parse::<PoolName>().is_ok(),
+        };
+        if !is_name {
+            let reason = format!("in [encryption]: \"{name}\" is no POOL and no POOL/VOLUME");
+            return Err(D::Error::custom(reason));
+        }
+    }
+    Ok(keys)
 }
 
 /// A number of bytes, or a size with its unit.
@@ -152,6 +194,8 @@ impl Default for Config {
             nbd: Nbd::default(),
             metrics: Metrics::default(),
             journal: Journal::default(),
+            cache: Cache::default(),
+            encryption: BTreeMap::new(),
             lease_check_s: 10,
             pool: BTreeMap::new(),
         }
@@ -226,6 +270,15 @@ impl Config {
             .unwrap_or_else(|| self.state_dir.join("journal"))
     }
 
+    /// The cache's folder.
+    #[must_use]
+    pub fn cache_folder(&self) -> PathBuf {
+        self.cache
+            .folder
+            .clone()
+            .unwrap_or_else(|| self.state_dir.join("cache"))
+    }
+
     /// The pools of the file.
     pub fn pools(&self) -> impl Iterator<Item = PoolSpec> {
         self.pool.values().cloned()
@@ -274,6 +327,25 @@ mod tests {
         assert_eq!(size("[journal]\nsize = \"1G\""), Ok(ByteCount(1 << 30)));
         assert_eq!(size("[journal]\nsize = 0"), Ok(ByteCount(0)));
         assert!(size("[journal]\nsize = \"much\"").is_err());
+    }
+
+    #[test]
+    fn keys_are_named_by_pool_or_volume() {
+        let config = toml::from_str::<Config>(
+            "[encryption]\nmain = { key_file = \"/k\" }\n\"main/db\" = { passphrase_file = \"/p\" }",
+        );
+        let keys = config.unwrap().encryption;
+        assert_eq!(keys["main"], KeySource::KeyFile("/k".into()));
+        assert_eq!(keys["main/db"], KeySource::PassphraseFile("/p".into()));
+        for wrong in ["\"main/db@monday\"", "\"a b\""] {
+            let text = format!("[encryption]\n{wrong} = {{ key_file = \"/k\" }}");
+            assert!(
+                toml::from_str::<Config>(&text)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("is no POOL")
+            );
+        }
     }
 
     #[test]

@@ -8,12 +8,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod attachment;
+mod cache;
 mod clock;
 mod config;
 pub mod doctor;
 mod error;
 mod host;
 mod http;
+mod keys;
 mod logging;
 mod metered;
 mod metrics;

@@ -8,10 +8,11 @@
 
 use crate::{
     attachment::{Attachments, Checks, Context, Journals},
-    clock,
+    cache, clock,
     config::Config,
     error::Result,
     host, http,
+    keys::Keys,
     metrics::Registry,
     pools::Pools,
     service::Service,
@@ -108,6 +109,7 @@ async fn serve(config: Config) -> Result<()> {
         Exports::new(),
     );
     let (servers, listening) = serve_exports(&config, &exports).await?;
+    let cache = cache::open(&config)?;
     let attachments = Attachments::new(Context {
         state: Arc::clone(&state),
         pools: Arc::clone(&pools),
@@ -124,6 +126,8 @@ async fn serve(config: Config) -> Result<()> {
             folder: config.journals(),
             size: config.journal.size.0,
         },
+        cache: cache.clone(),
+        keys: Keys::new(config.encryption.clone(), &config.run_dir),
     });
     let info = HostInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -132,6 +136,7 @@ async fn serve(config: Config) -> Result<()> {
         pid: std::process::id(),
         started_at: clock::now(),
         state_dir: state.root().display().to_string(),
+        cache: None,
     };
     let service = Arc::new(Service {
         state,
@@ -141,6 +146,7 @@ async fn serve(config: Config) -> Result<()> {
         metrics,
         checks: Checks::default(),
         info,
+        cache,
     });
     if let Some(address) = config.metrics.listen {
         http::serve_metrics(address, Arc::clone(&service)).await?;

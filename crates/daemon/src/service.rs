@@ -2,8 +2,9 @@
 
 use crate::{
     attachment::{Attachments, Checks},
-    clock, doctor, error,
+    cache, clock, doctor, error,
     error::Result,
+    keys,
     metrics::{Registry, Text},
     pools::Pools,
     state::StateDir,
@@ -11,14 +12,18 @@ use crate::{
 };
 use futures_util::{StreamExt, future::join_all, stream};
 use restblk_api::{
-    AttachedBy, AttachmentState, CloneSnapshot, CreateVolume, ErrorBody, HostInfo, HostReport, Layout,
-    MirrorState, Pool, PoolSpec, Volume, VolumeState,
+    AttachedBy, AttachmentState, ChangeKeys, CloneSnapshot, CreateVolume, ErrorBody, HostInfo, HostReport,
+    KeyChange, KeySlot, Layout, MirrorState, Pool, PoolSpec, Volume, VolumeEncryption, VolumeState,
 };
-use restblk_engine::{EngineError, NewVolume, Repository, VolumeInfo, log::Figures};
-use restblk_format::{LayoutKind, LifeState};
+use restblk_engine::{
+    EngineError, NewVolume, Repository, VolumeInfo,
+    log::{Cache, DataKey, Figures},
+};
+use restblk_format::{Encryption, KeyError, LayoutKind, LifeState, Slot};
 use restblk_store::MirroredFigures;
 use restblk_types::{
-    BlockSize, ByteCount, Durability, ErrorKind, PoolName, RateLimits, VolumeId, VolumeName, VolumeRef,
+    BlockSize, ByteCount, Compression, Durability, ErrorKind, KeySecret, PoolName, RateLimits, VolumeId,
+    VolumeName, VolumeRef,
 };
 use std::sync::Arc;
 
@@ -51,6 +56,19 @@ async fn delete(
     })
 }
 
+/// What can be told of a volume's encryption: no secret, and nothing to try one on.
+fn told(encryption: Encryption) -> VolumeEncryption {
+    let slot = |slot: Slot| KeySlot {
+        slot: slot.slot,
+        kind: slot.kind,
+        created_at: slot.created_at,
+    };
+    VolumeEncryption {
+        cipher: encryption.cipher,
+        slots: encryption.slots.into_iter().map(slot).collect(),
+    }
+}
+
 /// The daemon's functions.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -61,6 +79,7 @@ pub(crate) struct Service {
     pub(crate) metrics: Arc<Registry>,
     pub(crate) checks: Checks,
     pub(crate) info: HostInfo,
+    pub(crate) cache: Option<Arc<Cache>>,
 }
 
 impl Service {
@@ -171,6 +190,9 @@ impl Service {
             layout,
             block_size,
             durability,
+            compression,
+            encrypt,
+            key,
         } = request;
         if volume.snapshot.is_some() {
             return Err(ErrorBody::new(
@@ -178,7 +200,12 @@ impl Service {
                 format!("create {volume}: a snapshot is not made like a volume"),
             ));
         }
+        if compression.is_some() && layout == Layout::Direct {
+            let message = format!("create {volume}: a direct volume's file holds its bytes as they are");
+            return Err(ErrorBody::new(ErrorKind::Unsupported, message).hint("--layout log packs them"));
+        }
         let repository = self.repository(&volume.pool)?;
+        let encryption = self.new_encryption(&volume, encrypt, key).await?;
         let new = NewVolume {
             id: VolumeId::random(),
             name: volume.volume.clone(),
@@ -192,20 +219,55 @@ impl Service {
                 Layout::Log => BlockSize::B4096,
             }),
             durability,
+            compression: compression.unwrap_or_default(),
+            encryption,
             created_at: clock::now(),
         };
-        repository.create_volume(new).await.map_err(error::engine)?;
+        let record = repository.create_volume(new).await.map_err(error::engine)?;
         tracing::info!(%volume, %size, "created");
-        self.volume(&volume.pool, &volume.volume).await
+        Ok(self.describe(&volume.pool, record.into()))
+    }
+
+    /// A new data key, and the one slot that opens it.
+    async fn new_encryption(
+        &self,
+        volume: &VolumeRef,
+        encrypt: bool,
+        key: Option<KeySecret>,
+    ) -> Result<Option<(Encryption, DataKey)>> {
+        if !encrypt {
+            if key.is_none() {
+                return Ok(None);
+            }
+            let message = format!("create {volume}: a key was given, and it is not to be encrypted");
+            return Err(ErrorBody::new(ErrorKind::Invalid, message).hint("--encrypt does so"));
+        }
+        let Some(secret) = self.attachments.keys().secret(volume, key)? else {
+            let message = format!("create {volume}: it is to be encrypted, and there is no key for it");
+            return Err(ErrorBody::new(ErrorKind::Invalid, message).hint(
+                "give --key-file or --passphrase-file, or name a file in [encryption] of the daemon's configuration",
+            ));
+        };
+        let made = keys::costly(move || {
+            let key = DataKey::random();
+            Encryption::new(&key, &secret, clock::now()).map(|encryption| (encryption, key))
+        });
+        let made = made.await?;
+        made.map(Some)
+            .map_err(|e| ErrorBody::new(e.kind(), format!("create {volume}: {e}")))
     }
 
     /// Makes a volume that begins as a snapshot of another one.
     pub(crate) async fn clone_volume(&self, snapshot: &VolumeRef, request: CloneSnapshot) -> Result<Volume> {
-        let CloneSnapshot { volume, durability } = request;
-        self.attachments
-            .clone_snapshot(snapshot, &volume, durability)
-            .await?;
-        self.volume(&volume.pool, &volume.volume).await
+        let CloneSnapshot {
+            volume,
+            durability,
+            key,
+        } = request;
+        let cloned = self
+            .attachments
+            .clone_snapshot(snapshot, &volume, durability, key);
+        Ok(self.describe(&volume.pool, cloned.await?.into()))
     }
 
     pub(crate) async fn adopt_volume(&self, pool: &PoolName, name: &VolumeName) -> Result<Volume> {
@@ -280,6 +342,61 @@ impl Service {
         self.volume(pool, name).await
     }
 
+    /// Sets how the data of a log volume is packed, and does so at once where it is attached here.
+    pub(crate) async fn set_compression(
+        &self,
+        pool: &PoolName,
+        name: &VolumeName,
+        compression: Compression,
+    ) -> Result<Volume> {
+        let set = self.repository(pool)?.set_compression(name, compression).await;
+        set.map_err(error::engine)?;
+        let volume = VolumeRef::new(pool.clone(), name.clone());
+        self.attachments.compressed(&volume, compression).await;
+        tracing::info!(%volume, ?compression, "set");
+        self.volume(pool, name).await
+    }
+
+    /// Changes what opens an encrypted volume, attached or not. Its data stays as it is.
+    pub(crate) async fn change_keys(
+        &self,
+        pool: &PoolName,
+        name: &VolumeName,
+        request: ChangeKeys,
+    ) -> Result<Volume> {
+        let volume = VolumeRef::new(pool.clone(), name.clone());
+        let repository = self.repository(pool)?;
+        let record = repository.volume(name).await.map_err(error::engine)?.record;
+        let Some(seen) = record.encryption else {
+            let message = format!("change the keys of {volume}: it is not encrypted");
+            return Err(ErrorBody::new(ErrorKind::Invalid, message)
+                .hint("a volume is encrypted when it is created, by --encrypt, or never"));
+        };
+        let Some(secret) = self.attachments.keys().secret(&volume, request.key)? else {
+            return Err(keys::missing(&volume));
+        };
+        let (key, opened) = keys::open(&volume, &seen, secret).await?;
+        let (mut changed, change) = (seen.clone(), request.change);
+        let changed = keys::costly(move || {
+            match &change {
+                KeyChange::Add(new) => drop(changed.add(&key, new, clock::now())?),
+                KeyChange::Remove(slot) => changed.remove(*slot)?,
+                KeyChange::Replace(new) => {
+                    changed.replace(opened, &key, new, clock::now())?;
+                }
+            }
+            Ok::<_, KeyError>(changed)
+        });
+        let changed = changed.await?.map_err(|e| {
+            ErrorBody::new(e.kind(), format!("change the keys of {volume}: {e}"))
+                .hint(format!("restblk show {volume} tells its slots"))
+        })?;
+        let set = repository.set_keys(name, &seen, changed).await;
+        set.map_err(error::engine)?;
+        tracing::info!(%volume, opened_by_slot = opened, "its keys were changed");
+        self.volume(pool, name).await
+    }
+
     pub(crate) async fn delete_volume(&self, pool: &PoolName, name: &VolumeName) -> Result<()> {
         let repository = self.repository(pool)?;
         let record = repository.volume(name).await.map_err(error::engine)?.record;
@@ -319,6 +436,8 @@ impl Service {
                 LayoutKind::Log => Layout::Log,
             },
             durability: (record.layout == LayoutKind::Log).then_some(record.durability),
+            compression: (record.layout == LayoutKind::Log).then_some(record.compression),
+            encryption: record.encryption.map(told),
             dialect: record.dialect,
             rate_limits: record.rate_limits,
             created_at: record.created_at,
@@ -346,6 +465,9 @@ impl Service {
             1.0,
         );
         self.metrics.render(&mut text);
+        if let Some(cache) = &self.cache {
+            cache::render(cache, &mut text);
+        }
         let attachments = self.attachments.list().await;
         text.family("restblk_volume_size_bytes");
         for a in &attachments {

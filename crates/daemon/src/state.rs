@@ -187,7 +187,8 @@ pub(crate) fn make_private(folder: &Path) -> Result<(), ErrorBody> {
     made.map_err(|e| failed("make the folder", folder, &e))
 }
 
-fn replace(file: &Path, bytes: &[u8]) -> Result<(), ErrorBody> {
+/// Writes a file whole or not at all, for root alone.
+pub(crate) fn replace(file: &Path, bytes: &[u8]) -> Result<(), ErrorBody> {
     let (Some(folder), Some(name)) = (file.parent(), file.file_name().and_then(|n| n.to_str())) else {
         return Err(ErrorBody::new(
             ErrorKind::Bug,

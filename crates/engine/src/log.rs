@@ -4,11 +4,12 @@
 //! as for every layout; its size follows the one that the log itself keeps ([`Repository::note_size`]).
 
 use crate::{EngineError, Repository, names};
+pub use restblk_cache::{Cache, CacheError, Figures as CacheFigures};
 use restblk_format::{LayoutKind, VolumeRecord};
 use restblk_log::Options;
 pub use restblk_log::{
-    Disk, Figures, FileDisk, Head, Hold, LogError, LogVolume, Progress, Snapshot, SnapshotView, Usage,
-    Writer, check,
+    DataKey, Disk, Figures, FileDisk, Head, Hold, Local, LogError, LogVolume, Progress, Snapshot,
+    SnapshotView, Usage, Writer, check, snapshot_together,
 };
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
@@ -17,12 +18,13 @@ use std::sync::Arc;
 /// The largest object that the layout makes.
 const OBJECT_LEN_MAX: u64 = 8 << 20;
 
-/// Who makes a volume: its id is new with each create, and so are its first objects.
-pub(crate) fn creator(record: &VolumeRecord) -> Writer {
+/// Who makes a volume: its id is new with each create, and so are its first objects. `key` is its data key, where it is encrypted.
+pub(crate) fn creator(record: &VolumeRecord, key: Option<DataKey>) -> Writer {
     Writer {
         nonce: *record.id.as_bytes(),
         hostname: "create".to_owned(),
         since: record.created_at.clone(),
+        key,
     }
 }
 
@@ -55,8 +57,12 @@ impl Repository {
         ))
     }
 
-    pub(crate) async fn make_log(&self, record: &VolumeRecord) -> Result<(), EngineError> {
-        let writer = creator(record);
+    pub(crate) async fn make_log(
+        &self,
+        record: &VolumeRecord,
+        key: Option<DataKey>,
+    ) -> Result<(), EngineError> {
+        let writer = creator(record, key);
         Ok(restblk_log::create(self.store.clone(), record.id, record.size, &writer).await?)
     }
 
@@ -96,19 +102,22 @@ impl Repository {
         Ok(restblk_log::look(self.store.clone(), record.id).await?)
     }
 
-    /// What a log volume has on the store.
-    pub async fn log_usage(&self, record: &VolumeRecord) -> Result<Usage, EngineError> {
-        Ok(restblk_log::usage(self.store.clone(), record.id).await?)
+    /// What a log volume has on the store; with its key where it is encrypted.
+    pub async fn log_usage(&self, record: &VolumeRecord, key: Option<DataKey>) -> Result<Usage, EngineError> {
+        self.check_key(record, key.as_ref())?;
+        Ok(restblk_log::usage(self.store.clone(), record.id, key).await?)
     }
 
-    /// Looks a log volume through.
+    /// Looks a log volume through; with its key where it is encrypted.
     pub async fn check_log_volume(
         &self,
         record: &VolumeRecord,
+        key: Option<DataKey>,
         how: check::How,
         teller: check::Teller<'_>,
     ) -> Result<check::Report, EngineError> {
-        Ok(check::check(self.store.clone(), record.id, how, teller).await?)
+        self.check_key(record, key.as_ref())?;
+        Ok(check::check(self.store.clone(), record.id, key, how, teller).await?)
     }
 
     /// Repairs a log volume that is ours by its lease.
@@ -120,6 +129,7 @@ impl Repository {
         journal: Option<Arc<dyn Disk>>,
         teller: check::Teller<'_>,
     ) -> Result<check::Repaired, EngineError> {
+        self.check_key(record, writer.key.as_ref())?;
         Ok(check::repair(self.store.clone(), record.id, what, writer, journal, teller).await?)
     }
 
@@ -153,13 +163,26 @@ impl Repository {
         Ok(found)
     }
 
+    /// Whether a volume is opened by this key, or by none: told before anything is claimed.
+    fn check_key(&self, record: &VolumeRecord, key: Option<&DataKey>) -> Result<(), EngineError> {
+        let (kind, why) = match (&record.encryption, key) {
+            (None, None) => return Ok(()),
+            (Some(encryption), Some(key)) if encryption.is_of(key) => return Ok(()),
+            (Some(_), Some(_)) => (ErrorKind::Denied, "this is the data key of another volume"),
+            (Some(_), None) => (ErrorKind::Denied, "it is encrypted, and no key was given"),
+            (None, Some(_)) => (ErrorKind::Invalid, "it is not encrypted, and a key was given"),
+        };
+        let full = self.full(&record.name);
+        Err(EngineError::refused(kind, format!("open {full}: {why}")))
+    }
+
     /// Opens a log volume that is ours by its lease, and fences whoever had it. Its bytes go through `store`.
     pub async fn open_log(
         &self,
         store: Arc<dyn Store>,
         record: &VolumeRecord,
         writer: Writer,
-        journal: Option<Arc<dyn Disk>>,
+        local: Local,
     ) -> Result<LogVolume, EngineError> {
         let full = self.full(&record.name);
         if record.layout != LayoutKind::Log {
@@ -170,15 +193,26 @@ impl Repository {
                 ),
             ));
         }
-        let durability = record.durability;
+        self.check_key(record, writer.key.as_ref())?;
+        let (durability, compression) = (record.durability, record.compression);
+        let is_encrypted = writer.key.is_some();
         let options = Options {
             durability,
+            codec: compression.into(),
             ..Options::default()
         };
-        let has_journal = journal.is_some();
-        let opened = LogVolume::open(store, record.id, writer, options, journal).await;
+        let (journal, cache) = (local.journal.is_some(), local.cache.is_some());
+        let opened = LogVolume::open(store, record.id, writer, options, local).await;
         let opened = opened.map_err(|e| EngineError::refused(e.kind(), format!("open {full}: {e}")))?;
-        tracing::info!(volume = full, ?durability, journal = has_journal, "opened");
+        tracing::info!(
+            volume = full,
+            ?durability,
+            ?compression,
+            is_encrypted,
+            journal,
+            cache,
+            "opened"
+        );
         Ok(opened)
     }
 }

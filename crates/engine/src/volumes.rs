@@ -16,10 +16,12 @@
 //! A foreign object under the name is never touched.
 
 use crate::{EngineError, Repository, flush::flush, log::creator, names, repository::Found};
-use restblk_format::{AttachmentRecord, LayoutKind, LifeState, OtherFields, VolumeRecord};
-use restblk_log::LogVolume;
+use restblk_format::{AttachmentRecord, Encryption, LayoutKind, LifeState, OtherFields, VolumeRecord};
+use restblk_log::{DataKey, LogVolume};
 use restblk_store::{ETag, Instance, Precondition, Resize, clean_up};
-use restblk_types::{BlockSize, ByteCount, Durability, ErrorKind, RateLimits, VolumeId, VolumeName};
+use restblk_types::{
+    BlockSize, ByteCount, Compression, Durability, ErrorKind, RateLimits, VolumeId, VolumeName,
+};
 
 /// The largest volume: what an off_t can address, in whole blocks.
 pub const SIZE_MAX: u64 = (1 << 63) - 4096;
@@ -39,6 +41,10 @@ pub struct NewVolume {
     pub block_size: BlockSize,
     /// What a flush waits for, in a log volume.
     pub durability: Durability,
+    /// How its data is packed, in a log volume.
+    pub compression: Compression,
+    /// Its data key and who can open it, in a log volume that is encrypted; a clone has its parent's data key.
+    pub encryption: Option<(Encryption, DataKey)>,
     /// Now, RFC 3339, UTC.
     pub created_at: String,
 }
@@ -52,6 +58,17 @@ pub struct VolumeInfo {
     pub read_only_because: Vec<String>,
     /// Who holds it.
     pub attachment: Option<AttachmentRecord>,
+}
+
+impl From<VolumeRecord> for VolumeInfo {
+    /// A volume that was just made: nobody holds it.
+    fn from(record: VolumeRecord) -> Self {
+        Self {
+            record,
+            read_only_because: Vec::new(),
+            attachment: None,
+        }
+    }
 }
 
 /// A volume that is being made.
@@ -68,10 +85,11 @@ impl Repository {
     /// Makes a volume, or goes on with a create of the same size that did not finish. `Exists` where the name is taken.
     pub async fn create_volume(&self, new: NewVolume) -> Result<VolumeRecord, EngineError> {
         check_size(new.size, new.block_size)?;
+        let key = new.encryption.as_ref().map(|(_, key)| key.clone());
         let begun = self.begin(new).await?;
         let made = match begun.record.layout {
             LayoutKind::Direct => self.make_object(&begun.record).await,
-            LayoutKind::Log => self.make_log(&begun.record).await,
+            LayoutKind::Log => self.make_log(&begun.record, key).await,
         };
         self.finish(begun, made).await
     }
@@ -84,7 +102,7 @@ impl Repository {
         snapshot: u64,
     ) -> Result<VolumeRecord, EngineError> {
         let begun = self.begin(new).await?;
-        let (id, writer) = (begun.record.id, creator(&begun.record));
+        let (id, writer) = (begun.record.id, creator(&begun.record, None));
         let made = parent.clone_snapshot(snapshot, id, &writer).await;
         self.finish(begun, made.map_err(EngineError::from)).await
     }
@@ -93,6 +111,12 @@ impl Repository {
     async fn begin(&self, new: NewVolume) -> Result<Begun, EngineError> {
         let operation = format!("create {}", self.full(&new.name));
         let is_direct = new.layout == LayoutKind::Direct;
+        if is_direct && new.encryption.is_some() {
+            let message = format!(
+                "{operation}: a direct volume's file holds its bytes as they are, for any program; use --layout log, or LUKS (cryptsetup) on the device"
+            );
+            return Err(EngineError::refused(ErrorKind::Unsupported, message));
+        }
         if is_direct {
             self.check_writes(&operation)?;
             self.check_block_size(&operation, new.block_size)?;
@@ -100,7 +124,7 @@ impl Repository {
             self.check_log(&operation, new.block_size)?;
         }
         let key = names::volume(&new.name);
-        let record = VolumeRecord {
+        let mut record = VolumeRecord {
             id: new.id,
             name: new.name,
             layout: new.layout,
@@ -108,6 +132,8 @@ impl Repository {
             block_size: new.block_size,
             dialect: self.dialect().filter(|_| is_direct).map(str::to_owned),
             durability: new.durability,
+            compression: Compression::default(),
+            encryption: None,
             rate_limits: RateLimits::default(),
             created_at: new.created_at,
             state: LifeState::Creating,
@@ -115,7 +141,20 @@ impl Repository {
             ro_compat: Vec::new(),
             other: OtherFields::new(),
         };
-        let is_ours = self.create(&key, &record).await?;
+        record.compress(new.compression);
+        if let Some((encryption, _)) = new.encryption {
+            record.encrypt(encryption);
+        }
+        let created = self.create(&key, &record).await?;
+        let is_ours = created.is_some();
+        if let Some(etag) = created.and_then(|written| written.etag) {
+            return Ok(Begun {
+                record,
+                etag: Some(etag),
+                is_ours,
+                before: None,
+            });
+        }
         let seen = self.require(&record.name).await?;
         let mut begun = Begun {
             record,
@@ -295,6 +334,8 @@ impl Repository {
             block_size,
             dialect: self.dialect().map(str::to_owned),
             durability: Durability::default(),
+            compression: Compression::default(),
+            encryption: None,
             rate_limits: RateLimits::default(),
             created_at,
             state: LifeState::Ready,
@@ -309,6 +350,11 @@ impl Repository {
         } else {
             Err(taken(&self.full(&name), &seen))
         }
+    }
+
+    /// A volume's record. `NotFound` where there is none.
+    pub async fn record(&self, name: &VolumeName) -> Result<VolumeRecord, EngineError> {
+        Ok(self.require(name).await?.record)
     }
 
     /// A volume and who holds it. `NotFound` where there is none.
@@ -401,14 +447,49 @@ impl Repository {
         durability: Durability,
     ) -> Result<VolumeRecord, EngineError> {
         self.change(name, |record| {
-            if record.layout != LayoutKind::Log {
+            let what = format!("set what a flush of {} waits for", self.full(name));
+            log_alone(record, &what, "a direct volume is on the store alone")?;
+            record.durability = durability;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Sets how the data of a log volume is packed, wherever it is attached from now on.
+    pub async fn set_compression(
+        &self,
+        name: &VolumeName,
+        compression: Compression,
+    ) -> Result<VolumeRecord, EngineError> {
+        self.change(name, |record| {
+            let what = format!("set how {} is packed", self.full(name));
+            log_alone(
+                record,
+                &what,
+                "a direct volume's file holds its bytes as they are",
+            )?;
+            record.compress(compression);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Has an encrypted volume opened by other keys from now on; `Conflict` where they are not those that were seen any more.
+    pub async fn set_keys(
+        &self,
+        name: &VolumeName,
+        seen: &Encryption,
+        keys: Encryption,
+    ) -> Result<VolumeRecord, EngineError> {
+        self.change(name, |record| {
+            if record.encryption.as_ref() != Some(seen) {
                 let message = format!(
-                    "set what a flush of {} waits for: a direct volume is on the store alone",
+                    "change the keys of {}: somebody else did so meanwhile; look again (restblk show)",
                     self.full(name)
                 );
-                return Err(EngineError::refused(ErrorKind::Unsupported, message));
+                return Err(EngineError::refused(ErrorKind::Conflict, message));
             }
-            record.durability = durability;
+            record.encryption = Some(keys);
             Ok(())
         })
         .await
@@ -544,6 +625,17 @@ impl Repository {
             format!("use {}: {next}", self.full(name)),
         ))
     }
+}
+
+/// Refuses a volume of the direct layout, and says why it has no such choice.
+fn log_alone(record: &VolumeRecord, what: &str, why: &str) -> Result<(), EngineError> {
+    if record.layout == LayoutKind::Log {
+        return Ok(());
+    }
+    Err(EngineError::refused(
+        ErrorKind::Unsupported,
+        format!("{what}: {why}"),
+    ))
 }
 
 pub(crate) fn check_size(size: u64, block_size: BlockSize) -> Result<(), EngineError> {

@@ -67,6 +67,14 @@ pub struct LocalAttachment<D> {
     pub since: String,
 }
 
+impl<D> LocalAttachment<D> {
+    /// The id under which the volume is held on the store.
+    #[must_use]
+    pub fn holder(&self) -> AttachmentId {
+        self.held_as.unwrap_or(self.id)
+    }
+}
+
 impl<D: Serialize + serde::de::DeserializeOwned> Record for LocalAttachment<D> {
     const TYPE: &'static str = "local-attachment";
 }

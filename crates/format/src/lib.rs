@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod attachment;
+mod encryption;
 mod error;
 pub mod log;
 mod pool;
@@ -12,7 +13,8 @@ mod record;
 mod volume;
 
 pub use attachment::{AttachmentRecord, LocalAttachment};
+pub use encryption::{Costs, ENCRYPTION, Encryption, KeyError, Slot};
 pub use error::FormatError;
 pub use pool::{PoolRecord, Proved, ProvedMirror};
 pub use record::{Decoded, RECORD_LEN, Record};
-pub use volume::{LayoutKind, LifeState, OtherFields, VolumeRecord};
+pub use volume::{LayoutKind, LifeState, OtherFields, VolumeRecord, ZSTD};

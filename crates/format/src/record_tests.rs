@@ -1,7 +1,11 @@
 use super::*;
-use crate::{AttachmentRecord, LayoutKind, LifeState, PoolRecord, VolumeRecord};
-use restblk_types::{AttachmentId, BlockSize, HostId, VolumeId};
+use crate::log::DataKey;
+use crate::{
+    AttachmentRecord, Costs, ENCRYPTION, Encryption, LayoutKind, LifeState, PoolRecord, VolumeRecord, ZSTD,
+};
+use restblk_types::{AttachmentId, BlockSize, Compression, HostId, KeyKind, KeySecret, VolumeId};
 use std::fmt::Debug;
+use zeroize::Zeroizing;
 
 fn volume() -> VolumeRecord {
     VolumeRecord {
@@ -12,6 +16,8 @@ fn volume() -> VolumeRecord {
         block_size: BlockSize::B512,
         dialect: Some("cdmi2".into()),
         durability: restblk_types::Durability::default(),
+        compression: restblk_types::Compression::default(),
+        encryption: None,
         rate_limits: restblk_types::RateLimits::default(),
         created_at: "2026-01-02T03:04:05Z".into(),
         state: LifeState::Ready,
@@ -63,6 +69,58 @@ fn records_are_written_as_ever() {
     golden(&volume(), include_bytes!("../golden/volume.record"));
     golden(&attachment(), include_bytes!("../golden/attachment.record"));
     golden(&pool(), include_bytes!("../golden/pool.record"));
+}
+
+/// Salts are random, so it is read alone: what opened it once opens it for ever.
+#[test]
+fn an_encrypted_volume_is_opened_as_ever() {
+    let key = DataKey::new(Zeroizing::new([3; 32]));
+    let secret = |kind, bytes: &[u8]| KeySecret::of_file(kind, bytes.to_vec()).unwrap();
+    let (phrase, file) = (
+        secret(KeyKind::Passphrase, b"open sesame"),
+        secret(KeyKind::KeyFile, &[5; 32]),
+    );
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/encrypted.record");
+    if std::env::var_os("RESTBLK_GOLDEN_WRITE").is_some() && !path.exists() {
+        let at = || "2026-11-30T00:00:00Z".to_owned();
+        let mut encryption = Encryption::new(&key, &phrase, at()).unwrap();
+        encryption.add(&key, &file, at()).unwrap();
+        let mut record = volume();
+        record.encrypt(encryption);
+        record.compress(Compression::Zstd);
+        std::fs::write(&path, record.encode().unwrap()).unwrap();
+    }
+    let record = VolumeRecord::decode(&std::fs::read(&path).unwrap())
+        .unwrap()
+        .record;
+    assert_eq!(record.incompat, [ENCRYPTION, ZSTD]);
+    assert_eq!(record.compression, Compression::Zstd);
+    let encryption = record.encryption.unwrap();
+    assert_eq!(encryption.open(&phrase).unwrap(), (key.clone(), 0));
+    assert_eq!(encryption.open(&file).unwrap(), (key, 1));
+}
+
+#[test]
+fn the_largest_record_has_room_for_all_slots() {
+    let key = DataKey::random();
+    let file = |byte| KeySecret::of_file(KeyKind::KeyFile, vec![byte; 32]).unwrap();
+    let mut record = volume();
+    record.name = "n".repeat(200).parse().unwrap();
+    let mut encryption = Encryption::new(&key, &file(0), "2026-11-30T00:00:00Z".to_owned()).unwrap();
+    for byte in 1..8 {
+        encryption
+            .add(&key, &file(byte), "2026-11-30T00:00:00Z".to_owned())
+            .unwrap();
+    }
+    for slot in &mut encryption.slots {
+        slot.argon2id = Some(Costs {
+            memory_kib: u32::MAX,
+            passes: u32::MAX,
+            lanes: u32::MAX,
+        });
+    }
+    record.encrypt(encryption);
+    record.encode().unwrap();
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! The record of a volume: what it is, kept beside its data on the store.
 
-use crate::Record;
-use restblk_types::{BlockSize, Durability, RateLimits, VolumeId, VolumeName};
+use crate::{ENCRYPTION, Encryption, Record};
+use restblk_types::{BlockSize, Compression, Durability, RateLimits, VolumeId, VolumeName};
 use serde::{Deserialize, Serialize};
+
+/// The word in [`VolumeRecord::incompat`] of a volume some of whose data may be packed by Zstandard.
+pub const ZSTD: &str = "zstd";
 
 /// Fields that this version does not know, kept as they were read.
 pub type OtherFields = serde_json::Map<String, serde_json::Value>;
@@ -48,6 +51,12 @@ pub struct VolumeRecord {
     /// What a flush waits for.
     #[serde(default, skip_serializing_if = "Durability::is_default")]
     pub durability: Durability,
+    /// How its data is packed.
+    #[serde(default, skip_serializing_if = "Compression::is_default")]
+    pub compression: Compression,
+    /// How it is encrypted, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
     /// How much I/O it may do in a second, wherever it is attached.
     #[serde(default, skip_serializing_if = "RateLimits::is_none")]
     pub rate_limits: RateLimits,
@@ -68,4 +77,28 @@ pub struct VolumeRecord {
 
 impl Record for VolumeRecord {
     const TYPE: &'static str = "volume";
+    const FEATURES: &'static [&'static str] = &[ENCRYPTION, ZSTD];
+}
+
+impl VolumeRecord {
+    /// Has its data packed so from now on.
+    pub fn compress(&mut self, compression: Compression) {
+        self.compression = compression;
+        if compression == Compression::Zstd {
+            self.needs(ZSTD);
+        }
+    }
+
+    /// Has it encrypted.
+    pub fn encrypt(&mut self, encryption: Encryption) {
+        self.encryption = Some(encryption);
+        self.needs(ENCRYPTION);
+    }
+
+    /// What a reader must know of it, and does for ever.
+    fn needs(&mut self, feature: &str) {
+        if !self.incompat.iter().any(|known| known == feature) {
+            self.incompat.push(feature.to_owned());
+        }
+    }
 }

@@ -8,6 +8,7 @@
 use crate::LogError;
 use crate::core::{Core, lost, page_numbers};
 use crate::frames::{Place, read_frame};
+use crate::local::Birth;
 use crate::look::{At, newest};
 use crate::shelf::{Series, Shelf};
 use crate::table;
@@ -70,7 +71,7 @@ impl Ancestor {
             seen.table.shrink(PAGES);
         }
         loop {
-            let (page, by, key) = {
+            let (page, by, place) = {
                 let seen = self.seen();
                 let Some(seen) = seen.as_ref() else {
                     return Ok(Told {
@@ -83,9 +84,9 @@ impl Ancestor {
                     Ok(line) => {
                         let place = match line.moved {
                             Some(moved) => Place {
-                                key: self.own(&seen.head, moved)?,
+                                key: self.own(&seen.head, moved)?.key,
                                 moved: Some(moved),
-                                shelf: self.shelf.clone(),
+                                ..born
                             },
                             None => born,
                         };
@@ -97,7 +98,7 @@ impl Ancestor {
                     Err(page) => (page, by, self.own(&seen.head, page.pointer.segment())?),
                 }
             };
-            let Some(frame) = read_frame(&self.shelf, &key, page.pointer, None).await? else {
+            let Some((frame, _)) = read_frame(&place, page.pointer, None).await? else {
                 return Ok(Told { place: None, by });
             };
             self.install(by, page, &frame)?;
@@ -113,15 +114,23 @@ impl Ancestor {
     }
 
     /// The object of a segment that the ancestor wrote itself.
-    fn own(&self, head: &Head, segment: SegmentNumber) -> Result<restblk_store::Key, LogError> {
+    fn own(&self, head: &Head, segment: SegmentNumber) -> Result<Place, LogError> {
         let found = head.place(segment).filter(|(span, _)| span.volume == 0);
         let (span, sequence) = found.ok_or_else(|| {
             let volume = self.shelf.volume;
             LogError::corrupt(segment, format!("no epoch of the volume {volume} has it"))
         })?;
-        Ok(self
-            .shelf
-            .key(Series::Segments(segment.kind(), span.epoch), sequence))
+        Ok(self.born(segment, span.epoch, sequence))
+    }
+
+    fn born(&self, segment: SegmentNumber, epoch: u32, sequence: u32) -> Place {
+        let series = Series::Segments(segment.kind(), epoch);
+        Place {
+            key: self.shelf.key(series, sequence),
+            moved: None,
+            shelf: self.shelf.clone(),
+            epoch,
+        }
     }
 
     /// Looks for a newer head than the one that told a place; false where there is none.
@@ -142,14 +151,18 @@ impl Ancestor {
 }
 
 /// The frame of a block or page that was born in an ancestor; `None` where this volume does not read from there any more.
-pub(crate) async fn frame(core: &Core, pointer: Pointer) -> Result<Option<Arc<Frame>>, LogError> {
+pub(crate) async fn frame(
+    core: &Core,
+    pointer: Pointer,
+    birth: Option<&Birth>,
+) -> Result<Option<Arc<Frame>>, LogError> {
     for _ in 0..LOOKS {
         let Some((ancestor, born)) = find(core, pointer.segment()) else {
             return Ok(None);
         };
         let told = ancestor.place(pointer.segment(), born).await?;
         if let Some(place) = told.place
-            && let Some(frame) = core.frames.fetch(pointer, &place).await?
+            && let Some(frame) = core.frames.fetch(pointer, &place, birth).await?
         {
             return Ok(Some(frame));
         }
@@ -192,14 +205,7 @@ pub(crate) async fn object(
 fn find(core: &Core, segment: SegmentNumber) -> Option<(&Ancestor, Place)> {
     let (span, sequence) = core.state().head.place(segment)?;
     let ancestor = core.ancestors.get(usize::from(span.volume).checked_sub(1)?)?;
-    let born = Place {
-        key: ancestor
-            .shelf
-            .key(Series::Segments(segment.kind(), span.epoch), sequence),
-        moved: None,
-        shelf: ancestor.shelf.clone(),
-    };
-    Some((ancestor, born))
+    Some((ancestor, ancestor.born(segment, span.epoch, sequence)))
 }
 
 /// The volumes that a head's lineage names after the volume itself.

@@ -31,8 +31,12 @@ pub(crate) enum Order {
     Checkpoint,
     /// A new capacity in bytes.
     Resize(u64),
-    /// A snapshot of all that was written until the sequence.
-    Snapshot { name: String, created_at: String },
+    /// A snapshot of all that was written until the sequence; `exact`: and of nothing else, the map is held there.
+    Snapshot {
+        name: String,
+        created_at: String,
+        exact: bool,
+    },
     /// A snapshot's end.
     DeleteSnapshot(u64),
     /// Whether a snapshot may be deleted.
@@ -146,7 +150,18 @@ async fn carry_out(core: &Core, order: Order) -> Result<u64, LogError> {
             core.size.send_replace(size);
             Ok(size)
         }
-        Order::Snapshot { name, created_at } => snapshot::create(core, name, created_at).await,
+        Order::Snapshot {
+            name,
+            created_at,
+            exact,
+        } => {
+            let made = snapshot::create(core, name, created_at).await;
+            if exact {
+                core.state().holds.pop_front();
+                core.arrived.notify_one();
+            }
+            made
+        }
         Order::DeleteSnapshot(id) => snapshot::delete(core, id).await.map(|()| 0),
         Order::Protect(id, protected) => snapshot::protect(core, id, protected).await.map(|()| 0),
         Order::Rollback(id) => rollback(core, id).await.map(|()| 0),
@@ -256,6 +271,9 @@ async fn advance(core: &Core, unasked: &mut Unasked) -> Result<(), LogError> {
 /// The oldest batch, once it is on the store.
 fn next(core: &Core) -> Option<Arc<Batch>> {
     let state = core.state();
+    if state.holds.front().is_some_and(|hold| state.applied >= *hold) {
+        return None;
+    }
     state
         .sealed
         .front()

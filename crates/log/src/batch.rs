@@ -4,7 +4,7 @@
 //! not at all: holes come first, and data that a later hole covers is dropped from it.
 
 use bytes::{Bytes, BytesMut};
-use restblk_format::log::{BLOCK, Codec, Entry, FrameKind, MAX_BLOCKS, SegmentBuilder, SegmentNumber};
+use restblk_format::log::{BLOCK, Entry, FrameKind, MAX_BLOCKS, SegmentBuilder};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -84,8 +84,8 @@ impl Batch {
         hole.then_some(Known::Hole)
     }
 
-    /// The segment.
-    pub(crate) fn encode(&self, number: SegmentNumber, codec: Codec) -> SegmentBuilder {
+    /// The segment, `begin` of which gives one with room for so many lines.
+    pub(crate) fn encode(&self, begin: impl FnOnce(usize) -> SegmentBuilder) -> SegmentBuilder {
         let mut holes = Vec::new();
         for hole in &self.holes {
             let mut first = hole.start;
@@ -96,7 +96,7 @@ impl Batch {
             }
         }
         let runs = self.runs();
-        let mut builder = SegmentBuilder::new(number, holes.len() + runs.len(), codec);
+        let mut builder = begin(holes.len() + runs.len());
         for (first, count) in holes {
             let fits = builder.push_hole(first, count);
             debug_assert!(fits);
@@ -136,7 +136,8 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use restblk_format::log::{EntryKind, Kind};
+    use restblk_format::log::{Codec, DataKey, EntryKind, Kind, SegmentNumber};
+    use restblk_types::VolumeId;
 
     fn data(byte: u8, blocks: usize) -> Bytes {
         Bytes::from(vec![byte; blocks * BLOCK])
@@ -156,7 +157,8 @@ mod tests {
         };
         assert_eq!([9, 10, 11, 12, 13, 14].map(look), [-1, 1, 3, 0, 1, -1]);
         assert_eq!(batch.blocks(), 3);
-        let builder = batch.encode(SegmentNumber::new(Kind::Log, 1).unwrap(), Codec::Lz4);
+        let number = SegmentNumber::new(Kind::Log, 1).unwrap();
+        let builder = batch.encode(|lines| SegmentBuilder::new(number, lines, Codec::Lz4));
         let lines: Vec<_> = builder
             .entries()
             .iter()
@@ -176,7 +178,13 @@ mod tests {
         for hole in 0..HOLES_MAX as u64 {
             batch.punch(100_000 + hole * 2..100_001 + hole * 2);
         }
-        let builder = batch.encode(SegmentNumber::new(Kind::Log, 1).unwrap(), Codec::None);
-        assert_eq!(builder.entries().len(), BLOCKS_MAX + HOLES_MAX);
+        let number = SegmentNumber::new(Kind::Log, 1).unwrap();
+        for key in [
+            None,
+            Some(DataKey::random().segment(VolumeId::random(), 1, number)),
+        ] {
+            let builder = batch.encode(|lines| SegmentBuilder::new(number, lines, Codec::None).sealed(key));
+            assert_eq!(builder.entries().len(), BLOCKS_MAX + HOLES_MAX);
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::defect::Defect;
 use crate::shelf::Series;
 use crate::state::State;
 use crate::table::{self, Held, Line};
-use crate::upload::create;
+use crate::upload::{create, store};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use restblk_format::log::{
@@ -25,19 +25,21 @@ use restblk_format::log::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The map segments of one checkpoint.
-pub(crate) struct Writer {
+pub(crate) struct Writer<'a> {
+    core: &'a Core,
     number: SegmentNumber,
     sequence: u32,
     builder: SegmentBuilder,
     done: Vec<(u32, SegmentBuilder)>,
 }
 
-impl Writer {
-    pub(crate) fn new(number: SegmentNumber, sequence: u32) -> Self {
+impl<'a> Writer<'a> {
+    pub(crate) fn new(core: &'a Core, number: SegmentNumber, sequence: u32) -> Self {
         Self {
+            core,
             number,
             sequence,
-            builder: SegmentBuilder::new(number, SEGMENT_BLOCKS_MAX, Codec::Lz4),
+            builder: core.begin(number, SEGMENT_BLOCKS_MAX, Codec::Lz4),
             done: Vec::new(),
         }
     }
@@ -57,10 +59,8 @@ impl Writer {
         let number = SegmentNumber::new(Kind::Map, self.number.number() + 1);
         // 2^30 map segments are more than 2^41 pages.
         self.number = number.unwrap_or(self.number);
-        let full = std::mem::replace(
-            &mut self.builder,
-            SegmentBuilder::new(self.number, SEGMENT_BLOCKS_MAX, Codec::Lz4),
-        );
+        let next = self.core.begin(self.number, SEGMENT_BLOCKS_MAX, Codec::Lz4);
+        let full = std::mem::replace(&mut self.builder, next);
         self.done.push((self.sequence - 1, full));
     }
 
@@ -85,7 +85,7 @@ pub(crate) async fn checkpoint(core: &Core, change: impl FnOnce(&mut State)) -> 
         let mut state = core.state();
         let state = &mut *state;
         let sequence = state.head.map_next;
-        let mut writer = Writer::new(state.number(Kind::Map, sequence)?, sequence);
+        let mut writer = Writer::new(core, state.number(Kind::Map, sequence)?, sequence);
         let mut retired = Vec::new();
         let put = &mut |id, page: &[u8; PAGE_LEN]| writer.put(FrameKind::Page, id, page);
         state.head.map = state.map.flush(put, &mut |pointer| retired.push(pointer));
@@ -168,16 +168,7 @@ pub(crate) async fn checkpoint(core: &Core, change: impl FnOnce(&mut State)) -> 
         writer.done
     };
     // 4
-    let upload = |(sequence, builder): (u32, SegmentBuilder)| async move {
-        let (bytes, _) = builder.finish(core.shelf.volume, core.epoch, sequence, core.nonce);
-        create(
-            core,
-            Series::Segments(Kind::Map, core.epoch),
-            sequence,
-            Bytes::from(bytes),
-        )
-        .await
-    };
+    let upload = |(sequence, builder)| store(core, builder, sequence);
     try_join_all(books.into_iter().map(upload)).await?;
     let mut removed = std::mem::replace(&mut core.state().head.deletions, gone);
     if Defect::RemovedBeforeHead.is_made() {
@@ -207,8 +198,13 @@ pub(crate) async fn commit(core: &Core, change: impl FnOnce(&mut State)) -> Resu
         let mut state = core.state();
         change(&mut state);
         let number = state.head_next;
-        let (volume, nonce) = (core.shelf.volume, core.nonce);
-        (state.head.encode(volume, core.epoch, number, nonce), number)
+        let (shelf, nonce) = (&core.shelf, core.nonce);
+        let key = shelf.heads_key();
+        let head = &state.head;
+        (
+            head.encode(shelf.volume, core.epoch, number, nonce, key.as_ref()),
+            number,
+        )
     };
     create(core, Series::Heads(core.epoch), number, Bytes::from(bytes)).await?;
     core.state().head_next = number + 1;

@@ -100,6 +100,7 @@ fn first_head(
         books: BTreeMap::new(),
         snapshots: Vec::new(),
         snapshot_next: 1,
+        features: parent.features,
         deletions: Vec::new(),
     })
 }

@@ -3,6 +3,7 @@
 use crate::ancestors::{self, Ancestor};
 use crate::frames::{Frames, Place};
 use crate::journal::Journal;
+use crate::local::Birth;
 use crate::runs::Reading;
 use crate::shelf::{Series, Shelf};
 use crate::state::{Source, State};
@@ -10,7 +11,11 @@ use crate::table::{self, Line};
 use crate::tree::{NeedsPage, Radix};
 use crate::{Durability, LogError, Options};
 use futures_util::future::try_join_all;
-use restblk_format::log::{Frame, FrameKind, Kind, PAGE_FAN_OUT, Pointer, SegmentNumber};
+use restblk_cache::Cache;
+use restblk_format::log::{
+    Codec, Frame, FrameKind, Kind, PAGE_FAN_OUT, Pointer, SealKey, SegmentBuilder, SegmentNumber,
+};
+use restblk_types::VolumeId;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -77,6 +82,7 @@ impl Core {
         options: Options,
         state: State,
         journal: Option<Journal>,
+        cache: Option<Arc<Cache>>,
     ) -> Self {
         Self {
             epoch,
@@ -90,7 +96,7 @@ impl Core {
             remote: AtomicBool::new(options.durability == Durability::Remote),
             options,
             state: Mutex::new(state),
-            frames: Frames::default(),
+            frames: Frames::new(cache),
             reading: Reading::default(),
             journal,
             arrived: Notify::new(),
@@ -183,6 +189,25 @@ impl Core {
         }
     }
 
+    /// Does `work` on the state while all pages of the map for these blocks are in memory.
+    pub(crate) async fn with_pages<T>(
+        &self,
+        blocks: &Range<u64>,
+        work: impl Fn(&mut State) -> T,
+    ) -> Result<T, LogError> {
+        loop {
+            {
+                let mut state = self.state();
+                let mut missing = Vec::new();
+                state.map.missing(blocks.clone(), &mut missing);
+                if missing.is_empty() {
+                    return Ok(work(&mut state));
+                }
+            }
+            self.load_ranges(Which::Map, std::slice::from_ref(blocks)).await?;
+        }
+    }
+
     async fn load(&self, which: Which, pages: &[NeedsPage]) -> Result<(), LogError> {
         let load = async |page: &NeedsPage| -> Result<(), LogError> {
             let frame = match which {
@@ -219,8 +244,12 @@ impl Core {
         if let Some(frame) = self.frames.kept(pointer) {
             return Ok(Some(frame));
         }
+        let birth = self.birth(pointer.segment());
+        if let Some(frame) = self.frames.cached(pointer, birth.as_ref()).await {
+            return Ok(Some(frame));
+        }
         let place = self.born_at(pointer.segment())?;
-        self.frames.fetch(pointer, &place).await
+        self.frames.fetch(pointer, &place, birth.as_ref()).await
     }
 
     /// The frame of a block or of a page of the map; `None` where nothing reaches it any more.
@@ -228,12 +257,22 @@ impl Core {
         if let Some(frame) = self.frames.kept(pointer) {
             return Ok(Some(frame));
         }
+        let birth = self.birth(pointer.segment());
+        if let Some(frame) = self.frames.cached(pointer, birth.as_ref()).await {
+            return Ok(Some(frame));
+        }
+        self.stored_frame(pointer).await
+    }
+
+    /// The same, from the store.
+    pub(crate) async fn stored_frame(&self, pointer: Pointer) -> Result<Option<Arc<Frame>>, LogError> {
+        let birth = self.birth(pointer.segment());
         if !self.state().is_own(pointer.segment()) {
-            return ancestors::frame(self, pointer).await;
+            return ancestors::frame(self, pointer, birth.as_ref()).await;
         }
         for _ in 0..LOOKS {
             let place = self.place(pointer.segment()).await?;
-            if let Some(frame) = self.frames.fetch(pointer, &place).await? {
+            if let Some(frame) = self.frames.fetch(pointer, &place, birth.as_ref()).await? {
                 return Ok(Some(frame));
             }
             if place.key == self.place(pointer.segment()).await?.key {
@@ -241,6 +280,27 @@ impl Core {
             }
         }
         Err(lost(pointer))
+    }
+
+    /// The frame, where the host's cache has it.
+    pub(crate) async fn cached(&self, pointer: Pointer) -> Option<Arc<Frame>> {
+        self.frames
+            .cached(pointer, self.birth(pointer.segment()).as_ref())
+            .await
+    }
+
+    /// Where a segment was written first; `None` where no epoch has it.
+    pub(crate) fn birth(&self, segment: SegmentNumber) -> Option<Birth> {
+        self.frames.cache.as_ref()?;
+        let state = self.state();
+        let (span, sequence) = state.head.place(segment)?;
+        let volume = state.head.lineage.get(usize::from(span.volume))?.volume;
+        Some(Birth {
+            shelf: self.shelf.of(volume),
+            epoch: span.epoch,
+            segment,
+            sequence,
+        })
     }
 
     /// The line of a segment in the table.
@@ -259,13 +319,14 @@ impl Core {
 
     /// Where a segment's frames are now.
     pub(crate) async fn place(&self, segment: SegmentNumber) -> Result<Place, LogError> {
-        let line = self.line(segment).await?;
+        let (line, born) = (self.line(segment).await?, self.born_at(segment)?);
         let Some(moved) = line.moved else {
-            return self.born_at(segment);
+            return Ok(born);
         };
         Ok(Place {
+            key: self.born_at(moved)?.key,
             moved: Some(moved),
-            ..self.born_at(moved)?
+            ..born
         })
     }
 
@@ -294,7 +355,23 @@ impl Core {
             key: self.shelf.key(series, sequence),
             moved: None,
             shelf: self.shelf.clone(),
+            epoch: span.epoch,
         })
+    }
+
+    /// What opens the frames that were born in a segment of a volume of the family: a key, or none. `None` where the head does not tell in which
+    /// epoch that was: another volume's later ones.
+    pub(crate) fn opener(&self, volume: VolumeId, segment: SegmentNumber) -> Option<Option<SealKey>> {
+        let state = self.state();
+        let (span, _) = state.head.place(segment)?;
+        let of = state.head.lineage.get(usize::from(span.volume))?.volume;
+        (of == volume).then(|| self.shelf.of(of).segment_key(span.epoch, segment))
+    }
+
+    /// A segment of this epoch, to be filled: sealed where the volume is encrypted.
+    pub(crate) fn begin(&self, number: SegmentNumber, lines: usize, codec: Codec) -> SegmentBuilder {
+        let key = self.shelf.segment_key(self.epoch, number);
+        SegmentBuilder::new(number, lines, codec).sealed(key)
     }
 
     /// Lets pages go that were loaded to read them. Only the task that changes the trees does so.

@@ -8,18 +8,20 @@ use crate::clone::{self, Expected};
 use crate::core::{Core, Hold};
 use crate::defect::Defect;
 use crate::flatten::{self, Progress};
-use crate::journal::{Disk, Found};
+use crate::journal::Found;
+use crate::local::Local;
 use crate::recover::{self, check_size};
 use crate::runs;
 use crate::state::{Source, State};
 use crate::upload::seal;
 use crate::usage::Traffic;
 use crate::view::SnapshotView;
+use crate::warm;
 use crate::{Durability, LogError, Options, Writer};
 use async_trait::async_trait;
 use bytes::Bytes;
 use restblk_block::{BlockDevice, BlockError, Features, Geometry, WriteFlags};
-use restblk_format::log::{BLOCK, Frame, FrameKind, Pointer, Snapshot};
+use restblk_format::log::{BLOCK, Codec, DataKey, Frame, FrameKind, Pointer, Snapshot};
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +45,7 @@ const HOLE_MAX: u64 = u32::MAX as u64;
 #[derive(Debug)]
 pub struct LogVolume {
     pub(crate) core: Arc<Core>,
-    orders: mpsc::UnboundedSender<applier::Asked>,
+    pub(crate) orders: mpsc::UnboundedSender<applier::Asked>,
     applier: tokio::task::JoinHandle<()>,
     ahead: Mutex<Ahead>,
 }
@@ -57,9 +59,9 @@ impl LogVolume {
         volume: VolumeId,
         writer: Writer,
         options: Options,
-        journal: Option<Arc<dyn Disk>>,
+        local: Local,
     ) -> Result<Self, LogError> {
-        let (core, found) = recover::open(store, volume, writer, options, journal).await?;
+        let (core, found) = recover::open(store, volume, writer, options, local).await?;
         let core = Arc::new(core);
         let (orders, asked) = mpsc::unbounded_channel();
         let applier = tokio::spawn(applier::run(core.clone(), asked));
@@ -106,7 +108,13 @@ impl LogVolume {
     /// Makes a snapshot of all that was written before; returns its id.
     pub async fn snapshot(&self, name: &str, created_at: &str) -> Result<u64, LogError> {
         let (name, created_at) = (name.to_owned(), created_at.to_owned());
-        self.order(Order::Snapshot { name, created_at }).await
+        let exact = false;
+        self.order(Order::Snapshot {
+            name,
+            created_at,
+            exact,
+        })
+        .await
     }
 
     /// All snapshots, oldest first; not those that are deleted and only held by clones.
@@ -164,6 +172,11 @@ impl LogVolume {
         self.order(Order::Leave(rollbacks)).await.map(drop)
     }
 
+    /// Fills the host's cache with what the volume reads. Dropped, it stops. `Unsupported` where the host has none.
+    pub async fn warm(&self, told: &mut (dyn FnMut(Progress) + Send)) -> Result<(), LogError> {
+        warm::warm(&self.core, told).await
+    }
+
     /// A snapshot, to be read while it is there.
     pub fn view(&self, id: u64) -> Result<SnapshotView, LogError> {
         SnapshotView::open(self.core.clone(), id)
@@ -188,6 +201,17 @@ impl LogVolume {
     /// Sets what flushes wait for from now on.
     pub fn set_durability(&self, durability: Durability) {
         self.core.set_durability(durability);
+    }
+
+    /// The volume's data key, where it is encrypted: a clone's is the same.
+    #[must_use]
+    pub fn key(&self) -> Option<DataKey> {
+        self.core.shelf.key_of_data().cloned()
+    }
+
+    /// Sets how data is packed from now on.
+    pub fn set_codec(&self, codec: Codec) {
+        self.core.state().pack_by(codec);
     }
 
     /// Makes a checkpoint: a recovery starts from here.
@@ -221,17 +245,19 @@ impl LogVolume {
 
     async fn ask(&self, order: Order, until: u32) -> Result<u64, LogError> {
         let (answer, answered) = oneshot::channel();
-        let gone = |_| {
-            self.core
-                .alive()
-                .err()
-                .unwrap_or_else(|| LogError::bug("the volume's task has ended"))
-        };
-        self.orders.send((order, until, answer)).map_err(|_| gone(()))?;
+        self.orders
+            .send((order, until, answer))
+            .map_err(|_| self.gone())?;
         match answered.await {
             Ok(done) => done,
-            Err(_) => Err(gone(())),
+            Err(_) => Err(self.gone()),
         }
+    }
+
+    /// Why nobody carries out orders any more.
+    pub(crate) fn gone(&self) -> LogError {
+        let ended = self.core.alive().err();
+        ended.unwrap_or_else(|| LogError::bug("the volume's task has ended"))
     }
 
     async fn hole(&self, blocks: Range<u64>) -> Result<(), LogError> {

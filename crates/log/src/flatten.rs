@@ -28,14 +28,14 @@ const LOOKED_AT: u64 = 2048;
 /// Blocks copied in one go: 1 MiB.
 const COPIED: usize = 256;
 
-/// How far a flatten has come.
+/// How far a flatten has come, or the warming of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Blocks of 4 KiB that are done with.
     pub done: u64,
     /// Blocks of the volume.
     pub blocks: u64,
-    /// Blocks that were copied.
+    /// Blocks that were copied, or read into the cache.
     pub copied: u64,
 }
 
@@ -60,7 +60,9 @@ pub(crate) async fn copy(
     for first in (0..blocks).step_by(LOOKED_AT.try_into().unwrap_or(usize::MAX)) {
         let range = first..blocks.min(first + LOOKED_AT);
         loop {
-            let foreign = foreign(core, range.clone()).await?;
+            let foreign = core
+                .with_pages(&range, |state| foreign(state, range.clone()))
+                .await?;
             if foreign.is_empty() {
                 break;
             }
@@ -78,21 +80,7 @@ pub(crate) async fn copy(
 }
 
 /// The blocks that are read from ancestors.
-async fn foreign(core: &Core, range: Range<u64>) -> Result<Vec<(u64, Pointer)>, LogError> {
-    loop {
-        {
-            let mut state = core.state();
-            let mut missing = Vec::new();
-            state.tree(Which::Map).missing(range.clone(), &mut missing);
-            if missing.is_empty() {
-                return Ok(foreign_in(&state, range));
-            }
-        }
-        core.load_ranges(Which::Map, std::slice::from_ref(&range)).await?;
-    }
-}
-
-fn foreign_in(state: &State, range: Range<u64>) -> Vec<(u64, Pointer)> {
+fn foreign(state: &State, range: Range<u64>) -> Vec<(u64, Pointer)> {
     let mut found = Vec::new();
     state.map.numbers(range, &mut |block, bits| {
         if let Ok(Some(pointer)) = Pointer::from_bits(bits)

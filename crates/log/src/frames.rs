@@ -3,10 +3,13 @@
 //! What a frame holds never changes, so what is in memory is right whatever happened to the object it came from.
 
 use crate::LogError;
+use crate::local::Birth;
 use crate::shelf::Shelf;
+use bytes::Bytes;
 use lru::LruCache;
+use restblk_cache::Cache;
 use restblk_format::log::{
-    EntryKind, Frame, HEADER_LEN, Header, ObjectType, Pointer, SegmentHead, SegmentNumber,
+    Entry, EntryKind, Frame, HEADER_LEN, Header, ObjectType, Pointer, SealKey, SegmentHead, SegmentNumber,
 };
 use restblk_store::Key;
 use std::collections::HashMap;
@@ -27,6 +30,31 @@ pub(crate) struct Place {
     pub(crate) moved: Option<SegmentNumber>,
     /// Whose object it is.
     pub(crate) shelf: Shelf,
+    /// The epoch that the frame was born in.
+    pub(crate) epoch: u32,
+}
+
+impl Place {
+    /// The key of what was born in a segment that is in this place.
+    pub(crate) fn seal_key(&self, segment: SegmentNumber) -> Option<SealKey> {
+        self.shelf.segment_key(self.epoch, segment)
+    }
+
+    /// The frames at these addresses, all of one segment, from their stored bytes. Here, and nowhere else, what comes from the store is decrypted.
+    pub(crate) fn open<'a>(
+        &self,
+        frames: impl IntoIterator<Item = (Pointer, &'a [u8])>,
+    ) -> Result<Vec<Frame>, LogError> {
+        let mut frames = frames.into_iter().peekable();
+        let key = frames
+            .peek()
+            .and_then(|(first, _)| self.seal_key(first.segment()));
+        let open = |(pointer, bytes)| {
+            Frame::decode(bytes, pointer, key.as_ref())
+                .map_err(|error| LogError::corrupt(format!("{pointer} in {}", self.key), error))
+        };
+        frames.map(open).collect()
+    }
 }
 
 /// Offset and length of each frame of a segment of moved frames.
@@ -37,18 +65,63 @@ type Index = HashMap<Pointer, (u32, u32)>;
 pub(crate) struct Frames {
     kept: Mutex<LruCache<Pointer, Arc<Frame>>>,
     indexes: Mutex<LruCache<Key, Arc<Index>>>,
-}
-
-impl Default for Frames {
-    fn default() -> Self {
-        Self {
-            kept: Mutex::new(LruCache::new(FRAMES)),
-            indexes: Mutex::new(LruCache::new(INDEXES)),
-        }
-    }
+    pub(crate) cache: Option<Arc<Cache>>,
 }
 
 impl Frames {
+    pub(crate) fn new(cache: Option<Arc<Cache>>) -> Self {
+        Self {
+            kept: Mutex::new(LruCache::new(FRAMES)),
+            indexes: Mutex::new(LruCache::new(INDEXES)),
+            cache,
+        }
+    }
+
+    fn keep(&self, pointer: Pointer, frame: &Arc<Frame>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.put(pointer.frame(), Arc::clone(frame));
+    }
+
+    /// The frame, where the host's cache has it.
+    pub(crate) async fn cached(&self, pointer: Pointer, birth: Option<&Birth>) -> Option<Arc<Frame>> {
+        let (cache, birth) = (self.cache.as_ref()?, birth?);
+        let bytes = cache.get(&birth.key(pointer)).await?;
+        match birth.open(pointer, &bytes) {
+            Ok(frame) => {
+                let frame = Arc::new(frame);
+                self.keep(pointer, &frame);
+                Some(frame)
+            }
+            Err(error) => {
+                tracing::warn!(%pointer, %error, "the cache has something else: it is read from the store");
+                None
+            }
+        }
+    }
+
+    fn cache(&self, pointer: Pointer, birth: Option<&Birth>, bytes: &[u8]) {
+        if let (Some(cache), Some(birth)) = (&self.cache, birth) {
+            cache.put(&birth.key(pointer), bytes);
+        }
+    }
+
+    /// Puts the frames that were born in a segment into the host's cache.
+    pub(crate) fn written(&self, birth: &Birth, segment: &Bytes, entries: &[Entry]) {
+        if self.cache.is_none() {
+            return;
+        }
+        for entry in entries {
+            if let EntryKind::Frame {
+                origin, offset, len, ..
+            } = entry.kind
+                && origin.segment() == birth.segment
+                && let Some(bytes) = segment.get(offset as usize..offset as usize + len as usize)
+            {
+                self.cache(origin, Some(birth), bytes);
+            }
+        }
+    }
+
     /// The frame, where it is in memory.
     pub(crate) fn kept(&self, pointer: Pointer) -> Option<Arc<Frame>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,6 +133,7 @@ impl Frames {
         &self,
         pointer: Pointer,
         place: &Place,
+        birth: Option<&Birth>,
     ) -> Result<Option<Arc<Frame>>, LogError> {
         let at = match place.moved {
             None => None,
@@ -76,12 +150,12 @@ impl Frames {
                 Some(*there)
             }
         };
-        let Some(frame) = read_frame(&place.shelf, &place.key, pointer, at).await? else {
+        let Some((frame, bytes)) = read_frame(place, pointer, at).await? else {
             return Ok(None);
         };
         let frame = Arc::new(frame);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.put(pointer.frame(), frame.clone());
+        self.keep(pointer, &frame);
+        self.cache(pointer, birth, &bytes);
         Ok(Some(frame))
     }
 
@@ -90,6 +164,7 @@ impl Frames {
         &self,
         run: &[Pointer],
         place: &Place,
+        birth: Option<&Birth>,
     ) -> Result<Option<Vec<Arc<Frame>>>, LogError> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else {
             return Ok(Some(Vec::new()));
@@ -102,17 +177,20 @@ impl Frames {
         else {
             return Ok(None);
         };
-        let mut frames = Vec::with_capacity(run.len());
-        for pointer in run {
+        let stored = run.iter().map(|pointer| {
             let at = (pointer.offset() - from) as usize;
-            let bytes = bytes.get(at..at + pointer.len() as usize).unwrap_or_default();
-            let frame = Frame::decode(bytes, *pointer)
-                .map_err(|error| LogError::corrupt(format!("{pointer} in {}", place.key), error))?;
-            frames.push(Arc::new(frame));
-        }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        for (pointer, frame) in run.iter().zip(&frames) {
-            kept.put(pointer.frame(), Arc::clone(frame));
+            let stored = bytes.get(at..at + pointer.len() as usize);
+            (*pointer, stored.unwrap_or_default())
+        });
+        let stored: Vec<_> = stored.collect();
+        let frames: Vec<_> = place
+            .open(stored.iter().copied())?
+            .into_iter()
+            .map(Arc::new)
+            .collect();
+        for ((pointer, stored), frame) in stored.into_iter().zip(&frames) {
+            self.keep(pointer, frame);
+            self.cache(pointer, birth, stored);
         }
         Ok(Some(frames))
     }
@@ -142,20 +220,19 @@ impl Frames {
 }
 
 /// Reads a frame of an object: `at` this offset and length where it was moved, else as its pointer says. `None` where there is no
-/// object.
+/// object. Its bytes as they are stored, too.
 pub(crate) async fn read_frame(
-    shelf: &Shelf,
-    key: &Key,
+    place: &Place,
     pointer: Pointer,
     at: Option<(u32, u32)>,
-) -> Result<Option<Frame>, LogError> {
+) -> Result<Option<(Frame, Bytes)>, LogError> {
     let (offset, len) = at.unwrap_or((pointer.offset(), pointer.len()));
-    let Some(bytes) = shelf.range(key, offset.into(), len.into()).await? else {
+    let read = place.shelf.range(&place.key, offset.into(), len.into());
+    let Some(bytes) = read.await? else {
         return Ok(None);
     };
-    let frame = Frame::decode(&bytes, pointer)
-        .map_err(|error| LogError::corrupt(format!("{pointer} in {key}"), error))?;
-    Ok(Some(frame))
+    let frame = place.open([(pointer, &bytes[..])])?.pop();
+    Ok(frame.map(|frame| (frame, bytes)))
 }
 
 /// Header and index of a segment; `None` where there is no object, or a tombstone.
@@ -171,7 +248,5 @@ pub(crate) async fn segment_head(shelf: &Shelf, key: &Key) -> Result<Option<Segm
     let Some(bytes) = shelf.range(key, 0, len as u64).await? else {
         return Ok(None);
     };
-    let head = SegmentHead::decode(&bytes).map_err(bad)?;
-    shelf.belongs(key, &head.header)?;
-    Ok(Some(head))
+    shelf.read_index(key, &bytes).map(Some)
 }

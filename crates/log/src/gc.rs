@@ -9,15 +9,13 @@ use crate::LogError;
 use crate::checkpoint::{checkpoint, held};
 use crate::core::{Core, Which};
 use crate::defect::Defect;
-use crate::error::format_error;
 use crate::frames::Place;
-use crate::shelf::Series;
 use crate::table::{self, Held, Line, is_held};
 use crate::tree::page_of_id;
-use crate::upload::create;
+use crate::upload::store;
 use bytes::Bytes;
 use restblk_format::log::{
-    BLOCK, Entry, EntryKind, Frame, FrameKind, Kind, Pointer, SegmentBuilder, SegmentHead, SegmentNumber,
+    BLOCK, Codec, Entry, EntryKind, FRAME_ROOM, FrameKind, Kind, Pointer, SegmentBuilder, SegmentNumber,
 };
 use restblk_types::ErrorKind;
 use std::collections::hash_map::Entry::Vacant;
@@ -102,11 +100,12 @@ enum Moving {
 /// Frames that go together: all that live of one segment, by where they were born, and their live blocks.
 type Group = (SegmentNumber, Vec<(Entry, Moving)>, u32);
 
-fn thin(stored: Bytes, origin: Pointer, dead: &[u32]) -> Result<Moving, LogError> {
+fn thin(stored: Bytes, place: &Place, origin: Pointer, dead: &[u32]) -> Result<Moving, LogError> {
     if dead.is_empty() {
         return Ok(Moving::Stored(stored));
     }
-    let mut frame = Frame::decode(&stored, origin).map_err(|error| LogError::corrupt(origin, error))?;
+    let opened = place.open([(origin, &stored[..])])?.pop();
+    let mut frame = opened.ok_or_else(|| LogError::bug(format!("open the frame of {origin}")))?;
     for at in dead {
         frame.plain[*at as usize * BLOCK..][..BLOCK].fill(0);
     }
@@ -131,7 +130,7 @@ impl<'a> Mover<'a> {
         Ok(Self {
             core,
             sequence,
-            builder: SegmentBuilder::new(number, LINES, core.options.codec),
+            builder: core.begin(number, LINES, Codec::Lz4),
             moved: Vec::new(),
             gone: Vec::new(),
         })
@@ -151,8 +150,7 @@ impl<'a> Mover<'a> {
     async fn groups(&self, object: SegmentNumber, place: &Place) -> Result<Vec<Group>, LogError> {
         let lost = || LogError::corrupt(&place.key, "it is not on the store");
         let bytes = place.shelf.whole(&place.key).await?.ok_or_else(lost)?;
-        let head = SegmentHead::decode(&bytes).map_err(format_error(&place.key))?;
-        place.shelf.belongs(&place.key, &head.header)?;
+        let head = place.shelf.read_index(&place.key, &bytes)?;
         if head.header.segment != Some(object) || bytes.len() != head.object_len as usize {
             return Err(LogError::corrupt(
                 &place.key,
@@ -177,7 +175,11 @@ impl<'a> Mover<'a> {
             if live > 0 {
                 let stored = bytes.slice(offset as usize..(offset + len) as usize);
                 let group = groups.entry(born).or_insert_with(|| (born, Vec::new(), 0));
-                group.1.push((entry, thin(stored, origin, &dead)?));
+                let place = Place {
+                    key: place.key.clone(),
+                    ..self.core.born_at(born)?
+                };
+                group.1.push((entry, thin(stored, &place, origin, &dead)?));
                 group.2 += live;
             }
         }
@@ -234,7 +236,7 @@ impl<'a> Mover<'a> {
     async fn take(&mut self, (born, frames, live): Group) -> Result<(), LogError> {
         let room = |moving: &Moving| match moving {
             Moving::Stored(stored) => stored.len(),
-            Moving::Thinned(plain) => plain.len() + 128,
+            Moving::Thinned(plain) => plain.len() + FRAME_ROOM,
         };
         let len: usize = frames
             .iter()
@@ -245,10 +247,11 @@ impl<'a> Mover<'a> {
         {
             self.finish().await?;
         }
+        let key = self.core.born_at(born)?.seal_key(born);
         for (entry, moving) in &frames {
             let fits = match moving {
                 Moving::Stored(stored) => self.builder.push_moved(entry, stored),
-                Moving::Thinned(plain) => Ok(self.builder.push_thinned(entry, plain)),
+                Moving::Thinned(plain) => Ok(self.builder.push_thinned(entry, plain, key.as_ref())),
             };
             let fits = fits.map_err(|error| LogError::corrupt(born, error))?;
             if !fits {
@@ -268,18 +271,8 @@ impl<'a> Mover<'a> {
             let next = SegmentNumber::new(Kind::Gc, number.number() + 1)
                 .ok_or_else(|| LogError::bug("move frames: the volume has used all its gc numbers"))?;
             let core = self.core;
-            let full = std::mem::replace(
-                &mut self.builder,
-                SegmentBuilder::new(next, LINES, core.options.codec),
-            );
-            let (bytes, _) = full.finish(core.shelf.volume, core.epoch, self.sequence, core.nonce);
-            create(
-                core,
-                Series::Segments(Kind::Gc, core.epoch),
-                self.sequence,
-                Bytes::from(bytes),
-            )
-            .await?;
+            let full = std::mem::replace(&mut self.builder, core.begin(next, LINES, Codec::Lz4));
+            store(core, full, self.sequence).await?;
             self.sequence += 1;
             core.state().head.gc_next = self.sequence;
         }

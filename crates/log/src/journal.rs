@@ -6,12 +6,13 @@
 //! Invariants:
 //! - what is in the ring is in the order in which the batches took it, and a record is written only after the one before it;
 //! - space is written again only after a label that does not need it was synced;
+//! - of an encrypted volume every record is sealed with its writer's epoch's key; only a whole, sealed one is done again;
 //! - a failed write or sync is the last thing that is done: nothing is believed of the disk from then on.
 
 use crate::LogError;
 use crate::defect::Defect;
 use async_trait::async_trait;
-use restblk_format::log::{JournalRecord, LABEL_LEN, Label, RECORD_UNIT, RECORDS_START};
+use restblk_format::log::{DataKey, JournalRecord, LABEL_LEN, Label, RECORD_UNIT, RECORDS_START, SealKey};
 use restblk_types::{ErrorKind, VolumeId};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,6 +60,8 @@ pub(crate) struct Ring {
     /// Where the next record goes.
     head: u64,
     epoch: u32,
+    /// The epoch's key, where the volume is encrypted.
+    key: Option<SealKey>,
     broken: Option<LogError>,
 }
 
@@ -141,9 +144,12 @@ impl Ring {
             blocks,
             data,
         };
-        let written = self
-            .write(position, &record.header())
-            .and_then(|()| self.write(position + RECORD_UNIT as u64, data));
+        let written = match &self.key {
+            Some(key) => self.write(position, &record.seal(key)),
+            None => self
+                .write(position, &record.header())
+                .and_then(|()| self.write(position + RECORD_UNIT as u64, data)),
+        };
         if let Err(error) = written {
             self.broken = Some(error.clone());
             return Err(error);
@@ -152,8 +158,13 @@ impl Ring {
         Ok(Some(self.head))
     }
 
-    /// The record at the head, which then is behind it; `None` at the end, by the label under which it was written.
-    fn take_up(&mut self, of: &Label) -> Result<Option<Found>, LogError> {
+    /// The record at the head, which then is behind it; `None` at the end, by the label under which it was written. `keys` are those of
+    /// the epochs.
+    fn take_up(
+        &mut self,
+        of: &Label,
+        keys: Option<&dyn Fn(u32) -> SealKey>,
+    ) -> Result<Option<Found>, LogError> {
         let position = self.head;
         let mut header = [0; RECORD_UNIT];
         self.read(position, &mut header)?;
@@ -163,7 +174,7 @@ impl Ring {
         let mut bytes = vec![0; len];
         self.read(position, &mut bytes)?;
         let is_of_it = |record: &JournalRecord| position < of.joined || record.epoch == of.epochs[1];
-        let Some(record) = JournalRecord::decode(&bytes, position).filter(is_of_it) else {
+        let Some(record) = JournalRecord::decode(&mut bytes, position, keys).filter(is_of_it) else {
             return Ok(None);
         };
 
@@ -191,6 +202,7 @@ impl Journal {
         volume: VolumeId,
         [last_live, epoch]: [u32; 2],
         covered: u64,
+        key: Option<&DataKey>,
     ) -> Result<(Self, Vec<Found>), LogError> {
         let capacity = disk.capacity() / RECORD_UNIT as u64 * RECORD_UNIT as u64;
         if capacity < CAPACITY_MIN {
@@ -240,10 +252,13 @@ impl Journal {
             tail: label.tail,
             head: label.tail,
             epoch,
+            key: key.map(|key| key.journal(volume, epoch)),
             broken: None,
         };
+        let of_epoch = key.map(|key| move |epoch| key.journal(volume, epoch));
+        let keys = of_epoch.as_ref().map(|keys| keys as &dyn Fn(u32) -> SealKey);
         let (mut found, written_under) = (Vec::new(), before.unwrap_or(label));
-        while let Some(record) = ring.take_up(&written_under)? {
+        while let Some(record) = ring.take_up(&written_under, keys)? {
             found.push(record);
         }
         ring.label.joined = ring.head;

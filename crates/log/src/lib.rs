@@ -26,7 +26,9 @@ mod file_disk;
 mod flatten;
 mod frames;
 mod gc;
+mod group;
 mod journal;
+mod local;
 mod look;
 mod recover;
 mod runs;
@@ -39,7 +41,10 @@ mod tree;
 mod upload;
 mod usage;
 mod view;
+mod warm;
 
+#[cfg(test)]
+mod crypt_tests;
 #[cfg(test)]
 mod sim_tests;
 
@@ -50,10 +55,13 @@ pub use device::LogVolume;
 pub use error::LogError;
 pub use file_disk::FileDisk;
 pub use flatten::Progress;
+pub use group::snapshot_together;
 pub use journal::Disk;
+pub use local::Local;
 pub use look::look;
 pub use recover::create;
-pub use restblk_format::log::{Codec, Head, Snapshot};
+pub use restblk_cache::Cache;
+pub use restblk_format::log::{Codec, DataKey, Head, Snapshot};
 pub use restblk_types::Durability;
 pub use usage::{Figures, Usage, usage};
 pub use view::SnapshotView;
@@ -67,12 +75,14 @@ pub struct Writer {
     pub hostname: String,
     /// Now, RFC 3339, UTC.
     pub since: String,
+    /// The volume's data key, where it is encrypted.
+    pub key: Option<DataKey>,
 }
 
 /// How a volume is served.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How data is packed.
+    /// How data is packed, until [`LogVolume::set_codec`] says otherwise.
     pub codec: Codec,
     /// What a flush waits for.
     pub durability: Durability,

@@ -93,5 +93,6 @@ pub(crate) async fn head(shelf: &Shelf, epoch: u32, number: u32) -> Result<(Head
 fn decode(shelf: &Shelf, key: &Key, bytes: &[u8]) -> Result<(Head, bool), LogError> {
     let (header, head) = Head::decode(bytes).map_err(format_error(key))?;
     shelf.belongs(key, &header)?;
+    shelf.check_head(key, bytes)?;
     Ok((head, header.read_only_because == 0))
 }

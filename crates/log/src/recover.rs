@@ -10,7 +10,8 @@
 use crate::core::{Core, Which};
 use crate::defect::Defect;
 use crate::frames::segment_head;
-use crate::journal::{Disk, Found, Journal};
+use crate::journal::{Found, Journal};
+use crate::local::Local;
 use crate::look::{self, Heads, last_head};
 use crate::series::{self, Ended, entomb};
 use crate::shelf::{Created, Series, Shelf};
@@ -18,7 +19,9 @@ use crate::state::State;
 use crate::{LogError, Options, Writer, checkpoint};
 use bytes::Bytes;
 use futures_util::future::{try_join, try_join_all};
-use restblk_format::log::{BLOCK, Entry, Epoch, Head, Kind, Lineage, ObjectType, SegmentNumber, Span, Tree};
+use restblk_format::log::{
+    BLOCK, Entry, Epoch, FEATURE_SEALED, Head, Kind, Lineage, ObjectType, SegmentNumber, Span, Tree,
+};
 use restblk_store::Store;
 use restblk_types::{ErrorKind, VolumeId};
 use std::collections::BTreeMap;
@@ -58,9 +61,11 @@ pub async fn create(
         books: BTreeMap::new(),
         snapshots: Vec::new(),
         snapshot_next: 1,
+        features: if writer.key.is_some() { FEATURE_SEALED } else { 0 },
         deletions: Vec::new(),
     };
-    begin(&Shelf::new(store, volume), &head, writer).await
+    let shelf = Shelf::new(store, volume).with_key(writer.key.clone());
+    begin(&shelf, &head, writer).await
 }
 
 /// Makes a volume: its first epoch, and that one's first head. Again by the same writer, it goes on where it was cut off.
@@ -71,7 +76,8 @@ pub(crate) async fn begin(shelf: &Shelf, head: &Head, writer: &Writer) -> Result
         1,
         epoch_of(writer).encode(volume, 1, 0, writer.nonce),
     );
-    let head = (Series::Heads(1), 0, head.encode(volume, 1, 0, writer.nonce));
+    let head = head.encode(volume, 1, 0, writer.nonce, shelf.heads_key().as_ref());
+    let head = (Series::Heads(1), 0, head);
     for (series, number, bytes) in [epoch, head] {
         let key = shelf.key(series, number);
         match shelf.create(&key, Bytes::from(bytes), &writer.nonce).await? {
@@ -141,9 +147,9 @@ pub(crate) async fn open(
     volume: VolumeId,
     writer: Writer,
     options: Options,
-    disk: Option<Arc<dyn Disk>>,
+    local: Local,
 ) -> Result<(Core, Vec<Found>), LogError> {
-    let shelf = Shelf::new(store, volume);
+    let shelf = Shelf::new(store, volume).with_key(writer.key.clone());
     let (free, has_begun) = try_join(series::end(&shelf, Series::Epochs, 1), look::has_begun(&shelf)).await?;
     if !has_begun {
         return Err(LogError::new(
@@ -170,9 +176,10 @@ pub(crate) async fn open(
         gc: last.gc + head.gc_next,
     });
     (head.log_next, head.map_next, head.gc_next) = (0, 0, 0);
-    let (journal, found) = match disk {
+    let (journal, found) = match local.journal {
         Some(disk) => {
-            let (journal, found) = Journal::open(disk, volume, [last.epoch, epoch], covered).await?;
+            let (epochs, key) = ([last.epoch, epoch], writer.key.as_ref());
+            let (journal, found) = Journal::open(disk, volume, epochs, covered, key).await?;
             head.journal = journal.begins();
             (Some(journal), found)
         }
@@ -181,7 +188,8 @@ pub(crate) async fn open(
             (None, Vec::new())
         }
     };
-    let core = Core::new(shelf, epoch, writer.nonce, options, State::new(head, 0), journal);
+    let state = State::new(head, 0, options.codec);
+    let core = Core::new(shelf, epoch, writer.nonce, options, state, journal, local.cache);
     for (segment, entries) in &segments {
         let ranges: Vec<_> = State::blocks_of(entries).collect();
         core.load_ranges(Which::Map, &ranges).await?;
@@ -209,6 +217,18 @@ async fn fence(shelf: &Shelf, epoch: u32, writer: &Writer) -> Result<Left, LogEr
                 shelf.volume
             );
             return Err(LogError::new(ErrorKind::Unsupported, message));
+        }
+        if (head.features & FEATURE_SEALED != 0) != writer.key.is_some() {
+            let is = if writer.key.is_some() {
+                "not encrypted, and a key was given"
+            } else {
+                "encrypted, and no key was given"
+            };
+            let message = format!(
+                "attach the volume {}: its last head says that it is {is}",
+                shelf.volume
+            );
+            return Err(LogError::new(ErrorKind::Denied, message));
         }
         let (segments, journal) = walk(shelf, before, &head, epoch, writer).await?;
         return Ok(Left {

@@ -9,7 +9,7 @@
 
 use crate::LogError;
 use crate::core::Core;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use restblk_format::log::{Frame, Pointer};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,8 +74,7 @@ impl Drop for Claim<'_> {
 /// The frames at these addresses, in their order; `None` for one that nothing reaches any more. The addresses rise.
 pub(crate) async fn frames(core: &Core, missing: &[Pointer]) -> Result<Vec<Option<Arc<Frame>>>, LogError> {
     let claim = core.reading.claim(missing);
-    let read = try_join_all(cut(&claim.frames).into_iter().map(|run| read_run(core, run))).await?;
-    let mut read = read.into_iter().flatten();
+    let mut read = mine(core, &claim.frames).await?.into_iter();
     let mut mine = claim.frames.iter().copied().peekable();
     let mut found = Vec::with_capacity(missing.len());
     let mut theirs = Vec::new();
@@ -92,6 +91,19 @@ pub(crate) async fn frames(core: &Core, missing: &[Pointer]) -> Result<Vec<Optio
     for at in theirs {
         core.reading.wait(missing[at]).await;
         found[at] = core.frame(missing[at]).await?;
+    }
+    Ok(found)
+}
+
+/// The frames at these addresses, which nobody else reads.
+async fn mine(core: &Core, frames: &[Pointer]) -> Result<Vec<Option<Arc<Frame>>>, LogError> {
+    let cached = frames.iter().map(|frame| core.cached(*frame));
+    let mut found = join_all(cached).await;
+    let missing: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
+    let pointers: Vec<Pointer> = missing.iter().map(|at| frames[*at]).collect();
+    let read = try_join_all(cut(&pointers).into_iter().map(|run| read_run(core, run))).await?;
+    for (at, frame) in missing.into_iter().zip(read.into_iter().flatten()) {
+        found[at] = frame;
     }
     Ok(found)
 }
@@ -127,12 +139,15 @@ async fn read_run(core: &Core, run: &[Pointer]) -> Result<Vec<Option<Arc<Frame>>
     {
         let place = core.place(first.segment()).await?;
         if place.moved.is_none()
-            && let Some(frames) = core.frames.fetch_run(run, &place).await?
+            && let Some(frames) = core
+                .frames
+                .fetch_run(run, &place, core.birth(first.segment()).as_ref())
+                .await?
         {
             return Ok(frames.into_iter().map(Some).collect());
         }
     }
-    try_join_all(run.iter().map(|frame| core.frame(*frame))).await
+    try_join_all(run.iter().map(|frame| core.stored_frame(*frame))).await
 }
 
 #[cfg(test)]

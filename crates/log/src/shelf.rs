@@ -4,6 +4,8 @@
 //! .restblk/vol/ID/epoch/E      .restblk/vol/ID/head/E/N
 //! .restblk/vol/ID/log/E/S      .restblk/vol/ID/map/E/S      .restblk/vol/ID/gc/E/S
 //! ```
+//! A shelf may have the volume's data key: then nothing that says what is where, or what it holds, is believed without the volume's seal.
+//!
 //! Every object is created, never replaced. Whether a create won is decided by the object itself: after anything but a
 //! plain success it is read back, and its nonce compared.
 
@@ -11,7 +13,7 @@ use crate::LogError;
 use crate::defect::Defect;
 use crate::usage::Traffic;
 use bytes::Bytes;
-use restblk_format::log::{HEADER_LEN, Header, Kind};
+use restblk_format::log::{DataKey, HEADER_LEN, Head, Header, Kind, SealKey, SegmentHead, SegmentNumber};
 use restblk_store::{Durability, Instance, Key, Page, Precondition, Store};
 use restblk_types::{ErrorKind, Extent, VolumeId};
 use std::sync::Arc;
@@ -48,19 +50,25 @@ pub(crate) struct Shelf {
     store: Arc<dyn Store>,
     pub(crate) volume: VolumeId,
     traffic: Arc<Traffic>,
+    key: Option<DataKey>,
 }
 
 impl Shelf {
     pub(crate) fn new(store: Arc<dyn Store>, volume: VolumeId) -> Self {
-        let traffic = Arc::default();
         Self {
             store,
             volume,
-            traffic,
+            traffic: Arc::default(),
+            key: None,
         }
     }
 
-    /// The same store's shelf of another volume; what goes over it counts as this one's.
+    /// The same, of a volume that is encrypted, if there is a key.
+    pub(crate) fn with_key(self, key: Option<DataKey>) -> Self {
+        Self { key, ..self }
+    }
+
+    /// The same store's shelf of a volume of the same family, which has the same data key; what goes over it counts as this one's.
     pub(crate) fn of(&self, volume: VolumeId) -> Self {
         Self {
             volume,
@@ -71,6 +79,41 @@ impl Shelf {
     /// What went over it.
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.traffic
+    }
+
+    /// The volume's data key, where it is encrypted.
+    pub(crate) fn key_of_data(&self) -> Option<&DataKey> {
+        self.key.as_ref()
+    }
+
+    /// The key of what was born in a segment.
+    pub(crate) fn segment_key(&self, epoch: u32, segment: SegmentNumber) -> Option<SealKey> {
+        let key = self.key.as_ref()?;
+        Some(key.segment(self.volume, epoch, segment))
+    }
+
+    /// The key of the volume's heads.
+    pub(crate) fn heads_key(&self) -> Option<SealKey> {
+        Some(self.key.as_ref()?.heads(self.volume))
+    }
+
+    /// Refuses a head that nobody wrote who had the key.
+    pub(crate) fn check_head(&self, key: &Key, bytes: &[u8]) -> Result<(), LogError> {
+        match self.heads_key() {
+            Some(seal) if !Head::is_sealed(bytes, &seal) => Err(unsealed(key)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Header and index of a segment, if they are this volume's.
+    pub(crate) fn read_index(&self, key: &Key, bytes: &[u8]) -> Result<SegmentHead, LogError> {
+        let head = SegmentHead::decode(bytes).map_err(crate::error::format_error(key))?;
+        self.belongs(key, &head.header)?;
+        let of = head.header.segment;
+        match of.and_then(|of| self.segment_key(head.header.epoch, of)) {
+            Some(seal) if !head.is_sealed(&seal) => Err(unsealed(key)),
+            _ => Ok(head),
+        }
     }
 
     pub(crate) fn key(&self, series: Series, number: u32) -> Key {
@@ -254,6 +297,10 @@ impl Shelf {
             _ => Ok(()),
         }
     }
+}
+
+fn unsealed(key: &Key) -> LogError {
+    LogError::corrupt(key, "it is not what was sealed with the volume's key")
 }
 
 #[expect(

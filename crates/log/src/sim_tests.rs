@@ -3,7 +3,7 @@
 //! What must hold after a crash or a takeover at any moment: a volume is what it was after some prefix of the writes, and
 //! no flushed write is missing from it; every snapshot is what the volume was when it was made; a clone begins as its snapshot, whatever
 //! becomes of that one and of the volume that it is of; whoever was fenced writes nothing that is ever seen. At the end everything is deleted, in
-//! any order, and nothing but tombstones stays. A seed replays exactly.
+//! any order, and nothing but tombstones stays. Half of the seeds have encrypted volumes, a third each codec. A seed replays exactly.
 
 mod disk;
 mod family;

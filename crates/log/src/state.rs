@@ -7,7 +7,9 @@ use crate::batch::{Batch, Known};
 use crate::defect::Defect;
 use crate::table::Held;
 use crate::tree::{NeedsPage, Radix};
-use restblk_format::log::{Entry, EntryKind, Head, Kind, Pointer, SegmentNumber, Snapshot};
+use restblk_format::log::{
+    Codec, Entry, EntryKind, FEATURE_ZSTD, Head, Kind, Pointer, SegmentNumber, Snapshot,
+};
 use restblk_types::VolumeId;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
@@ -26,12 +28,16 @@ pub(crate) struct State {
     pub(crate) table: Radix,
     /// Where the last record that a batch has taken ends in the journal.
     pub(crate) journalled: u64,
+    /// How data is packed.
+    pub(crate) codec: Codec,
     /// What is being written.
     pub(crate) open: Batch,
     /// What is on its way, oldest first; the first has the sequence `applied`.
     pub(crate) sealed: VecDeque<Arc<Batch>>,
     /// The first sequence of this epoch that is not in the map.
     pub(crate) applied: u32,
+    /// Where the map stops until the snapshot of this moment is made, in the order in which they are.
+    pub(crate) holds: VecDeque<u32>,
     /// Blocks that nothing reaches any more since the last checkpoint.
     pub(crate) died: HashMap<SegmentNumber, u32>,
     /// Segments that are in the map since the last checkpoint, with their blocks.
@@ -57,8 +63,9 @@ pub(crate) enum Source {
 }
 
 impl State {
-    pub(crate) fn new(head: Head, head_next: u32) -> Self {
-        Self {
+    pub(crate) fn new(head: Head, head_next: u32, codec: Codec) -> Self {
+        let mut state = Self {
+            codec,
             map: Radix::open(head.map),
             table: Radix::open(head.segments),
             applied: head.log_next,
@@ -67,6 +74,7 @@ impl State {
             journalled: 0,
             open: Batch::default(),
             sealed: VecDeque::new(),
+            holds: VecDeque::new(),
             died: HashMap::new(),
             born: Vec::new(),
             held: BTreeMap::new(),
@@ -75,6 +83,16 @@ impl State {
             expected: Vec::new(),
             rollbacks_begun: 0,
             rollbacks_ended: 0,
+        };
+        state.pack_by(codec);
+        state
+    }
+
+    /// Has data packed so from now on; from the next head on, readers are told what they must know for it.
+    pub(crate) fn pack_by(&mut self, codec: Codec) {
+        self.codec = codec;
+        if codec == Codec::Zstd {
+            self.head.features |= FEATURE_ZSTD;
         }
     }
 

@@ -10,7 +10,7 @@ use crate::defect::Defect;
 use crate::shelf::{Created, Series};
 use crate::state::State;
 use bytes::Bytes;
-use restblk_format::log::Kind;
+use restblk_format::log::{Entry, Kind, SegmentBuilder};
 use restblk_types::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,10 @@ async fn upload(core: &Core, batch: &Batch, sequence: u32) -> Result<(), LogErro
         journal.release(batch.journal_end);
         journal.trim(true).await?;
     }
-    let number = core.state().number(Kind::Log, sequence)?;
+    let (number, codec) = {
+        let state = core.state();
+        (state.number(Kind::Log, sequence)?, state.codec)
+    };
     let _turn = core
         .uploads
         .acquire()
@@ -52,13 +55,10 @@ async fn upload(core: &Core, batch: &Batch, sequence: u32) -> Result<(), LogErro
         .map_err(|_| LogError::bug("the uploads have ended"))?;
     core.alive()?;
     let builder = batch
-        .encode(number, core.options.codec)
+        .encode(|lines| core.begin(number, lines, codec))
         .journalled(batch.journal_end);
-    let (bytes, entries) = builder.finish(core.shelf.volume, core.epoch, sequence, core.nonce);
-    let series = Series::Segments(Kind::Log, core.epoch);
-    create(core, series, sequence, Bytes::from(bytes)).await?;
     // Set once, here.
-    let _ = batch.stored.set(entries);
+    let _ = batch.stored.set(store(core, builder, sequence).await?);
     let stored = core.state().stored();
     core.stored.send_if_modified(|known| {
         let grown = stored > *known;
@@ -67,6 +67,23 @@ async fn upload(core: &Core, batch: &Batch, sequence: u32) -> Result<(), LogErro
     });
     core.arrived.notify_one();
     Ok(())
+}
+
+/// Puts a segment on the store, and what was born in it into the host's cache; returns its lines.
+pub(crate) async fn store(
+    core: &Core,
+    builder: SegmentBuilder,
+    sequence: u32,
+) -> Result<Vec<Entry>, LogError> {
+    let number = builder.number();
+    let (bytes, entries) = builder.finish(core.shelf.volume, core.epoch, sequence, core.nonce);
+    let bytes = Bytes::from(bytes);
+    let series = Series::Segments(number.kind(), core.epoch);
+    create(core, series, sequence, bytes.clone()).await?;
+    if let Some(birth) = core.birth(number) {
+        core.frames.written(&birth, &bytes, &entries);
+    }
+    Ok(entries)
 }
 
 /// Creates an object of ours, however long it takes. Another writer's object in its place ends us.

@@ -10,7 +10,7 @@ use crate::shelf::{Series, Shelf};
 use crate::table::{self, is_held};
 use crate::{LogError, LogVolume, children};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use restblk_format::log::{BLOCK, Kind, SegmentNumber};
+use restblk_format::log::{BLOCK, DataKey, Kind, SegmentNumber};
 use restblk_store::Store;
 use restblk_types::{ErrorKind, VolumeId};
 use std::sync::Arc;
@@ -35,8 +35,8 @@ pub struct Usage {
     pub held: u64,
     /// Bytes of segments that nobody reaches, and that garbage collection finds again. Before packing, as the two above.
     pub garbage: u64,
-    /// Bytes of all segments, as the store lists them; a store that does not tell sizes counts as nothing.
-    pub stored: u64,
+    /// Bytes of all segments, as the store lists them; none where its listings do not tell sizes.
+    pub stored: Option<u64>,
     /// Segments.
     pub objects: u64,
     /// Snapshots that users see.
@@ -49,9 +49,9 @@ pub struct Usage {
     pub head: u32,
 }
 
-/// Counts it. `NotFound` where there is no such volume.
-pub async fn usage(store: Arc<dyn Store>, volume: VolumeId) -> Result<Usage, LogError> {
-    let shelf = Shelf::new(store, volume);
+/// Counts it; with the volume's key where it is encrypted. `NotFound` where there is no such volume.
+pub async fn usage(store: Arc<dyn Store>, volume: VolumeId, key: Option<DataKey>) -> Result<Usage, LogError> {
+    let shelf = Shelf::new(store, volume).with_key(key);
     let mut tries = 1;
     loop {
         match count(&shelf).await {
@@ -119,15 +119,17 @@ async fn count(shelf: &Shelf) -> Result<Usage, LogError> {
     usage.held = bytes(kept);
     usage.allocated = bytes(live.saturating_sub(kept));
     usage.garbage = bytes(total.saturating_sub(live));
-    let series = own
-        .iter()
-        .flat_map(|epoch| [Kind::Log, Kind::Map, Kind::Gc].map(|kind| Series::Segments(kind, *epoch)));
+    let series: Vec<_> = own
+        .into_iter()
+        .flat_map(|epoch| [Kind::Log, Kind::Map, Kind::Gc].map(|kind| Series::Segments(kind, epoch)))
+        .collect();
     let sizes = stream::iter(series)
         .map(|series| size_of(shelf, series))
         .buffer_unordered(PARALLEL);
+    usage.stored = Some(0);
     for (objects, bytes) in sizes.try_collect::<Vec<_>>().await? {
         usage.objects += objects;
-        usage.stored += bytes;
+        usage.stored = usage.stored.zip(bytes).map(|(sum, bytes)| sum + bytes);
     }
     Ok(usage)
 }
@@ -146,12 +148,15 @@ async fn kept_of(
     Ok(kept.count() as u64)
 }
 
-async fn size_of(shelf: &Shelf, series: Series) -> Result<(u64, u64), LogError> {
-    let (mut objects, mut bytes, mut start) = (0, 0, None);
+/// How many objects a series has, and their bytes.
+async fn size_of(shelf: &Shelf, series: Series) -> Result<(u64, Option<u64>), LogError> {
+    let (mut objects, mut bytes, mut start) = (0, Some(0), None);
     loop {
         let page = shelf.list(series, start.as_deref()).await?;
         objects += page.entries.len() as u64;
-        bytes += page.entries.iter().filter_map(|entry| entry.size).sum::<u64>();
+        for entry in &page.entries {
+            bytes = bytes.zip(entry.size).map(|(sum, size)| sum + size);
+        }
         start = page.next;
         if start.is_none() {
             return Ok((objects, bytes));

@@ -17,8 +17,13 @@ enum Effect {
 }
 
 /// A failed request to a store. Its message completes "failed to …".
+///
+/// A pointer: every answer has room for one, and nearly all are none.
 #[derive(Clone, Debug, thiserror::Error)]
-pub struct StoreError {
+pub struct StoreError(Box<Failure>);
+
+#[derive(Clone, Debug)]
+struct Failure {
     kind: ErrorKind,
     operation: &'static str,
     object: String,
@@ -36,7 +41,7 @@ impl StoreError {
         object: impl fmt::Display,
         reason: impl Into<String>,
     ) -> Self {
-        Self {
+        Self(Box::new(Failure {
             kind,
             operation,
             object: object.to_string(),
@@ -44,21 +49,21 @@ impl StoreError {
             reason: reason.into(),
             effect: Effect::None,
             retry_after: None,
-        }
+        }))
     }
 
     /// Names the server (URL without credentials).
     #[must_use]
     pub fn at(mut self, server: impl fmt::Display) -> Self {
-        self.server = server.to_string();
+        self.0.server = server.to_string();
         self
     }
 
     /// Marks that the request may have taken effect all the same, now or later: its answer was lost.
     #[must_use]
     pub fn ambiguous(mut self) -> Self {
-        if self.effect == Effect::None {
-            self.effect = Effect::Lost;
+        if self.0.effect == Effect::None {
+            self.0.effect = Effect::Lost;
         }
         self
     }
@@ -67,75 +72,75 @@ impl StoreError {
     /// [`StoreError::ambiguous`].
     #[must_use]
     pub fn may_land_later(mut self) -> Self {
-        self.effect = Effect::Late;
+        self.0.effect = Effect::Late;
         self
     }
 
     /// Marks that it did nothing that anybody can see, whatever became of the request.
     #[must_use]
     pub(crate) fn without_effect(mut self) -> Self {
-        self.effect = Effect::None;
+        self.0.effect = Effect::None;
         self
     }
 
     /// Keeps how long the server asked to be left alone.
     #[must_use]
     pub fn with_retry_after(mut self, pause: Option<Duration>) -> Self {
-        self.retry_after = pause;
+        self.0.retry_after = pause;
         self
     }
 
     /// The same error with more said about it.
     #[must_use]
     pub fn because(mut self, more: impl fmt::Display) -> Self {
-        self.reason = format!("{}; {more}", self.reason);
+        self.0.reason = format!("{}; {more}", self.0.reason);
         self
     }
 
     /// What the caller should do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// True where the request may have taken effect, now or later.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
-        self.effect != Effect::None
+        self.0.effect != Effect::None
     }
 
     /// True where the request may take effect even after later ones have been answered.
     #[must_use]
     pub fn is_late(&self) -> bool {
-        self.effect == Effect::Late
+        self.0.effect == Effect::Late
     }
 
     /// Why, without the operation and its object.
     #[must_use]
     pub fn reason(&self) -> &str {
-        &self.reason
+        &self.0.reason
     }
 
     /// The error without where and on what, for a proof, whose objects are scratch.
     pub(crate) fn of_scratch(mut self) -> String {
-        "a scratch object".clone_into(&mut self.object);
-        self.server.clear();
+        "a scratch object".clone_into(&mut self.0.object);
+        self.0.server.clear();
         self.to_string()
     }
 
     /// How long the server asked to be left alone.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.operation, self.object)?;
-        if !self.server.is_empty() {
-            write!(f, " at {}", self.server)?;
+        write!(f, "{} {}", self.0.operation, self.0.object)?;
+        if !self.0.server.is_empty() {
+            write!(f, " at {}", self.0.server)?;
         }
-        write!(f, ": {}", self.reason)
+        write!(f, ": {}", self.0.reason)
     }
 }

@@ -2,6 +2,7 @@
 # A volume of the log layout: file system, snapshots and rollback, the daemon's death, the store's outage, another host, the end.
 # timeout: 300
 . "$RESTBLK_ROOT/tests/lib.sh"
+. "$RESTBLK_ROOT/tests/log.sh"
 need mkfs.ext4 e2fsck fio jq
 need_loop
 
@@ -10,14 +11,9 @@ start_store
 start_daemon "lease_check_s = 1" "[control]" "enabled = false" "[journal]" 'size = "64M"'
 restblk -q pool create main --store cdmi --url "$STORE_URL/cdmi/2.0.0/"
 refuses -c 11 -m 'blocks of 4096' restblk create main/a 1G --layout log --block-size 512
-restblk -q create main/a 1G --layout log
+log_filled a 1G
 equal "the layout" log "$(restblk -o json show main/a | jq -r .layout)"
-device=$(restblk -q attach main/a --transport loop)
-mkfs.ext4 -q -F "$device"
-mkdir -p "$WORK/mnt" "$WORK/then"
-mount "$device" "$WORK/mnt"
-cp -r "$RESTBLK_ROOT/docs" "$WORK/mnt/docs"
-before=$(tree_hash "$RESTBLK_ROOT/docs")
+mkdir "$WORK/then"
 
 say "a snapshot of a mounted file system"
 fsfreeze -f "$WORK/mnt"
@@ -33,6 +29,17 @@ mount -o ro,noload "$old" "$WORK/then"
 equal "what the snapshot has" "$before" "$(tree_hash "$WORK/then/docs")"
 refuses dd if=/dev/zero of="$old" bs=4k count=1 oflag=direct
 refuses -c 5 -m 'attached' restblk snapshot delete main/a@monday --yes
+
+say "snapshots of two volumes at one moment, or of none"
+restblk -q create main/second 64M --layout log
+restblk -q snapshot create main/a@both main/second@both
+equal "snapshots of the second" both "$(restblk -o json snapshot list main/second | jq -r '.[].snapshot | split("@")[1]')"
+refuses -c 4 -m 'there is one of this name' restblk snapshot create main/second@again main/a@both
+equal "snapshots of the second after that" 1 "$(restblk -o json snapshot list main/second | jq length)"
+refuses -c 6 -m 'named twice' restblk snapshot create main/a@x main/a@y
+restblk -q snapshot delete main/a@both --yes
+restblk -q snapshot delete main/second@both --yes
+restblk -q delete main/second --yes
 
 say "the daemon dies under fio"
 start writer fio --name=w --directory="$WORK/mnt" --aux-path="$WORK" --size=12M --bs=4k --rw=randwrite --ioengine=psync --fsync=8 \

@@ -2,7 +2,7 @@
 # claim: a host that is stopped in the midst of its uploads while another takes its volume over, and goes on then, gets errors and spoils nothing, 200 times
 # timeout: 3600
 . "$RESTBLK_ROOT/tests/lib.sh"
-need jq
+need jq blkdiscard
 need_loop
 
 flushed=$RESTBLK_PROGRAMS/examples/flushed
@@ -28,6 +28,8 @@ from=a to=b mine=0
 # write HOST: its process writes at random and flushes, and keeps what was flushed in $WORK/HOST.flushed
 write() {
   rm -rf "$WORK/$1.flushed" "$WORK/writer-$1.log"
+  # nothing of an earlier round is left: what is not flushed yet may be zeros, and must not be another writer's
+  blkdiscard "${device[$1]}"
   start "writer-$1" "$flushed" write "${device[$1]}" "$WORK/$1.flushed" "$seed$round" $((16 << 20)) 4
   wait_for 20 "the first flushes of $1 (round $round, seed $seed)" "$flushed" verify "${device[$1]}" "$WORK/$1.flushed"
 }

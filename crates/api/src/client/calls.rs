@@ -4,14 +4,15 @@ use super::request::Wait;
 use super::{Client, ClientError};
 use crate::mirror::MirrorTable;
 use crate::{
-    AttachRequest, Attachment, CheckProgress, CheckVolume, CloneSnapshot, CreateSnapshot, CreateVolume,
-    DetachRequest, ErrorBody, ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec,
-    Protection, SetDurability, Snapshot, Volume, VolumeCheck, VolumeUsage, paths,
+    AttachRequest, Attachment, ChangeKeys, CheckProgress, CheckVolume, CloneSnapshot, CreateSnapshot,
+    CreateSnapshots, CreateVolume, DetachRequest, ErrorBody, ExtendVolume, HostInfo, HostReport,
+    MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, SetCompression, SetDurability, Snapshot, Volume,
+    VolumeCheck, VolumeUsage, Warmed, paths,
 };
 use bytes::Bytes;
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use restblk_types::{ByteCount, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
+use restblk_types::{ByteCount, Compression, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
 
 type Result<T> = std::result::Result<T, ClientError>;
 
@@ -142,6 +143,21 @@ impl Client {
             .await
     }
 
+    /// Sets how the data of a log volume is packed.
+    pub async fn set_compression(&self, volume: &VolumeRef, compression: Compression) -> Result<Volume> {
+        no_snapshot(volume)?;
+        let path = paths::compression(&volume.pool, &volume.volume);
+        self.change(Method::PUT, &path, &SetCompression { compression })
+            .await
+    }
+
+    /// Changes what opens an encrypted volume.
+    pub async fn change_keys(&self, volume: &VolumeRef, change: &ChangeKeys) -> Result<Volume> {
+        no_snapshot(volume)?;
+        let path = paths::keys(&volume.pool, &volume.volume);
+        self.change(Method::PUT, &path, change).await
+    }
+
     /// Makes a volume of a raw file that another program left in the pool's repository.
     pub async fn adopt_volume(&self, volume: &VolumeRef) -> Result<Volume> {
         no_snapshot(volume)?;
@@ -182,6 +198,11 @@ impl Client {
             .await
     }
 
+    /// Makes snapshots of several volumes at one moment, or none.
+    pub async fn create_snapshots(&self, request: &CreateSnapshots) -> Result<Vec<Snapshot>> {
+        self.change(Method::POST, paths::SNAPSHOTS, request).await
+    }
+
     /// One snapshot.
     pub async fn snapshot(&self, snapshot: &VolumeRef) -> Result<Snapshot> {
         self.ask(&paths::snapshot(snapshot)).await
@@ -215,6 +236,12 @@ impl Client {
         no_snapshot(volume)?;
         self.command(Method::POST, &paths::flatten(volume), None::<&()>)
             .await
+    }
+
+    /// Fills the host's cache with what a log volume reads; takes as long as that takes.
+    pub async fn warm(&self, volume: &VolumeRef) -> Result<Warmed> {
+        no_snapshot(volume)?;
+        self.change(Method::POST, &paths::warm(volume), &()).await
     }
 
     /// All attachments of this host.

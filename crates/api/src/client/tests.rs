@@ -59,6 +59,9 @@ async fn a_change_goes_out_as_json_and_its_answer_is_read_with_unknown_fields() 
         layout: crate::Layout::Direct,
         block_size: None,
         durability: restblk_types::Durability::Local,
+        compression: None,
+        encrypt: false,
+        key: None,
     };
     assert_eq!(
         client.create_volume(&request).await.unwrap().size,

@@ -1,5 +1,6 @@
 //! `restblk attach`: make a volume a device of this host.
 
+use super::keys::KeyFiles;
 use crate::complete;
 use crate::failure::{Failure, Result};
 use crate::session::Session;
@@ -11,6 +12,8 @@ use restblk_types::{ErrorKind, VolumeRef};
 /// Attach a volume as a block device
 ///
 /// Prints the device's stable path, alone, on standard output: dev=$(restblk attach main/disk1)
+///
+/// An encrypted volume is opened by a file that is named here or, by the daemon, in its configuration (section encryption).
 ///
 /// With --persist, a line in /etc/fstab mounts it at boot: /dev/restblk/main/disk1 /srv ext4
 /// _netdev,nofail,x-systemd.after=restblk.service 0 2
@@ -38,6 +41,8 @@ pub(crate) struct Attach {
     /// A further name for the device: /dev/restblk/by-name/NAME
     #[arg(long, value_name = "NAME")]
     alias: Option<String>,
+    #[command(flatten)]
+    key: KeyFiles,
 }
 
 impl Attach {
@@ -53,6 +58,7 @@ impl Attach {
                 force: self.force,
                 queues: self.queues,
                 alias: self.alias.clone(),
+                key: self.key.read()?,
             },
         )
         .await?;

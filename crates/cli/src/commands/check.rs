@@ -1,5 +1,6 @@
 //! `restblk check`: look through what lies on the store of a volume, or of all volumes of a pool, and put it right.
 
+use super::keys::KeyFiles;
 use crate::complete;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -40,6 +41,8 @@ pub(crate) struct Check {
     /// Do not ask before a repair
     #[arg(short, long, requires = "repair")]
     yes: bool,
+    #[command(flatten)]
+    key: KeyFiles,
 }
 
 impl Check {
@@ -60,6 +63,7 @@ impl Check {
             dry_run: self.dry_run,
             remove_garbage: self.remove_garbage,
             force: self.force,
+            key: self.key.read()?,
         };
         let is_pool = !self.what.contains('/');
         let mut checks = Vec::new();

@@ -1,6 +1,7 @@
 //! `restblk export`: serve a volume to NBD clients instead of making it a device.
 
 use super::attach::{attach, path};
+use super::keys::KeyFiles;
 use crate::complete;
 use crate::failure::Result;
 use crate::session::Session;
@@ -26,6 +27,8 @@ pub(crate) struct Export {
     /// only for a host that is known to be dead
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    key: KeyFiles,
 }
 
 impl Export {
@@ -39,6 +42,7 @@ impl Export {
             force: self.force,
             queues: 0,
             alias: None,
+            key: self.key.read()?,
         };
         let exported = attach(session, request).await?;
         session.result(&exported, path)?;

@@ -2,6 +2,7 @@
 //! its `run` does it.
 
 mod attach;
+mod cache;
 mod check;
 mod completions;
 mod control_files;
@@ -11,6 +12,7 @@ mod devices;
 mod doctor;
 mod export;
 mod hold_fuse;
+mod keys;
 mod limits;
 mod man;
 mod mirror;
@@ -56,6 +58,9 @@ pub(crate) enum Command {
     /// Mirrors: the servers through which a pool is reached
     #[command(subcommand)]
     Mirror(mirror::Mirror),
+    /// The cache: what log volumes read, on a disk of this host
+    #[command(subcommand)]
+    Cache(cache::Cache),
     Daemon(daemon::Daemon),
     Serve(serve::Serve),
     Doctor(doctor::Doctor),
@@ -127,6 +132,7 @@ async fn ask(command: Command, session: &Session) -> Result {
         Command::Unexport(unexport) => unexport.run(session).await,
         Command::Pool(pool) => pool.run(session).await,
         Command::Mirror(mirror) => mirror.run(session).await,
+        Command::Cache(cache) => cache.run(session).await,
         Command::Doctor(doctor) => doctor.run(session).await,
         Command::Daemon(_)
         | Command::Serve(_)

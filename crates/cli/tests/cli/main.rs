@@ -6,5 +6,6 @@ mod errors;
 mod everyday;
 mod harness;
 mod host;
+mod keys;
 mod pages;
 mod pools;

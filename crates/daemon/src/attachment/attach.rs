@@ -9,7 +9,7 @@ use super::{
 use crate::{clock, error::Result, state::Remembered};
 use restblk_api::{AttachRequest, Attachment};
 use restblk_engine::Takeover;
-use restblk_types::{AttachmentId, VolumeId};
+use restblk_types::{AttachmentId, KeySecret, VolumeId};
 use std::sync::Arc;
 
 impl Attachments {
@@ -17,6 +17,11 @@ impl Attachments {
     pub(crate) async fn attach(self: &Arc<Self>, request: AttachRequest) -> Result<Attachment> {
         if let Some(alias) = &request.alias {
             Names::check_alias(alias)?;
+        }
+        if let Some(slot) = self.slot(&request.volume).filter(|slot| slot.is_waiting())
+            && let Some(key) = request.key
+        {
+            return self.unlock(&slot, key).await;
         }
         let remembered = Remembered {
             volume: request.volume.clone(),
@@ -39,7 +44,7 @@ impl Attachments {
         } else {
             Takeover::Refused
         };
-        match self.attach_in(&slot, takeover).await {
+        match self.attach_in(&slot, takeover, request.key).await {
             Ok(()) => Ok(slot.describe(&self.names).await),
             Err(e) => {
                 self.undo(&slot);
@@ -48,7 +53,12 @@ impl Attachments {
         }
     }
 
-    async fn attach_in(self: &Arc<Self>, slot: &Arc<Slot>, takeover: Takeover) -> Result<()> {
+    async fn attach_in(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        takeover: Takeover,
+        key: Option<KeySecret>,
+    ) -> Result<()> {
         let remembered = slot.remembered();
         // An unknown pool, volume or transport is found before anything is written.
         let pool = self.context.pools.open(&remembered.volume.pool)?;
@@ -57,10 +67,19 @@ impl Attachments {
             .volume(&remembered.volume.volume)
             .await
             .map_err(crate::error::engine)?;
+        if remembered.persist && info.record.encryption.is_some() {
+            self.context.keys.check_persistent(&remembered.volume)?;
+        }
         let remembered = slot.remember(|r| r.volume_id = info.record.id);
         self.context.state.remember(&remembered)?;
         let opened = self
-            .open_volume(&remembered.volume, remembered.id, takeover, remembered.read_only)
+            .open_volume(
+                &remembered.volume,
+                remembered.id,
+                takeover,
+                remembered.read_only,
+                key,
+            )
             .await?;
         let live = match self.serve_held(slot, &opened).await {
             Ok(live) => live,

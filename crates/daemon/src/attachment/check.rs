@@ -10,7 +10,7 @@ use restblk_api::{
 use restblk_engine::{
     Repository, Takeover,
     log::{
-        Figures, Hold, Writer,
+        DataKey, Figures, Hold, Writer,
         check::{How, Problem, Progress, Repair, Repaired, Report, Teller},
     },
 };
@@ -94,7 +94,7 @@ impl Attachments {
     pub(crate) async fn check(
         &self,
         volume: &VolumeRef,
-        request: &CheckVolume,
+        request: CheckVolume,
         checks: &Checks,
     ) -> Result<VolumeCheck> {
         if !request.repair && (request.dry_run || request.remove_garbage || request.force) {
@@ -121,6 +121,12 @@ impl Attachments {
             record.extend(found.map(|(problem, why)| (problem, format!("the file of {volume}"), why)));
             return Ok(answer(volume, &running, record, None, Vec::new()));
         }
+        let (key, encryption) = (request.key.clone(), info.record.encryption.as_ref());
+        let key = self
+            .context
+            .keys
+            .of(volume, info.record.id, encryption, key)
+            .await?;
         let how = How {
             deep: request.deep,
             garbage: true,
@@ -128,7 +134,7 @@ impl Attachments {
         let told = |progress: Progress| running.tell(progress);
         let teller = Teller::new(&told);
         if request.repair {
-            let done = self.repair(volume, request, how, teller).await?;
+            let done = self.repair(volume, &request, key, how, teller).await?;
             let is_left = done.after.as_ref().is_some_and(|after| !after.is_clean());
             let was_damaged = !done.before.is_clean();
             let steps = done.steps;
@@ -141,7 +147,7 @@ impl Attachments {
             return Ok(told);
         }
         let _held: Vec<Hold> = self.held_open();
-        let report = match repository.check_log_volume(&info.record, how, teller).await {
+        let report = match repository.check_log_volume(&info.record, key, how, teller).await {
             Ok(report) => report,
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 if info.record.state == LifeState::Ready {
@@ -185,6 +191,7 @@ impl Attachments {
         &self,
         volume: &VolumeRef,
         request: &CheckVolume,
+        key: Option<DataKey>,
         how: How,
         teller: Teller<'_>,
     ) -> Result<Repaired> {
@@ -204,6 +211,7 @@ impl Attachments {
                 nonce: *VolumeId::random().as_bytes(),
                 hostname: self.context.hostname.clone(),
                 since: clock::now(),
+                key,
             };
             let has_journal = journal::path(&self.context, record.id).exists();
             let journal = if has_journal && !request.dry_run {
@@ -235,12 +243,21 @@ impl Attachments {
         let opened = self.openings.find(volume).await;
         let log = opened.as_ref().and_then(|opened| opened.volume.log());
         let _held = log.map(|log| log.hold());
-        let usage = repository.log_usage(&info.record).await.map_err(error::engine)?;
+        let encryption = info.record.encryption.as_ref();
+        let key = self
+            .context
+            .keys
+            .of(volume, info.record.id, encryption, None)
+            .await?;
+        let usage = repository
+            .log_usage(&info.record, key)
+            .await
+            .map_err(error::engine)?;
         Ok(VolumeUsage {
             allocated: ByteCount(usage.allocated),
             held: ByteCount(usage.held),
             garbage: ByteCount(usage.garbage),
-            stored: ByteCount(usage.stored),
+            stored: usage.stored.map(ByteCount),
             objects: usage.objects,
             snapshots: usage.snapshots,
             clones: usage.clones,

@@ -34,7 +34,7 @@ impl Attachments {
         let slot = self
             .slots()
             .values()
-            .find(|s| s.remembered().held_as.unwrap_or(s.remembered().id) == holder.id)
+            .find(|s| s.remembered().holder() == holder.id)
             .cloned();
         if let Some(slot) = slot {
             let message = format!(

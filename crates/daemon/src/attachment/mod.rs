@@ -24,6 +24,7 @@ mod snapshots;
 
 use crate::{
     error::Result,
+    keys::Keys,
     metrics::Registry,
     pools::Pools,
     state::{Remembered, StateDir},
@@ -33,8 +34,9 @@ pub(crate) use check::Checks;
 use names::Names;
 use opened::Openings;
 use restblk_api::{Attachment, ErrorBody};
+use restblk_engine::log::{Cache, LogVolume};
 use restblk_nbd::Exports;
-use restblk_types::{AttachmentId, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
+use restblk_types::{AttachmentId, Compression, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
 use slot::Slot;
 use std::{
     collections::BTreeMap,
@@ -62,6 +64,8 @@ pub(crate) struct Context {
     pub(crate) dev_dir: PathBuf,
     pub(crate) lease_check: Duration,
     pub(crate) journal: Journals,
+    pub(crate) cache: Option<Arc<Cache>>,
+    pub(crate) keys: Keys,
 }
 
 /// Where log volumes keep what is not on the store yet.
@@ -180,11 +184,26 @@ impl Attachments {
 
     /// Flushes of a volume wait for something else from now on, at once where it is open.
     pub(crate) async fn durable(&self, volume: &VolumeRef, durability: Durability) {
-        if let Some(opened) = self.openings.find(volume).await
-            && let Some(log) = opened.volume.log()
-        {
+        if let Some(log) = self.open_log(volume).await {
             log.set_durability(durability);
         }
+    }
+
+    /// A volume's data is packed in another way from now on, at once where it is open.
+    pub(crate) async fn compressed(&self, volume: &VolumeRef, compression: Compression) {
+        if let Some(log) = self.open_log(volume).await {
+            log.set_codec(compression.into());
+        }
+    }
+
+    /// A log volume that is open.
+    async fn open_log(&self, volume: &VolumeRef) -> Option<Arc<LogVolume>> {
+        self.openings.find(volume).await?.volume.log().cloned()
+    }
+
+    /// What opens encrypted volumes on this host.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.context.keys
     }
 
     /// A volume has a new size: its device, where there is one, is told. Returns when the kernel shows it, or after a

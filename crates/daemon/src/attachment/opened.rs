@@ -8,11 +8,11 @@ use restblk_block::{BlockDevice, BlockError, Limiter};
 use restblk_engine::{
     Claim, Lease, Repository, Takeover, Volume,
     direct::{DirectDevice, Tuning},
-    log::Writer,
+    log::{DataKey, Local, Writer},
 };
 use restblk_format::{LayoutKind, VolumeRecord};
 use restblk_store::{Mirrored, Store};
-use restblk_types::{AttachmentId, ErrorKind, VolumeId, VolumeRef};
+use restblk_types::{AttachmentId, ErrorKind, KeySecret, VolumeId, VolumeRef};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -38,6 +38,14 @@ impl Opened {
     pub(super) fn name(&self) -> &VolumeRef {
         &self.name
     }
+}
+
+/// A volume that is ours and not open yet.
+struct Taken {
+    lease: Lease,
+    record: VolumeRecord,
+    /// Features that this version can only read.
+    unknown: Vec<String>,
 }
 
 /// What becomes of the lease when the last user has gone.
@@ -87,13 +95,15 @@ impl Openings {
 
 impl Attachments {
     /// Takes the lease and opens the volume, or joins those who have it open. Who got it closes it.
-    /// On error no lease that was taken *here* stays.
+    /// On error no lease that was taken *here* stays. `key` is what opens an encrypted one, if it was given; a wrong one is found before anything on
+    /// the store is changed.
     pub(super) async fn open_volume(
         &self,
         volume: &VolumeRef,
         id: AttachmentId,
         takeover: Takeover,
         read_only: bool,
+        key: Option<KeySecret>,
     ) -> Result<Arc<Opened>> {
         let place = self.openings.place(volume);
         let mut place = place.lock().await;
@@ -101,7 +111,10 @@ impl Attachments {
             shared.users += 1;
             return Ok(Arc::clone(&shared.opened));
         }
-        let opened = Arc::new(self.open_new(volume.whole(), id, takeover, read_only).await?);
+        let opened = Arc::new(
+            self.open_new(volume.whole(), id, takeover, read_only, key)
+                .await?,
+        );
         *place = Some(Shared {
             opened: Arc::clone(&opened),
             users: 1,
@@ -125,6 +138,7 @@ impl Attachments {
         }
         *place = None;
         if then == Then::LetGo && self.brought_home(opened).await {
+            self.context.keys.forget(opened.lease.record().volume);
             self.let_go(&opened.lease).await;
         }
     }
@@ -144,8 +158,14 @@ impl Attachments {
             // Whoever has it now goes on from what the store has.
             Err(_) if is_lost => journal::remove(&self.context, id),
             Err(error) => {
-                tracing::error!(volume = %opened.name, %error, journal = %journal::path(&self.context, id).display(),
-                    "what was written last is in the journal and not on the store: the volume stays this host's, and its next attach here brings it there");
+                let path = journal::path(&self.context, id);
+                if path.exists() {
+                    tracing::error!(volume = %opened.name, %error, journal = %path.display(),
+                        "what was written last is in the journal and not on the store: the volume stays this host's, and its next attach here brings it there");
+                } else {
+                    tracing::error!(volume = %opened.name, %error,
+                        "what was written and not flushed is not on the store, and lost: this host keeps no journal; the volume stays this host's");
+                }
                 return false;
             }
         }
@@ -170,7 +190,11 @@ impl Attachments {
         }
         let pool = self.context.pools.open(&volume.pool)?;
         let id = AttachmentId::random();
-        let (lease, record, unknown) = self.take(&pool, volume, id, takeover).await?;
+        let Taken {
+            lease,
+            record,
+            unknown,
+        } = self.take(&pool, volume, id, takeover).await?;
         let done = if unknown.is_empty() {
             work(Arc::clone(&pool.repository), record).await
         } else {
@@ -190,23 +214,30 @@ impl Attachments {
         id: AttachmentId,
         takeover: Takeover,
         read_only: bool,
+        key: Option<KeySecret>,
     ) -> Result<Opened> {
         let pool = self.context.pools.open(&volume.pool)?;
-        let (lease, record, unknown) = self.take(&pool, &volume, id, takeover).await?;
-        match self
-            .open_taken(&pool, &volume, &lease, &record, &unknown, read_only)
-            .await
-        {
-            Ok(opened) => Ok(Opened {
-                name: volume,
-                volume: opened,
-                lease,
-                limiter: Arc::new(Limiter::new(record.rate_limits)),
-                pool,
-            }),
+        let found = pool.repository.record(&volume.volume).await;
+        let found = found.map_err(error::engine)?;
+        let keys = &self.context.keys;
+        let key = keys.of(&volume, found.id, found.encryption.as_ref(), key).await?;
+        let taken = self.take(&pool, &volume, id, takeover).await?;
+        match self.open_taken(&pool, &volume, &taken, read_only, key).await {
+            Ok(opened) => {
+                if let Some(key) = opened.log().and_then(|log| log.key()) {
+                    keys.keep(&volume, taken.record.id, &key);
+                }
+                Ok(Opened {
+                    name: volume,
+                    volume: opened,
+                    lease: taken.lease,
+                    limiter: Arc::new(Limiter::new(taken.record.rate_limits)),
+                    pool,
+                })
+            }
             Err(e) => {
                 if !matches!(takeover, Takeover::Own(_)) {
-                    self.let_go(&lease).await;
+                    self.let_go(&taken.lease).await;
                 }
                 Err(e)
             }
@@ -219,7 +250,7 @@ impl Attachments {
         volume: &VolumeRef,
         id: AttachmentId,
         takeover: Takeover,
-    ) -> Result<(Lease, VolumeRecord, Vec<String>)> {
+    ) -> Result<Taken> {
         let claim = Claim {
             id,
             host: self.context.state.host(),
@@ -237,7 +268,14 @@ impl Attachments {
         }
         match taken {
             Err(e) if e.kind() == ErrorKind::Busy => Err(self.held("attach", volume, repository, e).await),
-            taken => taken.map_err(error::engine),
+            taken => {
+                let (lease, record, unknown) = taken.map_err(error::engine)?;
+                Ok(Taken {
+                    lease,
+                    record,
+                    unknown,
+                })
+            }
         }
     }
 
@@ -245,11 +283,15 @@ impl Attachments {
         &self,
         pool: &OpenPool,
         volume: &VolumeRef,
-        lease: &Lease,
-        record: &VolumeRecord,
-        unknown: &[String],
+        taken: &Taken,
         read_only: bool,
+        key: Option<DataKey>,
     ) -> Result<Volume> {
+        let Taken {
+            lease,
+            record,
+            unknown,
+        } = taken;
         if !unknown.is_empty() && !read_only {
             let features = unknown.join(", ");
             let message =
@@ -269,8 +311,13 @@ impl Attachments {
             nonce: *VolumeId::random().as_bytes(),
             hostname: self.context.hostname.clone(),
             since: clock::now(),
+            key,
         };
-        let opened = patience::bounded(pool.repository.open_log(store, record, writer, journal)).await;
+        let local = Local {
+            journal,
+            cache: self.context.cache.clone(),
+        };
+        let opened = patience::bounded(pool.repository.open_log(store, record, writer, local)).await;
         let log = opened.map_err(error::engine)?;
         let size = log.geometry().size;
         if size != record.size {

@@ -7,12 +7,14 @@
 //! | persistent, of another boot | attached afresh |
 //! | not persistent, of another boot | what it left in a journal goes to the store, its lease is let go, and it is forgotten |
 //!
+//! An encrypted volume whose key the earlier daemon could not leave, and the configuration does not name, waits for an attach that gives it.
 //! A store or pool that does not answer yet is waited for: I/O of a surviving device waits in the kernel meanwhile.
 
 use super::{Attachments, journal, opened::Then, slot::Slot};
 use crate::{error, error::Result, patience::bounded, state::Remembered};
+use restblk_api::{Attachment, ErrorBody};
 use restblk_engine::Takeover;
-use restblk_types::ErrorKind;
+use restblk_types::{ErrorKind, KeySecret};
 use std::{sync::Arc, time::Duration};
 
 /// Pauses between tries.
@@ -113,10 +115,10 @@ impl Attachments {
     }
 
     async fn recover_in(self: &Arc<Self>, slot: &Arc<Slot>, remembered: &Remembered) -> Result<()> {
-        let held_as = remembered.held_as.unwrap_or(remembered.id);
+        let held_as = remembered.holder();
         let own = Takeover::Own(held_as);
         let opened = self
-            .open_volume(&remembered.volume, held_as, own, remembered.read_only)
+            .open_volume(&remembered.volume, held_as, own, remembered.read_only, None)
             .await?;
         let live = match self.serve(remembered, &opened, remembered.device.clone()).await {
             Ok(live) => live,
@@ -135,6 +137,28 @@ impl Attachments {
         Ok(())
     }
 
+    /// Gives an attachment that is to be recovered the key of its volume, and tries it at once.
+    pub(super) async fn unlock(self: &Arc<Self>, slot: &Arc<Slot>, key: KeySecret) -> Result<Attachment> {
+        let volume = slot.volume();
+        let pool = self.context.pools.open(&volume.pool)?;
+        let found = pool.repository.record(&volume.volume).await;
+        let record = found.map_err(error::engine)?;
+        let keys = &self.context.keys;
+        let encryption = record.encryption.as_ref();
+        if let Some(key) = keys.of(volume, record.id, encryption, Some(key)).await? {
+            keys.keep(volume, record.id, &key);
+        }
+        self.try_recover(slot).await;
+        let attachment = slot.describe(&self.names).await;
+        match attachment.problem {
+            Some(problem) => Err(ErrorBody::new(
+                ErrorKind::Unavailable,
+                format!("attach {volume}: {problem}"),
+            )),
+            None => Ok(attachment),
+        }
+    }
+
     /// An attachment of another boot that was not to persist.
     async fn forget_old(&self, slot: &Arc<Slot>) {
         while !self.try_forget_old(slot).await {
@@ -145,10 +169,10 @@ impl Attachments {
     /// Lets go what an earlier daemon held and this one has not opened. What it left in a volume's journal is brought to the store first:
     /// nobody else has that.
     pub(super) async fn let_go_remembered(&self, remembered: &Remembered) -> Result<()> {
-        let (volume, held_as) = (&remembered.volume, remembered.held_as.unwrap_or(remembered.id));
+        let (volume, held_as) = (&remembered.volume, remembered.holder());
         if journal::path(&self.context, remembered.volume_id).exists() {
             let own = Takeover::Own(held_as);
-            let opened = bounded(self.open_volume(volume, held_as, own, false)).await?;
+            let opened = bounded(self.open_volume(volume, held_as, own, false, None)).await?;
             self.close_volume(&opened, Then::LetGo).await;
             return Ok(());
         }

@@ -83,6 +83,11 @@ impl Slot {
         matches!(&*lock(&self.phase), Phase::Active(_))
     }
 
+    /// True where it was tried, and is tried again.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(&*lock(&self.phase), Phase::Starting { problem: Some(_) })
+    }
+
     pub(super) fn activate(&self, live: Live) {
         *lock(&self.phase) = Phase::Active(Box::new(live));
     }

@@ -7,15 +7,15 @@ use super::{
     opened::{Opened, Then},
 };
 use crate::{clock, error, error::Result};
-use restblk_api::{ErrorBody, Snapshot};
+use restblk_api::{ErrorBody, Snapshot, Warmed};
 use restblk_block::BlockDevice;
 use restblk_engine::{
     EngineError, NewVolume, Takeover,
-    log::{LogError, LogVolume, Progress, Snapshot as Kept, SnapshotView},
+    log::{LogError, LogVolume, Progress, Snapshot as Kept, SnapshotView, snapshot_together},
 };
-use restblk_format::LayoutKind;
+use restblk_format::{Encryption, LayoutKind, VolumeRecord};
 use restblk_types::{
-    AttachmentId, BlockSize, ByteCount, Durability, ErrorKind, SnapshotName, VolumeId, VolumeRef,
+    AttachmentId, BlockSize, ByteCount, Durability, ErrorKind, KeySecret, SnapshotName, VolumeId, VolumeRef,
 };
 use std::sync::Arc;
 
@@ -47,6 +47,39 @@ impl Attachments {
         self.with_log(snapshot, make).await?;
         tracing::info!(%snapshot, "made");
         self.snapshot(snapshot).await
+    }
+
+    /// Makes snapshots of several volumes, all of one moment; of none, where one cannot be made.
+    pub(crate) async fn make_snapshots(&self, snapshots: &[VolumeRef]) -> Result<Vec<Snapshot>> {
+        let mut opened = Vec::new();
+        let made = self.snapshot_together(snapshots, &mut opened).await;
+        for one in &opened {
+            self.close_volume(one, Then::LetGo).await;
+        }
+        made?;
+        let mut described = Vec::new();
+        for snapshot in snapshots {
+            tracing::info!(%snapshot, "made");
+            described.push(self.snapshot(snapshot).await?);
+        }
+        Ok(described)
+    }
+
+    async fn snapshot_together(&self, snapshots: &[VolumeRef], opened: &mut Vec<Arc<Opened>>) -> Result<()> {
+        let mut members = Vec::new();
+        for snapshot in snapshots {
+            let Some(name) = &snapshot.snapshot else {
+                let message = format!("make a snapshot of {snapshot}: it has no name");
+                return Err(ErrorBody::new(ErrorKind::Invalid, message).hint(format!("{snapshot}@NAME")));
+            };
+            let one = self
+                .open_volume(snapshot, AttachmentId::random(), Takeover::Refused, false, None)
+                .await?;
+            opened.push(Arc::clone(&one));
+            members.push((Arc::clone(log_of(&one, snapshot)?), name.to_string()));
+        }
+        let made = snapshot_together(&members, &clock::now()).await;
+        made.map(drop).map_err(|e| error::engine(EngineError::from(e)))
     }
 
     /// Deletes a snapshot; `Busy` while it is attached, protected, or has clones.
@@ -97,7 +130,8 @@ impl Attachments {
         snapshot: &VolumeRef,
         to: &VolumeRef,
         durability: Durability,
-    ) -> Result<()> {
+        key: Option<KeySecret>,
+    ) -> Result<VolumeRecord> {
         if to.pool != snapshot.pool || to.snapshot.is_some() {
             let message = format!("clone {snapshot} to {to}: a clone is a volume of its snapshot's own pool");
             return Err(
@@ -105,7 +139,24 @@ impl Attachments {
             );
         }
         let repository = Arc::clone(&self.context.pools.open(&to.pool)?.repository);
+        let parent = repository.record(&snapshot.volume).await.map_err(error::engine)?;
+        let (compression, theirs) = (parent.compression, parent.encryption);
+        if key.is_some() && theirs.is_none() {
+            let message = format!("clone {snapshot}: it is not encrypted, and its clones are not");
+            return Err(ErrorBody::new(ErrorKind::Invalid, message).hint("leave the key out"));
+        }
         let clone = async |log: Arc<LogVolume>| {
+            let encryption = match (log.key(), key, theirs) {
+                (Some(data), Some(key), _) => {
+                    let wrapped = data.clone();
+                    let wrap = move || Encryption::new(&wrapped, &key, clock::now());
+                    let own = tokio::task::spawn_blocking(wrap).await;
+                    let own = own.map_err(|e| refused(ErrorKind::Bug, &e))?;
+                    Some((own.map_err(|e| refused(e.kind(), &e))?, data))
+                }
+                (Some(data), None, Some(theirs)) => Some((theirs, data)),
+                _ => None,
+            };
             let id = find(&log, snapshot)?;
             let kept = log.snapshots().into_iter().find(|kept| kept.id == id);
             let new = NewVolume {
@@ -115,13 +166,15 @@ impl Attachments {
                 size: kept.map_or(0, |kept| kept.size),
                 block_size: BlockSize::B4096,
                 durability,
+                compression,
+                encryption,
                 created_at: clock::now(),
             };
             repository.clone_volume(new, &log, id).await
         };
-        self.with_log(snapshot, clone).await?;
+        let made = self.with_log(snapshot, clone).await?;
         tracing::info!(%snapshot, volume = %to, "cloned");
-        Ok(())
+        Ok(made)
     }
 
     /// Copies into a clone what it still reads from the volumes that it came from.
@@ -135,6 +188,18 @@ impl Attachments {
         self.with_log(volume, flatten).await?;
         tracing::info!(%volume, "reads from no other volume any more");
         Ok(())
+    }
+
+    /// Fills this host's cache with what a log volume reads.
+    pub(crate) async fn warm(&self, volume: &VolumeRef) -> Result<Warmed> {
+        let warm = async |log: Arc<LogVolume>| {
+            let mut read = 0;
+            log.warm(&mut |progress: Progress| read = progress.copied).await?;
+            Ok(Warmed {
+                read: ByteCount(read * u64::from(BlockSize::B4096.bytes())),
+            })
+        };
+        self.with_log(volume, warm).await
     }
 
     /// A volume is deleted: its journal goes, if one was left, and open volumes look whether it was the last clone of a snapshot.
@@ -179,7 +244,7 @@ impl Attachments {
         work: impl AsyncFnOnce(Arc<LogVolume>) -> std::result::Result<T, EngineError>,
     ) -> Result<T> {
         let opened = self
-            .open_volume(volume, AttachmentId::random(), Takeover::Refused, false)
+            .open_volume(volume, AttachmentId::random(), Takeover::Refused, false, None)
             .await?;
         let done = match log_of(&opened, volume) {
             Ok(log) => work(Arc::clone(log)).await.map_err(error::engine),
@@ -215,6 +280,10 @@ fn find(log: &LogVolume, snapshot: &VolumeRef) -> std::result::Result<u64, LogEr
     found
         .map(|kept| kept.id)
         .ok_or_else(|| LogError::new(ErrorKind::NotFound, missing(snapshot).message))
+}
+
+fn refused(kind: ErrorKind, why: &dyn std::fmt::Display) -> EngineError {
+    EngineError::refused(kind, format!("clone: {why}"))
 }
 
 fn missing(snapshot: &VolumeRef) -> ErrorBody {

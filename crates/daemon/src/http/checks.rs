@@ -30,19 +30,10 @@ pub(super) async fn check(
     Body(request): Body<CheckVolume>,
 ) -> Answer<VolumeCheck> {
     if !request.repair {
-        return json(
-            service
-                .attachments
-                .check(&volume, &request, &service.checks)
-                .await,
-        );
+        return json(service.attachments.check(&volume, request, &service.checks).await);
     }
     let service = Arc::clone(&service);
-    let repaired = tokio::spawn(async move {
-        service
-            .attachments
-            .check(&volume, &request, &service.checks)
-            .await
-    });
+    let repaired =
+        tokio::spawn(async move { service.attachments.check(&volume, request, &service.checks).await });
     json(repaired.await.map_err(broken)?)
 }

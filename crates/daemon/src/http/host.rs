@@ -4,13 +4,17 @@ use super::{
     State,
     answer::{Answer, json},
 };
+use crate::cache;
 use axum::http::header;
 use axum::response::IntoResponse;
 use restblk_api::{HostInfo, HostReport};
 
 #[utoipa::path(get, path = "/v1/host", tag = "host", responses((status = 200, body = HostInfo)))]
 pub(super) async fn info(service: State) -> Answer<HostInfo> {
-    json(Ok(service.info.clone()))
+    json(Ok(HostInfo {
+        cache: service.cache.as_deref().map(cache::info),
+        ..service.info.clone()
+    }))
 }
 
 #[utoipa::path(get, path = "/v1/doctor", tag = "host", responses((status = 200, body = HostReport)))]

@@ -33,6 +33,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/volumes/{pool}/{volume}/extend", post(volumes::extend))
         .route("/v1/volumes/{pool}/{volume}/limits", put(volumes::limit))
         .route("/v1/volumes/{pool}/{volume}/durability", put(volumes::durability))
+        .route(
+            "/v1/volumes/{pool}/{volume}/compression",
+            put(volumes::compression),
+        )
+        .route("/v1/volumes/{pool}/{volume}/keys", put(volumes::keys))
         .route("/v1/volumes/{pool}/{volume}/adopt", post(volumes::adopt))
         .layer(middleware::from_fn(patience::layer));
     Router::new()
@@ -57,12 +62,14 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             "/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/clone",
             post(snapshots::clone),
         )
+        .route("/v1/snapshots", post(snapshots::create_several))
         .route("/v1/volumes/{pool}/{volume}/flatten", post(snapshots::flatten))
         .route("/v1/volumes/{pool}/{volume}/usage", get(checks::usage))
         .route(
             "/v1/volumes/{pool}/{volume}/check",
             get(checks::progress).post(checks::check),
         )
+        .route("/v1/volumes/{pool}/{volume}/warm", post(snapshots::warm))
         .route("/v1/host", get(host::info))
         .route("/v1/doctor", get(host::doctor))
         .route("/v1/pools", get(pools::list).post(pools::create))

@@ -5,7 +5,9 @@ use super::{
     answer::{Answer, Body, Created, Done, InPath, created, done, json},
     attachments::broken,
 };
-use restblk_api::{CloneSnapshot, CreateSnapshot, ErrorBody, Protection, Snapshot, Volume};
+use restblk_api::{
+    CloneSnapshot, CreateSnapshot, CreateSnapshots, ErrorBody, Protection, Snapshot, Volume, Warmed,
+};
 use restblk_types::VolumeRef;
 use std::sync::Arc;
 
@@ -26,6 +28,17 @@ pub(super) async fn create(
         let snapshot = volume.at(request.name.clone());
         attachments.make_snapshot(&snapshot, &request.name).await
     });
+    created(made.await.map_err(broken)?)
+}
+
+/// Makes snapshots of several volumes, all of one moment; of none, where one cannot be made.
+#[utoipa::path(post, path = "/v1/snapshots", tag = "snapshots", request_body = CreateSnapshots, responses((status = 201, body = [Snapshot]), (status = 409, body = ErrorBody)))]
+pub(super) async fn create_several(
+    service: State,
+    Body(request): Body<CreateSnapshots>,
+) -> Created<Vec<Snapshot>> {
+    let attachments = Arc::clone(&service.attachments);
+    let made = tokio::spawn(async move { attachments.make_snapshots(&request.snapshots).await });
     created(made.await.map_err(broken)?)
 }
 
@@ -72,6 +85,13 @@ pub(super) async fn clone(
     let service = Arc::clone(&service);
     let cloned = tokio::spawn(async move { service.clone_volume(&snapshot, request).await });
     created(cloned.await.map_err(broken)?)
+}
+
+/// Fills the host's cache with what a log volume reads; answers when that is done.
+#[utoipa::path(post, path = "/v1/volumes/{pool}/{volume}/warm", tag = "volumes", params(("pool" = String, Path), ("volume" = String, Path)), responses((status = 200, body = Warmed), (status = 404, body = ErrorBody)))]
+pub(super) async fn warm(service: State, InPath(volume): InPath<VolumeRef>) -> Answer<Warmed> {
+    // Not a task of its own: who asked for it and went away wants it no more.
+    json(service.attachments.warm(&volume).await)
 }
 
 /// Copies into a clone what it still reads from the volumes that it came from; answers when that is done.

@@ -5,7 +5,7 @@ use super::{
     answer::{Answer, Body, Created, Done, InPath, created, done, json},
 };
 use axum::extract::Query;
-use restblk_api::{CreateVolume, ErrorBody, ExtendVolume, SetDurability, Volume};
+use restblk_api::{ChangeKeys, CreateVolume, ErrorBody, ExtendVolume, SetCompression, SetDurability, Volume};
 use restblk_types::{PoolName, RateLimits, VolumeName};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -71,6 +71,26 @@ pub(super) async fn durability(
     Body(request): Body<SetDurability>,
 ) -> Answer<Volume> {
     json(service.set_durability(&pool, &volume, request.durability).await)
+}
+
+/// Sets how the data of a log volume is packed; in force at once where it is attached to this host.
+#[utoipa::path(put, path = "/v1/volumes/{pool}/{volume}/compression", tag = "volumes", params(("pool" = String, Path), ("volume" = String, Path)), request_body = SetCompression, responses((status = 200, body = Volume), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn compression(
+    service: State,
+    InPath((pool, volume)): InPath<(PoolName, VolumeName)>,
+    Body(request): Body<SetCompression>,
+) -> Answer<Volume> {
+    json(service.set_compression(&pool, &volume, request.compression).await)
+}
+
+/// Changes what opens an encrypted volume; its data stays as it is.
+#[utoipa::path(put, path = "/v1/volumes/{pool}/{volume}/keys", tag = "volumes", params(("pool" = String, Path), ("volume" = String, Path)), request_body = ChangeKeys, responses((status = 200, body = Volume), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn keys(
+    service: State,
+    InPath((pool, volume)): InPath<(PoolName, VolumeName)>,
+    Body(request): Body<ChangeKeys>,
+) -> Answer<Volume> {
+    json(service.change_keys(&pool, &volume, request).await)
 }
 
 /// Makes a volume of a raw file that another program put on the store.

@@ -5,12 +5,12 @@
 //! N        w VERSION BLOCK BLOCKS     about to write
 //!          f VERSION                  all of this worker's writes up to VERSION are flushed
 //! ```
-//! It need not be synced: the processes die, the host does not.
+//! It need not be synced where the processes die and the host does not; `synced` it is, line by line.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a block, the unit of writing.
@@ -61,21 +61,50 @@ fn file_of(folder: &Path, worker: u64) -> PathBuf {
 }
 
 /// A worker's journal, being written.
-pub(crate) struct Journal(File);
+pub(crate) struct Journal {
+    file: File,
+    synced: bool,
+}
 
 impl Journal {
-    pub(crate) fn create(folder: &Path, worker: u64) -> std::io::Result<Self> {
-        File::create_new(file_of(folder, worker)).map(Self)
+    pub(crate) fn create(folder: &Path, worker: u64, synced: bool) -> std::io::Result<Self> {
+        let file = File::create_new(file_of(folder, worker))?;
+        Ok(Self { file, synced })
     }
 
     pub(crate) fn about_to_write(&mut self, version: u64, block: u64, blocks: u64) -> std::io::Result<()> {
-        self.0
-            .write_all(format!("w {version} {block} {blocks}\n").as_bytes())
+        self.line(&format!("w {version} {block} {blocks}\n"))
     }
 
     pub(crate) fn flushed(&mut self, version: u64) -> std::io::Result<()> {
-        self.0.write_all(format!("f {version}\n").as_bytes())
+        self.line(&format!("f {version}\n"))
     }
+
+    fn line(&mut self, line: &str) -> std::io::Result<()> {
+        self.file.write_all(line.as_bytes())?;
+        if self.synced {
+            self.file.sync_data()
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A write: version, first block, blocks.
+pub(crate) type Write = [u64; 3];
+
+/// The writes of a worker in their order, and how many of them were flushed.
+pub(crate) fn writes(folder: &Path, worker: u64) -> Result<(Vec<Write>, usize), Box<dyn Error>> {
+    let text = fs::read_to_string(file_of(folder, worker))?;
+    let (mut writes, mut flushed) = (Vec::new(), 0);
+    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        let words: Vec<&str> = line.trim_end().split(' ').collect();
+        match words[..] {
+            ["w", version, block, blocks] => writes.push([version.parse()?, block.parse()?, blocks.parse()?]),
+            _ => flushed = writes.len(),
+        }
+    }
+    Ok((writes, flushed))
 }
 
 /// What is known of one block.

@@ -86,7 +86,7 @@ fn judge(seed: u64, number: u64, known: &Known, found: &[u8]) -> Verdict {
 }
 
 /// The area's bytes; of a device past the page cache.
-fn read(device: &Path, area: u64) -> Result<Vec<u8>, Box<dyn Error>> {
+pub(crate) fn read(device: &Path, area: u64) -> Result<Vec<u8>, Box<dyn Error>> {
     const ALIGNMENT: usize = 4096;
     const PART: usize = 1 << 20;
     let is_device = std::fs::metadata(device)?.file_type().is_block_device();

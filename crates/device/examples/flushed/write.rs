@@ -1,5 +1,5 @@
-//! Workers, each with its own blocks: a few writes, a flush, and again. The first one writes through the page cache, the others
-//! past it. An error of the device ends everything: it must not have any.
+//! Workers, each with its own blocks: a few writes, a flush, and again. Of several the first one writes through the page cache, the
+//! others past it. An error of the device ends everything: it must not have any.
 
 use super::content::{SECTOR, next, sector};
 use super::journal::{BLOCK, Journal, Plan};
@@ -16,12 +16,14 @@ const BLOCKS_MAX: u64 = 16;
 /// Memory that O_DIRECT takes begins at a multiple of this.
 const ALIGNMENT: usize = 4096;
 
-pub(crate) fn run(device: &Path, folder: &Path, plan: Plan) -> Result<(), Box<dyn Error>> {
+pub(crate) fn run(device: &Path, folder: &Path, plan: Plan, synced: bool) -> Result<(), Box<dyn Error>> {
     plan.create(folder)?;
     thread::scope(|scope| {
         let workers: Vec<_> = (0..plan.workers)
             .map(|worker| {
-                scope.spawn(move || work(device, folder, plan, worker).map_err(|error| error.to_string()))
+                scope.spawn(move || {
+                    work(device, folder, plan, worker, synced).map_err(|error| error.to_string())
+                })
             })
             .collect();
         println!("seed {}: {} workers write", plan.seed, workers.len());
@@ -32,8 +34,8 @@ pub(crate) fn run(device: &Path, folder: &Path, plan: Plan) -> Result<(), Box<dy
     })
 }
 
-fn work(device: &Path, folder: &Path, plan: Plan, worker: u64) -> Result<(), Box<dyn Error>> {
-    let flags = if worker == 0 {
+fn work(device: &Path, folder: &Path, plan: Plan, worker: u64, synced: bool) -> Result<(), Box<dyn Error>> {
+    let flags = if worker == 0 && plan.workers > 1 {
         OFlags::empty()
     } else {
         OFlags::DIRECT
@@ -43,7 +45,7 @@ fn work(device: &Path, folder: &Path, plan: Plan, worker: u64) -> Result<(), Box
         .write(true)
         .custom_flags(flags.bits().cast_signed())
         .open(device)?;
-    let mut journal = Journal::create(folder, worker)?;
+    let mut journal = Journal::create(folder, worker, synced)?;
     let mut random = plan.seed.wrapping_add(worker);
     let first = worker * plan.blocks_each();
     let mut memory = vec![0; usize::try_from(BLOCKS_MAX * BLOCK)? + ALIGNMENT];

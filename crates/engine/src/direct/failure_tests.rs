@@ -32,6 +32,8 @@ async fn device(gated: &Arc<Gated>) -> DirectDevice {
     let new = NewVolume {
         layout: restblk_format::LayoutKind::Direct,
         durability: restblk_types::Durability::Local,
+        compression: restblk_types::Compression::default(),
+        encryption: None,
         id: VolumeId::random(),
         name: "v".parse().unwrap(),
         size: 4096,

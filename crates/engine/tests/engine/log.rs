@@ -2,11 +2,14 @@
 
 use super::{repository, repository_on, volume};
 use restblk_block::{BlockDevice, WriteFlags};
-use restblk_engine::{EngineError, NewVolume, Repository, log::Writer};
+use restblk_engine::{
+    EngineError, NewVolume, Repository,
+    log::{DataKey, Local, Writer},
+};
 use restblk_format::log::{Header, ObjectType};
-use restblk_format::{LayoutKind, LifeState, Record, VolumeRecord};
+use restblk_format::{Encryption, LayoutKind, LifeState, Record, VolumeRecord};
 use restblk_store::{Key, MemoryStore, Precondition, Store};
-use restblk_types::{BlockSize, ErrorKind, VolumeId, VolumeName};
+use restblk_types::{BlockSize, Compression, ErrorKind, KeyKind, KeySecret, VolumeId, VolumeName};
 use std::sync::Arc;
 
 fn log_volume(name: &str) -> NewVolume {
@@ -22,6 +25,7 @@ fn writer(hostname: &str) -> Writer {
         nonce: *VolumeId::random().as_bytes(),
         hostname: hostname.into(),
         since: "2026-01-02T03:04:05Z".into(),
+        key: None,
     }
 }
 
@@ -36,7 +40,7 @@ async fn open(
 ) -> restblk_engine::log::LogVolume {
     let record = record_of(repository, name).await;
     let opened = repository
-        .open_log(store.clone(), &record, writer("h"), None)
+        .open_log(store.clone(), &record, writer("h"), Local::default())
         .await;
     opened.unwrap()
 }
@@ -151,7 +155,12 @@ async fn what_a_log_volume_needs_is_asked_for() {
     repository.create_volume(volume("direct", 1 << 20)).await.unwrap();
     let direct = record_of(&repository, "direct").await;
     let refused = repository
-        .open_log(Arc::new(MemoryStore::new()), &direct, writer("h"), None)
+        .open_log(
+            Arc::new(MemoryStore::new()),
+            &direct,
+            writer("h"),
+            Local::default(),
+        )
         .await;
     assert!(matches!(
         refused,
@@ -173,8 +182,127 @@ async fn what_a_log_volume_needs_is_asked_for() {
                 ..direct
             },
             writer("h"),
-            None,
+            Local::default(),
         )
         .await;
     assert_eq!(lost.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+fn secret(byte: u8) -> KeySecret {
+    KeySecret::of_file(KeyKind::KeyFile, vec![byte; 32]).unwrap()
+}
+
+fn now() -> String {
+    "2026-01-02T03:04:05Z".to_owned()
+}
+
+fn with_key(key: &DataKey) -> Writer {
+    Writer {
+        key: Some(key.clone()),
+        ..writer("h")
+    }
+}
+
+#[tokio::test]
+async fn an_encrypted_volume_is_opened_by_its_own_key_and_nothing_is_claimed_for_another() {
+    let (repository, store) = repository().await;
+    let name: VolumeName = "v".parse().unwrap();
+    let key = DataKey::random();
+    let encryption = Encryption::new(&key, &secret(1), now()).unwrap();
+    let new = |layout| NewVolume {
+        layout,
+        compression: Compression::Zstd,
+        encryption: Some((encryption.clone(), key.clone())),
+        ..log_volume("v")
+    };
+    let direct = repository.create_volume(new(LayoutKind::Direct)).await;
+    assert_eq!(direct.unwrap_err().kind(), ErrorKind::Unsupported);
+    let made = repository.create_volume(new(LayoutKind::Log)).await.unwrap();
+    // What an older version, which knows neither word, refuses by.
+    assert_eq!(made.incompat, ["zstd", "encryption"]);
+    let before = objects_of(&store, made.id).await;
+    let record = record_of(&repository, "v").await;
+    for (writer, kind) in [
+        (writer("h"), ErrorKind::Denied),
+        (with_key(&DataKey::random()), ErrorKind::Denied),
+    ] {
+        let opened = repository
+            .open_log(store.clone(), &record, writer, Local::default())
+            .await;
+        assert_eq!(opened.unwrap_err().kind(), kind);
+    }
+    let plain = VolumeRecord {
+        encryption: None,
+        ..record.clone()
+    };
+    let opened = repository
+        .open_log(store.clone(), &plain, with_key(&key), Local::default())
+        .await;
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(objects_of(&store, made.id).await, before, "an epoch was claimed");
+    // Nor is a plain byte written where somebody took the encryption out of the record.
+    let opened = repository
+        .open_log(store.clone(), &plain, writer("h"), Local::default())
+        .await;
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::Denied);
+
+    let log = repository
+        .open_log(store.clone(), &record, with_key(&key), Local::default())
+        .await
+        .unwrap();
+    log.write(0, &[7; 4096], WriteFlags::default()).await.unwrap();
+    let snapshot = log.snapshot("monday", "").await.unwrap();
+    let clone = NewVolume {
+        encryption: Some((record.encryption.clone().unwrap(), key.clone())),
+        ..log_volume("w")
+    };
+    let clone = repository.clone_volume(clone, &log, snapshot).await.unwrap();
+    log.stop().await.unwrap();
+
+    // Other keys for the same data.
+    let seen = record.encryption.unwrap();
+    let (opened, slot) = seen.open(&secret(1)).unwrap();
+    let mut changed = seen.clone();
+    changed.replace(slot, &opened, &secret(2), now()).unwrap();
+    repository.set_keys(&name, &seen, changed.clone()).await.unwrap();
+    let again = repository.set_keys(&name, &seen, changed).await;
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::Conflict);
+    let now_open = record_of(&repository, "v").await.encryption.unwrap();
+    assert!(now_open.open(&secret(1)).is_err());
+    let (by_new, by_old) = (
+        now_open.open(&secret(2)).unwrap().0,
+        clone.encryption.clone().unwrap().open(&secret(1)).unwrap().0,
+    );
+    for (record, key) in [(record_of(&repository, "v").await, by_new), (clone, by_old)] {
+        let log = repository
+            .open_log(store.clone(), &record, with_key(&key), Local::default())
+            .await
+            .unwrap();
+        let mut found = [0; 4096];
+        log.read(0, &mut found).await.unwrap();
+        assert_eq!(found, [7; 4096]);
+        log.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn another_compression_is_written_down_and_the_word_for_it_stays() {
+    let (repository, _) = repository().await;
+    let (log, direct): (VolumeName, VolumeName) = ("v".parse().unwrap(), "d".parse().unwrap());
+    repository.create_volume(log_volume("v")).await.unwrap();
+    repository.create_volume(volume("d", 1 << 20)).await.unwrap();
+    let set = async |name, compression| repository.set_compression(name, compression).await;
+    let refused = set(&direct, Compression::Zstd).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported);
+    assert!(record_of(&repository, "v").await.incompat.is_empty());
+    let zstd = set(&log, Compression::Zstd).await.unwrap();
+    assert_eq!(
+        (zstd.compression, zstd.incompat),
+        (Compression::Zstd, vec!["zstd".to_owned()])
+    );
+    let none = set(&log, Compression::None).await.unwrap();
+    assert_eq!(
+        (none.compression, none.incompat),
+        (Compression::None, vec!["zstd".to_owned()])
+    );
 }

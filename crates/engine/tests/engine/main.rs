@@ -47,6 +47,8 @@ fn volume(name: &str, size: u64) -> NewVolume {
         size,
         block_size: BlockSize::B512,
         durability: restblk_types::Durability::Local,
+        compression: restblk_types::Compression::default(),
+        encryption: None,
         created_at: "2026-01-02T03:04:05Z".into(),
     }
 }

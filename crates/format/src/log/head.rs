@@ -1,5 +1,6 @@
 //! Epochs, heads and tombstones: a header, and JSON that a person can read.
 
+use super::seal::SealKey;
 use super::{Header, Kind, ObjectType, Pointer, SegmentNumber};
 use crate::FormatError;
 use restblk_types::VolumeId;
@@ -128,6 +129,9 @@ pub struct Head {
     /// The next snapshot's id.
     #[serde(default)]
     pub snapshot_next: u64,
+    /// What a reader must know of what this head leads to ([`super::FEATURE_SEALED`] …): the header says it, too.
+    #[serde(default, skip_serializing_if = "is_none_of")]
+    pub features: u32,
     /// Segments that nothing reaches any more since this head; to be deleted when it is known to be there.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "numbers")]
     pub deletions: Vec<SegmentNumber>,
@@ -138,7 +142,40 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_none_of(features: &u32) -> bool {
+    *features == 0
+}
+
 impl Head {
+    /// The object's bytes; sealed, where the volume is encrypted.
+    #[must_use]
+    pub fn encode(
+        &self,
+        volume: VolumeId,
+        epoch: u32,
+        sequence: u32,
+        nonce: [u8; 16],
+        key: Option<&SealKey>,
+    ) -> Vec<u8> {
+        let header = Header {
+            incompat: self.features,
+            ..header_of(ObjectType::Head, volume, epoch, sequence, nonce)
+        };
+        header.with_json(&json(self), key)
+    }
+
+    /// Reads a head. Whether a holder of the volume's key wrote it, [`Self::is_sealed`] tells.
+    pub fn decode(bytes: &[u8]) -> Result<(Header, Self), FormatError> {
+        read(ObjectType::Head, bytes)
+    }
+
+    /// Whether a holder of the key of the volume's heads wrote these bytes, and nobody changed them since.
+    #[must_use]
+    pub fn is_sealed(bytes: &[u8], key: &SealKey) -> bool {
+        Header::is_sealed(bytes, key)
+    }
+
     /// The epoch a segment was written in, and its sequence there.
     #[must_use]
     pub fn place(&self, segment: SegmentNumber) -> Option<(Span, u32)> {
@@ -149,39 +186,50 @@ impl Head {
     }
 }
 
+fn header_of(object: ObjectType, volume: VolumeId, epoch: u32, sequence: u32, nonce: [u8; 16]) -> Header {
+    Header {
+        object,
+        incompat: 0,
+        read_only_because: 0,
+        volume,
+        nonce,
+        epoch,
+        sequence,
+        segment: None,
+        journal: 0,
+    }
+}
+
+/// Numbers, strings and lists of them always have a JSON.
+fn json(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).unwrap_or_default()
+}
+
+fn read<T: de::DeserializeOwned>(object: ObjectType, bytes: &[u8]) -> Result<(Header, T), FormatError> {
+    let (header, json) = Header::json(object, bytes)?;
+    let body = serde_json::from_slice(json).map_err(|error| FormatError::Damaged(error.to_string()))?;
+    Ok((header, body))
+}
+
 macro_rules! json_object {
     ($type:ident) => {
         impl $type {
             /// The object's bytes.
             #[must_use]
             pub fn encode(&self, volume: VolumeId, epoch: u32, sequence: u32, nonce: [u8; 16]) -> Vec<u8> {
-                let header = Header {
-                    object: ObjectType::$type,
-                    read_only_because: 0,
-                    volume,
-                    nonce,
-                    epoch,
-                    sequence,
-                    segment: None,
-                    journal: 0,
-                };
-                // Numbers, strings and lists of them always have a JSON.
-                header.with_json(&serde_json::to_vec(self).unwrap_or_default())
+                let header = header_of(ObjectType::$type, volume, epoch, sequence, nonce);
+                header.with_json(&json(self), None)
             }
 
             /// Reads an object of this type.
             pub fn decode(bytes: &[u8]) -> Result<(Header, Self), FormatError> {
-                let (header, json) = Header::json(ObjectType::$type, bytes)?;
-                let body =
-                    serde_json::from_slice(json).map_err(|error| FormatError::Damaged(error.to_string()))?;
-                Ok((header, body))
+                read(ObjectType::$type, bytes)
             }
         }
     };
 }
 json_object!(Epoch);
 json_object!(Tombstone);
-json_object!(Head);
 
 /// Pointers in JSON: 16 hexadecimal digits, because many readers of JSON cannot keep 64 bits.
 mod pointer {

@@ -22,6 +22,7 @@
 
 use crate::FormatError;
 use crate::log::SegmentNumber;
+use crate::log::seal::{SEAL_LEN, Seal, SealKey};
 use crate::record::crc32c;
 use restblk_types::VolumeId;
 use zerocopy::little_endian::{U16, U32, U64};
@@ -30,10 +31,17 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 96;
 
+/// A seal in hexadecimal digits, and a newline.
+const SEAL_LINE_LEN: usize = 2 * SEAL_LEN + 1;
+
 const MAGIC: [u8; 8] = *b"restblk\n";
 const VERSION: u8 = 1;
-/// Features that this version knows. None yet.
-const INCOMPAT: u32 = 0;
+/// In `incompat`: what is in it, or what it leads to, is encrypted.
+pub const FEATURE_SEALED: u32 = 1;
+/// In `incompat`: so is some of it packed by Zstandard.
+pub const FEATURE_ZSTD: u32 = 2;
+/// Features that this version knows.
+const INCOMPAT: u32 = FEATURE_SEALED | FEATURE_ZSTD;
 const RO_COMPAT: u32 = 0;
 
 /// What an object is.
@@ -71,6 +79,8 @@ impl ObjectType {
 pub struct Header {
     /// What it is.
     pub object: ObjectType,
+    /// Features without which it is misread, of those that this version knows.
+    pub incompat: u32,
     /// Features that forbid this version to change the volume; 0 is the normal case.
     pub read_only_because: u32,
     /// Whose it is.
@@ -128,7 +138,7 @@ impl Header {
             version: VERSION,
             zero: U16::ZERO,
             crc: U32::ZERO,
-            incompat: U32::ZERO,
+            incompat: self.incompat.into(),
             ro_compat: self.read_only_because.into(),
             volume: *self.volume.as_bytes(),
             nonce: self.nonce,
@@ -178,6 +188,7 @@ impl Header {
         }
         let header = Self {
             object,
+            incompat: raw.incompat.get(),
             read_only_because: raw.ro_compat.get() & !RO_COMPAT,
             volume: VolumeId::from_bytes(raw.volume),
             nonce: raw.nonce,
@@ -205,18 +216,49 @@ impl Header {
         Ok((header, extents.object_len.into()))
     }
 
-    /// An object of this header and a JSON body.
-    pub(super) fn with_json(&self, json: &[u8]) -> Vec<u8> {
+    /// An object of this header and a JSON body; with a key, a line follows that says that a holder of the key wrote it.
+    pub(super) fn with_json(&self, json: &[u8], key: Option<&SealKey>) -> Vec<u8> {
         let length = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let line = if key.is_some() { SEAL_LINE_LEN } else { 0 };
         let extents = Extents {
             body_len: length(json.len()),
             body_crc: crc32c(json),
-            object_len: length(HEADER_LEN + json.len() + 1),
+            object_len: length(HEADER_LEN + json.len() + 1 + line),
         };
         let mut bytes = self.encode(extents).to_vec();
         bytes.extend_from_slice(json);
         bytes.push(b'\n');
+        if let Some(key) = key {
+            let seal = key.seal(&bytes, &mut []);
+            for byte in seal.to_bytes() {
+                bytes.extend_from_slice(format!("{byte:02x}").as_bytes());
+            }
+            bytes.push(b'\n');
+        }
         bytes
+    }
+
+    /// Whether a holder of the key wrote this object of a JSON body, and nobody changed it since.
+    #[must_use]
+    pub(super) fn is_sealed(bytes: &[u8], key: &SealKey) -> bool {
+        let Ok((_, extents)) = Self::decode(bytes) else {
+            return false;
+        };
+        let Some((bound, line)) = usize::try_from(extents.object_len)
+            .ok()
+            .and_then(|len| bytes.get(..len)?.split_last_chunk::<SEAL_LINE_LEN>())
+        else {
+            return false;
+        };
+        let mut seal = [0; SEAL_LEN];
+        for (byte, digits) in seal.iter_mut().zip(line.as_chunks::<2>().0) {
+            let digits = std::str::from_utf8(digits).ok();
+            match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+                Some(read) => *byte = read,
+                None => return false,
+            }
+        }
+        key.open(&Seal::from_bytes(&seal), bound, &mut [])
     }
 
     /// The header and the JSON of a whole object of this type.

@@ -6,10 +6,12 @@
 //! 16  4  offset  of the frame in this object, in bytes; 0 for a hole
 //! 20  4  length  of the frame in bytes
 //! 24  4  count   of blocks; 1 for pages and lists
-//! 28  1  kind: 1 data, 2 page, 3 list, 4 hole
+//! 28  1  kind: 1 data, 2 page, 3 list, 4 hole, 5 seal
 //! 29  3  0
 //! ```
+//! Of an encrypted volume, the last line is a seal: its first 28 bytes are nonce and tag, over the header and the lines before it.
 
+use super::seal::{SEAL_LEN, Seal};
 use super::{FrameKind, HEADER_LEN, MAX_BLOCKS, Pointer, SEGMENT_LEN_MAX};
 use crate::FormatError;
 use zerocopy::little_endian::{U32, U64};
@@ -18,6 +20,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// Bytes of one line of the index.
 pub const INDEX_ENTRY_LEN: usize = 32;
 const HOLE: u8 = 4;
+const SEAL: u8 = 5;
 
 /// What a line of the index stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,4 +133,18 @@ impl Entry {
             kind,
         })
     }
+}
+
+/// The line of a seal.
+pub(super) fn seal_line(seal: Seal) -> [u8; INDEX_ENTRY_LEN] {
+    let mut line = [0; INDEX_ENTRY_LEN];
+    line[..SEAL_LEN].copy_from_slice(&seal.to_bytes());
+    line[SEAL_LEN] = SEAL;
+    line
+}
+
+/// The seal that is on a line, if one is.
+pub(super) fn seal_of(line: &[u8; INDEX_ENTRY_LEN]) -> Option<Seal> {
+    let seal = line.first_chunk::<SEAL_LEN>()?;
+    (line[SEAL_LEN..] == [SEAL, 0, 0, 0]).then(|| Seal::from_bytes(seal))
 }

@@ -25,9 +25,18 @@
 //! 40 24  0
 //!        payload; zeros up to a multiple of 64
 //! ```
+//!
+//! Of an encrypted volume, the payload is encrypted ([`super::seal`]), and the header, which is bound to it, differs in:
+//! ```text
+//!  4  4  "rbJ2"
+//! 32  4  nonce, its first four bytes
+//! 40  8  nonce, the rest
+//! 48 16  tag
+//! ```
 
 use crate::FormatError;
 use crate::log::BLOCK;
+use crate::log::seal::{SEAL_LEN, Seal, SealKey};
 use crate::record::crc32c;
 use restblk_types::VolumeId;
 use zerocopy::little_endian::{U32, U64};
@@ -44,6 +53,7 @@ pub const RECORD_BLOCKS_MAX: usize = 512;
 
 const LABEL_MAGIC: [u8; 8] = *b"rbjrnl1\n";
 const RECORD_MAGIC: [u8; 4] = *b"rbJ1";
+const SEALED_MAGIC: [u8; 4] = *b"rbJ2";
 
 /// Whose a journal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,12 +166,46 @@ struct RawRecord {
     first: U64,
     blocks: U32,
     len: U32,
-    data_crc: U32,
+    /// The payload's CRC, or the first bytes of a seal.
+    check: [u8; 4],
     epoch: U32,
-    zero: [u8; 24],
+    /// Zeros, or the rest of a seal.
+    rest: [u8; 24],
 }
 
 const _: () = assert!(size_of::<RawRecord>() == RECORD_UNIT);
+
+impl RawRecord {
+    fn new(magic: [u8; 4], record: &JournalRecord<'_>) -> Self {
+        Self {
+            crc: U32::ZERO,
+            magic,
+            position: record.position.into(),
+            first: record.first.into(),
+            blocks: record.blocks.into(),
+            len: u32::try_from(record.data.len()).unwrap_or(u32::MAX).into(),
+            check: [0; 4],
+            epoch: record.epoch.into(),
+            rest: [0; 24],
+        }
+    }
+
+    fn finish(mut self) -> [u8; RECORD_UNIT] {
+        self.crc = crc32c(&self.as_bytes()[4..]).into();
+        zerocopy::transmute!(self)
+    }
+
+    /// A record of this header and payload.
+    fn with<'a>(&self, data: &'a [u8]) -> JournalRecord<'a> {
+        JournalRecord {
+            position: self.position.get(),
+            epoch: self.epoch.get(),
+            first: self.first.get(),
+            blocks: self.blocks.get(),
+            data,
+        }
+    }
+}
 
 impl<'a> JournalRecord<'a> {
     /// Bytes that a record of so many bytes of data takes.
@@ -173,26 +217,31 @@ impl<'a> JournalRecord<'a> {
     /// The record's header; its data and their padding follow it in the file.
     #[must_use]
     pub fn header(&self) -> [u8; RECORD_UNIT] {
-        let mut raw = RawRecord {
-            crc: U32::ZERO,
-            magic: RECORD_MAGIC,
-            position: self.position.into(),
-            first: self.first.into(),
-            blocks: self.blocks.into(),
-            len: u32::try_from(self.data.len()).unwrap_or(u32::MAX).into(),
-            data_crc: crc32c(self.data).into(),
-            epoch: self.epoch.into(),
-            zero: [0; 24],
-        };
-        raw.crc = crc32c(&raw.as_bytes()[4..]).into();
-        zerocopy::transmute!(raw)
+        let mut raw = RawRecord::new(RECORD_MAGIC, self);
+        raw.check = crc32c(self.data).to_le_bytes();
+        raw.finish()
+    }
+
+    /// The record, encrypted: header and data, whose padding follows in the file.
+    #[must_use]
+    pub fn seal(&self, key: &SealKey) -> Vec<u8> {
+        let mut raw = RawRecord::new(SEALED_MAGIC, self);
+        let mut bytes = Vec::with_capacity(RECORD_UNIT + self.data.len());
+        bytes.resize(RECORD_UNIT, 0);
+        bytes.extend_from_slice(self.data);
+        let seal = key.seal(raw.as_bytes(), &mut bytes[RECORD_UNIT..]).to_bytes();
+        let (check, rest) = seal.split_at(raw.check.len());
+        raw.check.copy_from_slice(check);
+        raw.rest.copy_from_slice(rest);
+        bytes[..RECORD_UNIT].copy_from_slice(&raw.finish());
+        bytes
     }
 
     /// Bytes of the record whose header this is, should it be the one of this position; `None` where it is not.
     #[must_use]
     pub fn len_at(header: &[u8], position: u64) -> Option<usize> {
         let (raw, _) = RawRecord::ref_from_prefix(header).ok()?;
-        let good = raw.magic == RECORD_MAGIC
+        let good = [RECORD_MAGIC, SEALED_MAGIC].contains(&raw.magic)
             && raw.position.get() == position
             && crc32c(&raw.as_bytes()[4..]) == raw.crc.get();
         let len = usize::try_from(raw.len.get()).ok()?;
@@ -201,27 +250,39 @@ impl<'a> JournalRecord<'a> {
         (good && whole && raw.blocks.get() > 0).then(|| Self::stored_len(len))
     }
 
-    /// Reads the record of this position; `None` where the bytes are not that, whole.
+    /// Reads the record of this position, decrypting it where it lies if there are keys, of epochs; `None` where the bytes are not that,
+    /// whole, and encrypted or not as it should be.
     #[must_use]
-    pub fn decode(bytes: &'a [u8], position: u64) -> Option<Self> {
+    pub fn decode(bytes: &'a mut [u8], position: u64, keys: Option<&dyn Fn(u32) -> SealKey>) -> Option<Self> {
         let stored = Self::len_at(bytes, position)?;
-        let bytes = bytes.get(..stored)?;
-        let (raw, rest) = RawRecord::ref_from_prefix(bytes).ok()?;
-        let data = rest.get(..raw.len.get() as usize)?;
-        (crc32c(data) == raw.data_crc.get()).then_some(Self {
-            position,
-            epoch: raw.epoch.get(),
-            first: raw.first.get(),
-            blocks: raw.blocks.get(),
-            data,
-        })
+        let (raw, rest) = RawRecord::mut_from_prefix(bytes.get_mut(..stored)?).ok()?;
+        let data = rest.get_mut(..raw.len.get() as usize)?;
+        let good = match keys {
+            None => raw.magic == RECORD_MAGIC && crc32c(data).to_le_bytes() == raw.check,
+            Some(keys) => {
+                let mut seal = [0; SEAL_LEN];
+                let (check, rest) = seal.split_at_mut(raw.check.len());
+                check.copy_from_slice(&raw.check);
+                rest.copy_from_slice(&raw.rest);
+                let bound = RawRecord::new(SEALED_MAGIC, &raw.with(data));
+                raw.magic == SEALED_MAGIC
+                    && keys(raw.epoch.get()).open(&Seal::from_bytes(&seal), bound.as_bytes(), data)
+            }
+        };
+        good.then(|| raw.with(data))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::DataKey;
     use proptest::prelude::*;
+    use zeroize::Zeroizing;
+
+    fn other_keys(epoch: u32) -> SealKey {
+        DataKey::new(Zeroizing::new([6; 32])).journal(VolumeId::from_bytes([7; 16]), epoch)
+    }
 
     fn a_label(count: u64) -> Label {
         Label {
@@ -257,13 +318,27 @@ mod tests {
             bytes.extend_from_slice(data);
             bytes.resize(JournalRecord::stored_len(data.len()), 0);
             prop_assert_eq!(JournalRecord::len_at(&bytes, position), Some(bytes.len()));
-            prop_assert_eq!(JournalRecord::decode(&bytes, position), Some(record.clone()));
-            prop_assert_eq!(JournalRecord::decode(&bytes, position.wrapping_add(64)), None);
-            prop_assert_eq!(JournalRecord::decode(&bytes[..bytes.len() - 1], position), None);
-            let mut bad = bytes.clone();
-            let bit = bit % ((RECORD_UNIT + data.len()) * 8);
-            bad[bit / 8] ^= 1 << (bit % 8);
-            prop_assert_eq!(JournalRecord::decode(&bad, position), None);
+            let keys = |epoch| DataKey::new(Zeroizing::new([5; 32])).journal(VolumeId::from_bytes([7; 16]), epoch);
+            let mut sealed = record.seal(&keys(epoch));
+            sealed.resize(bytes.len(), 0);
+            prop_assert!(!sealed.windows(64).any(|some| data.starts_with(some)), "the data is there as it is");
+            for (bytes, keys) in [(bytes, None), (sealed, Some(&keys as &dyn Fn(u32) -> SealKey))] {
+                let decoded = |bytes: &[u8], position| {
+                    JournalRecord::decode(&mut bytes.to_vec(), position, keys).map(|found| {
+                        (found.position, found.epoch, found.first, found.blocks, found.data.to_vec())
+                    })
+                };
+                prop_assert_eq!(decoded(&bytes, position), Some((position, epoch, first, blocks, data.to_vec())));
+                prop_assert_eq!(decoded(&bytes, position.wrapping_add(64)), None);
+                prop_assert_eq!(decoded(&bytes[..bytes.len() - 1], position), None);
+                let mut bad = bytes.clone();
+                let bit = bit % ((RECORD_UNIT + data.len()) * 8);
+                bad[bit / 8] ^= 1 << (bit % 8);
+                prop_assert_eq!(decoded(&bad, position), None);
+                let other_way = keys.map_or(Some(&other_keys as &dyn Fn(u32) -> SealKey), |_| None);
+                prop_assert!(JournalRecord::decode(&mut bytes.clone(), position, other_way).is_none());
+                prop_assert!(JournalRecord::decode(&mut bytes.clone(), position, Some(&other_keys)).is_none());
+            }
         }
     }
 }

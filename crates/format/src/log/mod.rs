@@ -23,6 +23,9 @@ mod index;
 mod journal;
 mod page;
 mod pointer;
+mod seal;
+#[cfg(test)]
+mod sealed_tests;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -30,12 +33,14 @@ mod tests;
 pub use codec::Codec;
 pub use frame::{Frame, FrameError, FrameKind, MAX_BLOCKS, StoredFrame};
 pub use head::{Epoch, Head, Lineage, Snapshot, Span, Tombstone, Tree};
-pub use header::{HEADER_LEN, Header, ObjectType};
+pub use header::{FEATURE_SEALED, FEATURE_ZSTD, HEADER_LEN, Header, ObjectType};
 pub use index::{Entry, EntryKind, INDEX_ENTRY_LEN};
 pub use journal::{JournalRecord, LABEL_LEN, Label, RECORD_BLOCKS_MAX, RECORD_UNIT, RECORDS_START};
 pub use page::{PAGE_FAN_OUT, PAGE_LEN};
 pub use pointer::{Kind, Pointer, SegmentNumber};
-pub use segment::{SEGMENT_BLOCKS_MAX, SEGMENT_LEN_MAX, SegmentBuilder, SegmentHead};
+pub(crate) use seal::random;
+pub use seal::{DataKey, KEY_LEN, KeyId, SealKey};
+pub use segment::{FRAME_ROOM, SEGMENT_BLOCKS_MAX, SEGMENT_LEN_MAX, SegmentBuilder, SegmentHead};
 
 /// The unit of a log volume's map, in bytes. Smaller writes of a device with 512-byte blocks are merged with what is there.
 pub const BLOCK: usize = 4096;

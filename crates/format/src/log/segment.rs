@@ -9,11 +9,17 @@
 //! ```
 //! The index comes first, so that one ranged read of some tens of KiB is all that a recovery needs. Its room is set
 //! aside when the segment is begun; lines that are not used stay zeros, and are not counted.
+//!
+//! Of an encrypted volume, frames are sealed each for itself, by the key of the segment that they were born in. The index says in the clear
+//! what they are of, and ends with a seal over header and lines: what a store made up is not taken for what was written.
 
+use super::frame::EXTRA_LEN_MAX;
 use super::header::Extents;
+use super::index::{seal_line, seal_of};
+use super::seal::{Seal, SealKey};
 use super::{
-    Codec, Entry, EntryKind, Frame, FrameError, FrameKind, HEADER_LEN, Header, INDEX_ENTRY_LEN, ObjectType,
-    Pointer, SegmentNumber,
+    Codec, Entry, EntryKind, FEATURE_SEALED, FEATURE_ZSTD, Frame, FrameError, FrameKind, HEADER_LEN, Header,
+    INDEX_ENTRY_LEN, ObjectType, Pointer, SegmentNumber,
 };
 use crate::FormatError;
 use crate::record::crc32c;
@@ -24,17 +30,19 @@ pub const SEGMENT_LEN_MAX: usize = 8 << 20;
 /// Blocks in a segment at the most; well-packed ones are shorter than [`SEGMENT_LEN_MAX`].
 pub const SEGMENT_BLOCKS_MAX: usize = 4096;
 
-/// What a frame takes beyond its payload at the most: its header, and the room up to the unit of a pointer's length.
-const FRAME_ROOM: usize = 68 + Pointer::LEN_UNIT as usize;
+/// What a frame takes beyond its plain bytes at the most: its header, and the room up to the unit of a pointer's length.
+pub const FRAME_ROOM: usize = EXTRA_LEN_MAX + Pointer::LEN_UNIT as usize;
 
 /// A segment that is being made.
 #[derive(Debug)]
 pub struct SegmentBuilder {
     number: SegmentNumber,
     codec: Codec,
+    key: Option<SealKey>,
     bytes: Vec<u8>,
     lines: usize,
     entries: Vec<Entry>,
+    features: u32,
     journal: u64,
 }
 
@@ -46,11 +54,24 @@ impl SegmentBuilder {
         Self {
             number,
             codec,
+            key: None,
             bytes: vec![0; start],
             lines,
             entries: Vec::with_capacity(lines),
+            features: 0,
             journal: 0,
         }
+    }
+
+    /// The same, empty, of an encrypted volume: with the segment's key.
+    #[must_use]
+    pub fn sealed(mut self, key: Option<SealKey>) -> Self {
+        if key.is_some() {
+            self.bytes.resize(self.bytes.len() + INDEX_ENTRY_LEN, 0);
+            self.features |= FEATURE_SEALED;
+        }
+        self.key = key;
+        self
     }
 
     /// Which one it is.
@@ -93,7 +114,9 @@ impl SegmentBuilder {
         let offset = u32::try_from(self.bytes.len()).ok()?;
         let number = self.number;
         let born = |len: usize| Pointer::new(number, offset, u32::try_from(len).ok()?, 0);
-        let origin = Frame::encode(kind, first, plain, self.codec, born, &mut self.bytes)?;
+        let (codec, key) = (self.codec, self.key.as_ref());
+        let origin = Frame::encode(kind, first, plain, codec, key, born, &mut self.bytes)?;
+        self.note(codec);
         let count = if kind == FrameKind::Data {
             plain.len() / super::BLOCK
         } else {
@@ -101,6 +124,12 @@ impl SegmentBuilder {
         };
         self.list(first, u32::try_from(count).ok()?, kind, origin, offset)
             .then_some(origin)
+    }
+
+    fn note(&mut self, codec: Codec) {
+        if codec == Codec::Zstd {
+            self.features |= FEATURE_ZSTD;
+        }
     }
 
     /// Adds the line of the frame that was appended at `offset`, and pads it.
@@ -145,18 +174,20 @@ impl SegmentBuilder {
         if self.is_full(stored.len() + 16) {
             return Ok(false);
         }
-        Frame::check_stored(stored, origin)?;
+        let codec = Frame::check_stored(stored, origin)?.codec;
         let Ok(offset) = u32::try_from(self.bytes.len()) else {
             return Ok(false);
         };
         self.bytes.extend_from_slice(stored);
+        self.note(codec);
         Ok(self.list(entry.first, entry.count, kind, origin, offset))
     }
 
     /// Adds a frame of another segment, some blocks of which are zeros now because nobody reaches them; false where the
-    /// segment is full. It keeps its address.
+    /// segment is full. It keeps its address, and with it the key of the segment that it was born in. Whatever the volume chose, it is packed
+    /// by LZ4: the zeros are what it is written for, and who has cloned the volume need not know another codec since.
     #[must_use]
-    pub fn push_thinned(&mut self, entry: &Entry, plain: &[u8]) -> bool {
+    pub fn push_thinned(&mut self, entry: &Entry, plain: &[u8], born_in: Option<&SealKey>) -> bool {
         let EntryKind::Frame { kind, origin, .. } = entry.kind else {
             return false;
         };
@@ -167,7 +198,8 @@ impl SegmentBuilder {
             return false;
         };
         let kept = |_| Some(origin);
-        let encoded = Frame::encode(kind, entry.first, plain, self.codec, kept, &mut self.bytes);
+        let out = &mut self.bytes;
+        let encoded = Frame::encode(kind, entry.first, plain, Codec::Lz4, born_in, kept, out);
         encoded.is_some() && self.list(entry.first, entry.count, kind, origin, offset)
     }
 
@@ -193,22 +225,9 @@ impl SegmentBuilder {
             let end = last.offset() as usize + last.len() as usize;
             self.bytes.resize(self.bytes.len().max(end), 0);
         }
-        let index = HEADER_LEN..HEADER_LEN + self.entries.len() * INDEX_ENTRY_LEN;
-        for (entry, line) in self
-            .entries
-            .iter()
-            .zip(self.bytes[index.clone()].chunks_mut(INDEX_ENTRY_LEN))
-        {
-            entry.encode(line);
-        }
-        let length = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        let extents = Extents {
-            body_len: length(index.len()),
-            body_crc: crc32c(&self.bytes[index]),
-            object_len: length(self.bytes.len()),
-        };
         let header = Header {
             object: ObjectType::Segment,
+            incompat: self.features,
             read_only_because: 0,
             volume,
             nonce,
@@ -217,9 +236,44 @@ impl SegmentBuilder {
             segment: Some(self.number),
             journal: self.journal,
         };
+        let mut index = lines(&self.entries);
+        if let Some(key) = &self.key {
+            let seal = key.seal(&bound(&header, &index, self.bytes.len()), &mut []);
+            index.extend_from_slice(&seal_line(seal));
+        }
+        let extents = Extents {
+            body_len: length(index.len()),
+            body_crc: crc32c(&index),
+            object_len: length(self.bytes.len()),
+        };
+        self.bytes[HEADER_LEN..][..index.len()].copy_from_slice(&index);
         self.bytes[..HEADER_LEN].copy_from_slice(&header.encode(extents));
         (self.bytes, self.entries)
     }
+}
+
+fn length(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+fn lines(entries: &[Entry]) -> Vec<u8> {
+    let mut lines = vec![0; entries.len() * INDEX_ENTRY_LEN];
+    for (entry, line) in entries.iter().zip(lines.chunks_mut(INDEX_ENTRY_LEN)) {
+        entry.encode(line);
+    }
+    lines
+}
+
+/// What the seal of a segment's index is over: the header, but for the checksum of an index that has the seal, and the lines.
+fn bound(header: &Header, lines: &[u8], object_len: usize) -> Vec<u8> {
+    let extents = Extents {
+        body_len: length(lines.len() + INDEX_ENTRY_LEN),
+        body_crc: 0,
+        object_len: length(object_len),
+    };
+    let mut bound = header.encode(extents).to_vec();
+    bound.extend_from_slice(lines);
+    bound
 }
 
 /// The part of a segment before its frames.
@@ -231,6 +285,7 @@ pub struct SegmentHead {
     pub entries: Vec<Entry>,
     /// The object's length in bytes.
     pub object_len: u32,
+    seal: Option<Seal>,
 }
 
 impl SegmentHead {
@@ -253,14 +308,29 @@ impl SegmentHead {
         if crc32c(index) != extents.body_crc {
             return Err(FormatError::Damaged("its index's checksum is wrong".to_owned()));
         }
-        let (lines, []) = index.as_chunks() else {
+        let (mut lines, []) = index.as_chunks() else {
             return Err(FormatError::Damaged("its index has half a line".to_owned()));
         };
+        let mut seal = None;
+        if let [before @ .., last] = lines
+            && header.incompat & FEATURE_SEALED != 0
+        {
+            seal = seal_of(last);
+            lines = if seal.is_some() { before } else { lines };
+        }
         let entries = lines.iter().map(Entry::decode).collect::<Result<_, _>>()?;
         Ok(Self {
             header,
             entries,
             object_len: extents.object_len,
+            seal,
         })
+    }
+
+    /// Whether a holder of the segment's key wrote all of this, and nobody changed it since.
+    #[must_use]
+    pub fn is_sealed(&self, key: &SealKey) -> bool {
+        let bound = bound(&self.header, &lines(&self.entries), self.object_len as usize);
+        self.seal.is_some_and(|seal| key.open(&seal, &bound, &mut []))
     }
 }

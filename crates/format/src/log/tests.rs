@@ -3,6 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 use restblk_types::VolumeId;
+use zeroize::Zeroizing;
 
 const VOLUME: [u8; 16] = [7; 16];
 const NONCE: [u8; 16] = [9; 16];
@@ -94,6 +95,7 @@ fn a_head() -> Head {
             children: Vec::new(),
         }],
         snapshot_next: 2,
+        features: 0,
         deletions: vec![number(Kind::Gc, 8)],
     }
 }
@@ -133,10 +135,10 @@ fn golden_bytes_are_written_and_read() {
     let (segment, entries) = a_segment();
     golden("segment.log", &segment);
     assert_eq!(SegmentHead::decode(&segment).unwrap().entries, entries);
-    let head = a_head().encode(volume(), 2, 41, NONCE);
+    let head = a_head().encode(volume(), 2, 41, NONCE, None);
     golden("head.log", &head);
     assert_eq!(Head::decode(&head).unwrap().1, a_head());
-    let parent = a_parent().encode(volume(), 2, 42, NONCE);
+    let parent = a_parent().encode(volume(), 2, 42, NONCE, None);
     golden("parent.log", &parent);
     assert_eq!(Head::decode(&parent).unwrap().1, a_parent());
     let epoch = Epoch {
@@ -165,7 +167,7 @@ fn a_segment_gives_back_its_blocks() {
         assert_eq!(pointer.segment(), number(Kind::Log, 3));
         let start = pointer.offset() as usize;
         let end = bytes.len().min(start + pointer.len() as usize);
-        let frame = Frame::decode(&bytes[start..end], pointer).unwrap();
+        let frame = Frame::decode(&bytes[start..end], pointer, None).unwrap();
         assert_eq!((frame.first, frame.plain), (entry.first, wanted));
     }
     assert_eq!(
@@ -208,7 +210,7 @@ fn a_moved_frame_keeps_its_address() {
     let EntryKind::Frame { offset, .. } = moved[0].kind else {
         unreachable!()
     };
-    let frame = Frame::decode(&bytes[offset as usize..], entries[1].pointer(0).unwrap()).unwrap();
+    let frame = Frame::decode(&bytes[offset as usize..], entries[1].pointer(0).unwrap(), None).unwrap();
     assert_eq!(frame.plain, noise(BLOCK, 5));
 }
 
@@ -217,7 +219,7 @@ fn another_frame_is_told() {
     let (bytes, entries) = a_segment();
     let (asked, other) = (entries[1].pointer(0).unwrap(), entries[0].pointer(0).unwrap());
     assert_eq!(
-        Frame::decode(&bytes[other.offset() as usize..], asked),
+        Frame::decode(&bytes[other.offset() as usize..], asked, None),
         Err(FrameError::Another)
     );
 }
@@ -240,7 +242,7 @@ fn every_flipped_bit_is_found() {
     let (bytes, entries) = a_segment();
     let frame = |bytes: &[u8], entry: &Entry| {
         let pointer = entry.pointer(0).unwrap();
-        Frame::decode(&bytes[pointer.offset() as usize..], pointer).map(|frame| frame.plain)
+        Frame::decode(&bytes[pointer.offset() as usize..], pointer, None).map(|frame| frame.plain)
     };
     let good: Vec<_> = entries[..2].iter().map(|entry| frame(&bytes, entry)).collect();
     for bit in (0..bytes.len() * 8).step_by(7) {
@@ -267,7 +269,7 @@ fn every_flipped_bit_is_found() {
             "bit {bit} is not missed"
         );
     }
-    let head = a_head().encode(volume(), 2, 41, NONCE);
+    let head = a_head().encode(volume(), 2, 41, NONCE, None);
     for bit in 0..(head.len() - 1) * 8 {
         let mut bad = head.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
@@ -312,25 +314,64 @@ fn a_segment_is_found_in_its_epoch() {
     );
 }
 
+#[test]
+fn zstandard_packs_what_it_can_and_says_so() {
+    let text: Vec<u8> = (0..2 * BLOCK)
+        .map(|at| b"some words of a user, again"[at % 27])
+        .collect();
+    let (packed, noise) = ([text, noise(BLOCK, 3)].concat(), noise(2 * BLOCK, 5));
+    let mut builder = SegmentBuilder::new(number(Kind::Log, 3), 2, Codec::Zstd);
+    builder.push(FrameKind::Data, 0, &packed).unwrap();
+    builder.push(FrameKind::Data, 9, &noise).unwrap();
+    let (bytes, entries) = builder.finish(volume(), 2, 1, NONCE);
+    for (entry, (plain, most)) in entries
+        .iter()
+        .zip([(packed, BLOCK + 400), (noise, 2 * BLOCK + 44)])
+    {
+        let EntryKind::Frame {
+            offset, len, origin, ..
+        } = entry.kind
+        else {
+            unreachable!()
+        };
+        assert!((len as usize) <= most, "{len}");
+        let frame = Frame::decode(&bytes[offset as usize..], origin, None).unwrap();
+        assert_eq!(frame.plain, plain);
+    }
+    assert_eq!(Header::peek(&bytes).unwrap().incompat, FEATURE_ZSTD);
+    let EntryKind::Frame { offset, len, .. } = entries[0].kind else {
+        unreachable!()
+    };
+    let stored = &bytes[offset as usize..][..len as usize];
+    let mut moved = SegmentBuilder::new(number(Kind::Gc, 1), 1, Codec::Lz4);
+    assert!(moved.push_moved(&entries[0], stored).unwrap());
+    let (bytes, _) = moved.finish(volume(), 2, 0, NONCE);
+    assert_eq!(Header::peek(&bytes).unwrap().incompat, FEATURE_ZSTD);
+}
+
 proptest! {
     #[test]
     fn bytes_that_nobody_wrote_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400), cut in 0..400_usize) {
         prop_assert!(SegmentHead::decode(&bytes).is_err());
         prop_assert!(Head::decode(&bytes).is_err());
         let pointer = a_segment().1[0].pointer(0).unwrap();
-        prop_assert!(Frame::decode(&bytes, pointer).is_err());
+        prop_assert!(Frame::decode(&bytes, pointer, None).is_err());
         let (segment, _) = a_segment();
         let short = &segment[..cut];
         prop_assert!(SegmentHead::decode(short).is_err() || cut >= HEADER_LEN + 3 * INDEX_ENTRY_LEN);
     }
 
     #[test]
-    fn any_blocks_come_back(first in any::<u64>(), blocks in 1..=MAX_BLOCKS, fill in any::<u8>(), seed in any::<u64>(), noisy in any::<bool>()) {
+    fn any_blocks_come_back(
+        first in any::<u64>(), blocks in 1..=MAX_BLOCKS, fill in any::<u8>(), seed in any::<u64>(), noisy in any::<bool>(), codec in 0..3_usize, sealed in any::<bool>(),
+    ) {
         let plain = if noisy { noise(blocks * BLOCK, seed) } else { vec![fill; blocks * BLOCK] };
-        let mut builder = SegmentBuilder::new(number(Kind::Log, 1), 1, Codec::Lz4);
+        let codec = [Codec::None, Codec::Lz4, Codec::Zstd][codec];
+        let key = || sealed.then(|| DataKey::new(Zeroizing::new([1; KEY_LEN])).segment(volume(), 1, number(Kind::Log, 1)));
+        let mut builder = SegmentBuilder::new(number(Kind::Log, 1), 1, codec).sealed(key());
         let pointer = builder.push(FrameKind::Data, first, &plain).unwrap();
         let (bytes, _) = builder.finish(volume(), 1, 0, NONCE);
-        let frame = Frame::decode(&bytes[pointer.offset() as usize..], pointer).unwrap();
+        let frame = Frame::decode(&bytes[pointer.offset() as usize..], pointer, key().as_ref()).unwrap();
         prop_assert_eq!((frame.first, frame.plain), (first, plain));
     }
 }

@@ -5,7 +5,7 @@
 
 use super::objects::{self, Bad, Index, Wanted};
 use super::segments::Objects;
-use super::trees::{Step, Walk};
+use super::trees::{Step, Walk, read_one};
 use super::{Findings, Lost, Phase, Problem, Teller};
 use crate::LogError;
 use crate::ancestors;
@@ -99,7 +99,7 @@ fn overlaid(mut lost: Vec<Range<u64>>, objects: &Objects) -> Vec<Range<u64>> {
             continue;
         };
         let is_bad = match objects.bad.get(&origin.segment()) {
-            Some(Bad::Whole) => true,
+            Some(Bad::Whole | Bad::Index) => true,
             Some(Bad::Frames(frames)) => frames.contains(&origin),
             None => false,
         };
@@ -214,6 +214,7 @@ impl Finder<'_> {
         };
         match bad {
             Some(Bad::Whole) => return Ok(true),
+            Some(Bad::Index) => return Ok(read_one(self.core, pointer).await?.is_err()),
             Some(Bad::Frames(frames)) if frames.contains(&pointer.frame()) => return Ok(true),
             _ => {}
         }
@@ -264,7 +265,7 @@ impl Finder<'_> {
             epoch,
             sequence,
         };
-        let mut seen = objects::look(&wanted, self.objects.deep).await?;
+        let mut seen = objects::look(self.core, &wanted, self.objects.deep).await?;
         let bad = seen.bad.take().map(Arc::new);
         if let Some(index) = seen.index.take() {
             self.objects.indexes.put(segment, index);

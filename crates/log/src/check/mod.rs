@@ -39,7 +39,7 @@ use crate::look::{At, newest};
 use crate::shelf::Shelf;
 use crate::state::State;
 use crate::{LogError, Options};
-use restblk_format::log::{Head, Tree};
+use restblk_format::log::{DataKey, Head, Tree};
 use restblk_store::Store;
 use restblk_types::{ErrorKind, VolumeId};
 use rights::Rights;
@@ -128,15 +128,16 @@ impl fmt::Debug for Teller<'_> {
     }
 }
 
-/// Looks a volume through. Errors are those of the store's service; what is wrong with the volume is in the report. `NotFound` where there is
+/// Looks a volume through, with its key where it is encrypted. Errors are those of the store's service; what is wrong with the volume is in the report. `NotFound` where there is
 /// no such volume. Dropped, it stops.
 pub async fn check(
     store: Arc<dyn Store>,
     volume: VolumeId,
+    key: Option<DataKey>,
     how: How,
     teller: Teller<'_>,
 ) -> Result<Report, LogError> {
-    let shelf = Shelf::new(store, volume);
+    let shelf = Shelf::new(store, volume).with_key(key);
     let mut rounds = 0;
     loop {
         rounds += 1;
@@ -244,7 +245,8 @@ pub(crate) fn reader(shelf: &Shelf, at: At, head: Head) -> Core {
         at.0,
         [0; 16],
         options,
-        State::new(head, at.1 + 1),
+        State::new(head, at.1 + 1, options.codec),
+        None,
         None,
     )
 }

@@ -1,14 +1,15 @@
 //! One segment's object, looked at: by its header and length alone, or with every frame of it.
 //!
-//! What a frame's payload is, is asked only of [`frame`]: where it cannot be unpacked (a key is not there), checksums of what is stored still
-//! tell whether it is what was written.
+//! Frames that a collector of another volume moved here from an epoch that we do not know are checked by the checksums of what is stored
+//! alone: their key is not known, and nothing of ours reads them.
 
 use super::Problem;
 use crate::LogError;
+use crate::core::Core;
 use crate::frames::Place;
 use futures_util::future::join;
 use restblk_format::log::{
-    Entry, EntryKind, Frame, FrameError, HEADER_LEN, Header, ObjectType, Pointer, SegmentHead, SegmentNumber,
+    Entry, EntryKind, Frame, FrameError, HEADER_LEN, Header, ObjectType, Pointer, SealKey, SegmentNumber,
 };
 use restblk_types::ErrorKind;
 use std::collections::{HashMap, HashSet};
@@ -24,6 +25,8 @@ pub(super) type Index = HashMap<Pointer, (u64, u32)>;
 #[derive(Clone, Debug)]
 pub(super) enum Bad {
     Whole,
+    /// Its header or its index; frames that have not been moved there are found without.
+    Index,
     Frames(HashSet<Pointer>),
 }
 
@@ -44,6 +47,13 @@ impl Seen {
             ..Self::default()
         }
     }
+
+    fn index(why: impl ToString) -> Self {
+        Self {
+            bad: Some(Bad::Index),
+            ..Self::whole(Problem::Damaged, why)
+        }
+    }
 }
 
 /// Where a segment's object should be, and what it should say of itself.
@@ -56,9 +66,9 @@ pub(super) struct Wanted {
 }
 
 /// Looks at an object. Errors are those of the store's service alone.
-pub(super) async fn look(wanted: &Wanted, deep: bool) -> Result<Seen, LogError> {
+pub(super) async fn look(core: &Core, wanted: &Wanted, deep: bool) -> Result<Seen, LogError> {
     if deep {
-        return look_deep(wanted).await;
+        return look_deep(core, wanted).await;
     }
     let Place { key, shelf, .. } = &wanted.place;
     let (len, start) = join(shelf.len(key), shelf.range(key, 0, HEADER_LEN as u64)).await;
@@ -79,7 +89,7 @@ pub(super) async fn look(wanted: &Wanted, deep: bool) -> Result<Seen, LogError> 
 
 fn check_header(wanted: &Wanted, start: &[u8], len: u64) -> Result<(), Seen> {
     let told = Header::peek_with_len(start);
-    let (header, should) = told.map_err(|error| Seen::whole(Problem::Damaged, error))?;
+    let (header, should) = told.map_err(Seen::index)?;
     if header.volume != wanted.place.shelf.volume {
         let why = format!("it is an object of the volume {}", header.volume);
         return Err(Seen::whole(Problem::Foreign, why));
@@ -110,7 +120,7 @@ fn check_header(wanted: &Wanted, start: &[u8], len: u64) -> Result<(), Seen> {
     Ok(())
 }
 
-async fn look_deep(wanted: &Wanted) -> Result<Seen, LogError> {
+async fn look_deep(core: &Core, wanted: &Wanted) -> Result<Seen, LogError> {
     let Some(bytes) = wanted.place.shelf.whole(&wanted.place.key).await? else {
         return Ok(Seen::whole(Problem::Missing, "it is not on the store"));
     };
@@ -124,23 +134,29 @@ async fn look_deep(wanted: &Wanted) -> Result<Seen, LogError> {
     if !only_length {
         return Ok(seen);
     }
-    let head = match SegmentHead::decode(&bytes) {
+    let shelf = &wanted.place.shelf;
+    let head = match shelf.read_index(&wanted.place.key, &bytes) {
         Ok(head) => head,
         Err(error) => {
             seen.trouble.push((Problem::Damaged, error.to_string()));
-            seen.bad = Some(Bad::Whole);
+            seen.bad = Some(Bad::Index);
             return Ok(seen);
         }
     };
     let mut bad = HashSet::new();
     let mut told = Vec::new();
     let mut index = Index::with_capacity(head.entries.len());
+    let mut openers = HashMap::new();
     for entry in &head.entries {
         let EntryKind::Frame { origin, .. } = entry.kind else {
             continue;
         };
         index.insert(origin, (entry.first, entry.count));
-        if let Err(why) = frame(&bytes, entry, wanted.number) {
+        let born = origin.segment();
+        let opener = openers
+            .entry(born)
+            .or_insert_with(|| core.opener(shelf.volume, born));
+        if let Err(why) = frame(&bytes, entry, wanted.number, opener.as_ref()) {
             if told.len() < FRAMES_TOLD {
                 told.push(format!("{origin}: {why}"));
             }
@@ -163,7 +179,12 @@ async fn look_deep(wanted: &Wanted) -> Result<Seen, LogError> {
 }
 
 /// Checks one frame against its line of the index: what is stored, then what it unpacks to.
-fn frame(object: &[u8], entry: &Entry, number: SegmentNumber) -> Result<(), String> {
+fn frame(
+    object: &[u8],
+    entry: &Entry,
+    number: SegmentNumber,
+    opener: Option<&Option<SealKey>>,
+) -> Result<(), String> {
     let EntryKind::Frame {
         kind,
         origin,
@@ -188,7 +209,8 @@ fn frame(object: &[u8], entry: &Entry, number: SegmentNumber) -> Result<(), Stri
             return Err(FrameError::Short.to_string());
         }
     }
-    Frame::decode(stored, origin)
+    let Some(key) = opener else { return Ok(()) };
+    Frame::decode(stored, origin, key.as_ref())
         .map(drop)
         .map_err(|error| error.to_string())
 }

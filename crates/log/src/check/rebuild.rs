@@ -71,6 +71,7 @@ pub(super) fn blank(parts: &Parts<'_>, spans: Vec<Span>, size: u64) -> Head {
         books: BTreeMap::new(),
         snapshots: Vec::new(),
         snapshot_next: known.map_or(1, |head| head.snapshot_next),
+        features: known.map_or(0, |head| head.features) | parts.survey.features,
         deletions: Vec::new(),
     }
 }
@@ -197,7 +198,7 @@ impl Builder<'_> {
             let mut state = self.core.state();
             let state = &mut *state;
             let sequence = state.head.map_next;
-            let mut pages = Pages::new(state.number(Kind::Map, sequence)?, sequence);
+            let mut pages = Pages::new(self.core, state.number(Kind::Map, sequence)?, sequence);
             let mut retired = Vec::new();
             let put =
                 &mut |id, page: &[u8; PAGE_LEN]| pages.put(restblk_format::log::FrameKind::Page, id, page);

@@ -63,7 +63,7 @@ pub async fn repair(
     journal: Option<Arc<dyn Disk>>,
     teller: Teller<'_>,
 ) -> Result<Repaired, LogError> {
-    let shelf = Shelf::new(store, volume);
+    let shelf = Shelf::new(store, volume).with_key(writer.key.clone());
     let how = How {
         garbage: true,
         ..repair.how
@@ -231,8 +231,14 @@ impl Work<'_> {
         let journal = match &self.journal {
             // What it has is done again by the next attachment.
             Some(disk) => {
-                let opened =
-                    Journal::open(Arc::clone(disk), shelf.volume, [last.epoch, epoch], covered).await?;
+                let opened = Journal::open(
+                    Arc::clone(disk),
+                    shelf.volume,
+                    [last.epoch, epoch],
+                    covered,
+                    writer.key.as_ref(),
+                )
+                .await?;
                 blank.journal = opened.0.begins();
                 Some(opened.0)
             }
@@ -243,8 +249,9 @@ impl Work<'_> {
             epoch,
             writer.nonce,
             Options::default(),
-            State::new(blank, 0),
+            State::new(blank, 0, Options::default().codec),
             journal,
+            None,
         );
         let done = rebuild::rebuild(&parts, &core, self.teller).await?;
         let mut told = vec![format!(
@@ -288,7 +295,8 @@ impl Work<'_> {
             let (shelf, nonce) = (self.shelf, &self.writer.nonce);
             let there = rights::what(shelf, place.series, place.epoch, place.number).await?;
             if let What::Other = there
-                && let Ended::Here = entomb(shelf, place.series, place.number, place.epoch, at.0, nonce).await?
+                && let Ended::Here =
+                    entomb(shelf, place.series, place.number, place.epoch, at.0, nonce).await?
             {
                 continue;
             }
@@ -363,7 +371,17 @@ impl Work<'_> {
 
     /// Without a head it is not known what a clone was cloned from.
     fn check_origin(&self, head: Option<&Head>, spans: &[Span], survey: &Survey) -> Result<(), LogError> {
-        let begins = spans.first().map_or(1, |span| span.log);
+        // Of an epoch that has no segment any more, its tombstone tells how many numbers it had.
+        let gone = |first: &Span| {
+            survey
+                .tombstones
+                .range(..first.epoch)
+                .map(|(_, end)| *end)
+                .sum::<u32>()
+        };
+        let begins = spans
+            .first()
+            .map_or(1, |span| span.log.saturating_sub(gone(span)));
         let why = if survey.segments.is_empty() {
             "there is no segment of it"
         } else if begins > 1 {

@@ -282,6 +282,10 @@ async fn small(shelf: &Shelf, epoch: u32, number: u32, findings: &mut Findings) 
         Err(error) => return Err(error),
     };
     match decode(shelf, &bytes, epoch, number) {
+        Ok(Small::Head(_)) if shelf.check_head(&key, &bytes).is_err() => {
+            findings.add(Problem::Foreign, &key, "nobody wrote it who had the volume's key");
+            Ok(Small::Bad)
+        }
         Ok(small) => Ok(small),
         Err((problem, why)) => {
             findings.add(problem, &key, why);

@@ -79,6 +79,7 @@ impl Objects {
     /// Looks at objects, several at once.
     async fn look(
         &mut self,
+        core: &Core,
         wanted: Vec<Wanted>,
         of: u64,
         findings: &mut Findings,
@@ -87,7 +88,7 @@ impl Objects {
         let deep = self.deep;
         let at_once = if deep { PARALLEL_DEEP } else { PARALLEL };
         let look = async |wanted: Wanted| -> Result<(Wanted, Seen), LogError> {
-            let seen = objects::look(&wanted, deep).await?;
+            let seen = objects::look(core, &wanted, deep).await?;
             Ok((wanted, seen))
         };
         let mut looks = std::pin::pin!(stream::iter(wanted).map(look).buffer_unordered(at_once));
@@ -151,7 +152,7 @@ pub(super) async fn check(
                 .filter_map(|segment| wanted(core, segment, findings))
                 .collect();
             objects.told = passed;
-            objects.look(wanted, of, findings, teller).await?;
+            objects.look(core, wanted, of, findings, teller).await?;
             passed += u64::from(range.end - range.start);
             teller.tell(Phase::Segments, passed, of, objects.bytes);
             core.shrink();
@@ -273,7 +274,8 @@ async fn tail(
             .buffered(BEHIND as usize)
             .try_collect()
             .await?;
-        let there = window.iter().take_while(|one| one.is_some()).count() as u32;
+        let hole = (0..).zip(&window).find(|(_, one)| one.is_none());
+        let there = hole.map_or(BEHIND, |(at, _)| at);
         let wanted = (end..end + there).filter_map(|sequence| {
             let number = SegmentNumber::new(Kind::Log, first + sequence)?;
             Some(Wanted {
@@ -284,7 +286,7 @@ async fn tail(
             })
         });
         let wanted: Vec<Wanted> = wanted.collect();
-        objects.look(wanted.clone(), 0, findings, teller).await?;
+        objects.look(core, wanted.clone(), 0, findings, teller).await?;
         for wanted in wanted {
             index_of_tail(&wanted, objects, findings).await?;
         }
@@ -314,7 +316,7 @@ async fn index_of_tail(
     findings: &mut Findings,
 ) -> Result<(), LogError> {
     let Place { key, shelf, .. } = &wanted.place;
-    let is_whole = matches!(objects.bad.get(&wanted.number), Some(Bad::Whole));
+    let is_whole = matches!(objects.bad.get(&wanted.number), Some(Bad::Whole | Bad::Index));
     match segment_head(shelf, key).await {
         Ok(Some(head)) if head.header.segment == Some(wanted.number) => {
             objects.tail.extend(head.entries);

@@ -38,6 +38,8 @@ pub(super) struct Survey {
     pub(super) tombstones: BTreeMap<u32, u32>,
     /// The last position in its writer's journal that an epoch's log tells.
     pub(super) journal: BTreeMap<u32, u64>,
+    /// What a reader of some segment must know.
+    pub(super) features: u32,
     /// One more than the last sequence of each series.
     ends: BTreeMap<(u32, Kind), u32>,
     /// Segments of a log behind its tombstone: nobody was ever told that they are written.
@@ -141,6 +143,7 @@ impl Survey {
             blocks: blocks.map(|entry| entry.count).sum(),
         };
         self.segments.insert(number, found);
+        self.features |= head.header.incompat;
         let journal = self.journal.entry(epoch).or_default();
         *journal = head.header.journal.max(*journal);
         if kind == Kind::Gc {
@@ -159,12 +162,9 @@ impl Survey {
     pub(super) fn spans(&self, known: Option<&Head>) -> Vec<Span> {
         let mut spans = known.map_or_else(Vec::new, |known| known.epochs.clone());
         let after = spans.last().map_or(0, |span| span.epoch);
-        let epochs: BTreeSet<u32> = self
-            .ends
-            .keys()
-            .map(|(epoch, _)| *epoch)
-            .filter(|epoch| *epoch > after)
-            .collect();
+        let of_segments = self.ends.keys().map(|(epoch, _)| *epoch);
+        let all: BTreeSet<u32> = of_segments.chain(self.tombstones.keys().copied()).collect();
+        let epochs = all.into_iter().filter(|epoch| *epoch > after);
         for epoch in epochs {
             let first = |kind: Kind| {
                 let any = self
@@ -173,7 +173,9 @@ impl Survey {
                     .find(|(number, found)| number.kind() == kind && found.epoch == epoch);
                 match any {
                     Some((number, found)) => number.number().saturating_sub(found.sequence).max(1),
-                    None => self.next_first(&spans, kind, known),
+                    None => self
+                        .next_first(&spans, kind, known)
+                        .min(self.first_after(epoch, kind)),
                 }
             };
             spans.push(Span {
@@ -187,13 +189,30 @@ impl Survey {
         spans
     }
 
-    /// The first number that an epoch after these can have.
+    /// The first number of the first epoch after this one that has segments of this kind.
+    fn first_after(&self, epoch: u32, kind: Kind) -> u32 {
+        let later = self
+            .segments
+            .iter()
+            .filter(|(number, found)| number.kind() == kind && found.epoch > epoch);
+        let firsts = later.map(|(number, found)| number.number().saturating_sub(found.sequence));
+        firsts.min().unwrap_or(u32::MAX)
+    }
+
+    /// The first number that an epoch after these can have. Tombstones tell how many segments the logs of former epochs had; of pages and moved
+    /// frames, where no head tells, it is beyond all numbers that were seen: what was born in a segment that is gone is then of no epoch, rather than of
+    /// a wrong one.
     pub(super) fn next_first(&self, spans: &[Span], kind: Kind, known: Option<&Head>) -> u32 {
-        let Some(last) = spans.last() else { return 1 };
-        let seen = if last.volume == 0 {
-            self.end(last.epoch, kind)
-        } else {
-            0
+        let moved = self.moved.keys().filter(|number| number.kind() == kind);
+        let beyond = match (known, kind) {
+            (Some(_), _) | (None, Kind::Log) => 1,
+            (None, Kind::Map | Kind::Gc) => moved.map(|number| number.number() + 1).max().unwrap_or(1),
+        };
+        let Some(last) = spans.last() else { return beyond };
+        let seen = match (last.volume, kind, self.tombstones.get(&last.epoch)) {
+            (0, Kind::Log, Some(end)) => *end,
+            (0, ..) => self.end(last.epoch, kind),
+            _ => 0,
         };
         let told = known.filter(|known| known.epochs.last().map(|span| span.epoch) == Some(last.epoch));
         let told = told.map_or(0, |head| match kind {
@@ -201,7 +220,7 @@ impl Survey {
             Kind::Map => head.map_next,
             Kind::Gc => head.gc_next,
         });
-        last.first(kind) + seen.max(told)
+        (last.first(kind) + seen.max(told)).max(beyond)
     }
 
     /// The segments of the log whose blocks can be found, oldest first.

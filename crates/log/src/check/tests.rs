@@ -2,7 +2,7 @@
 
 use super::{How, Problem, Progress, Repair, Repaired, Report, Teller, check, repair};
 use crate::shelf::{Series, Shelf};
-use crate::{Durability, LogVolume, Options, Writer, create};
+use crate::{DataKey, Durability, Local, LogVolume, Options, Writer, create};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -12,6 +12,7 @@ use restblk_store::{Key, MemoryStore, Precondition, Store};
 use restblk_types::{ErrorKind, VolumeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 mod damage;
 mod rebuilt;
@@ -22,12 +23,18 @@ fn id(id: u8) -> VolumeId {
     VolumeId::from_bytes([id; 16])
 }
 
-fn writer() -> Writer {
+fn writer(key: Option<&DataKey>) -> Writer {
     Writer {
         nonce: rand::random(),
         hostname: "host".to_owned(),
         since: String::new(),
+        key: key.cloned(),
     }
+}
+
+/// A data key; nobody keeps secrets with it.
+fn a_key() -> DataKey {
+    DataKey::new(Zeroizing::new([7; 32]))
 }
 
 fn options() -> Options {
@@ -38,25 +45,32 @@ fn options() -> Options {
     }
 }
 
-async fn open(store: &Arc<dyn Store>, volume: VolumeId) -> LogVolume {
-    LogVolume::open(store.clone(), volume, writer(), options(), None)
+async fn open(store: &Arc<dyn Store>, volume: VolumeId, key: Option<&DataKey>) -> LogVolume {
+    LogVolume::open(store.clone(), volume, writer(key), options(), Local::default())
         .await
         .unwrap()
 }
 
 fn deaf(_: Progress) {}
 
-async fn look(store: &Arc<dyn Store>, volume: VolumeId, deep: bool) -> Report {
+async fn look(store: &Arc<dyn Store>, volume: VolumeId, key: Option<&DataKey>, deep: bool) -> Report {
     let how = How { deep, garbage: true };
-    check(store.clone(), volume, how, Teller::new(&deaf))
+    check(store.clone(), volume, key.cloned(), how, Teller::new(&deaf))
         .await
         .unwrap()
 }
 
-async fn mend(store: &Arc<dyn Store>, volume: VolumeId, what: Repair) -> Repaired {
-    repair(store.clone(), volume, what, &writer(), None, Teller::new(&deaf))
-        .await
-        .unwrap()
+async fn mend(store: &Arc<dyn Store>, volume: VolumeId, key: Option<&DataKey>, what: Repair) -> Repaired {
+    repair(
+        store.clone(),
+        volume,
+        what,
+        &writer(key),
+        None,
+        Teller::new(&deaf),
+    )
+    .await
+    .unwrap()
 }
 
 /// What a change writes to a block; 0 are zeros.
@@ -72,6 +86,7 @@ fn data(tag: u32, block: usize) -> Vec<u8> {
 struct Model {
     store: Arc<dyn Store>,
     id: VolumeId,
+    key: Option<DataKey>,
     blocks: Vec<u32>,
     snapshots: BTreeMap<u64, Vec<u32>>,
     tag: u32,
@@ -80,15 +95,21 @@ struct Model {
 }
 
 impl Model {
-    async fn new(blocks: usize) -> (Self, LogVolume) {
+    async fn new(blocks: usize, key: Option<DataKey>) -> (Self, LogVolume) {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        create(store.clone(), id(1), (blocks * BLOCK) as u64, &writer())
-            .await
-            .unwrap();
-        let volume = open(&store, id(1)).await;
+        create(
+            store.clone(),
+            id(1),
+            (blocks * BLOCK) as u64,
+            &writer(key.as_ref()),
+        )
+        .await
+        .unwrap();
+        let volume = open(&store, id(1), key.as_ref()).await;
         let model = Self {
             store,
             id: id(1),
+            key,
             blocks: vec![0; blocks],
             snapshots: BTreeMap::new(),
             tag: 0,
@@ -122,7 +143,7 @@ impl Model {
     /// Reads the volume and its snapshots on this store; returns the blocks that cannot be read, of the volume and of each snapshot. Whatever can be
     /// read must be right.
     async fn verify(&self, store: &Arc<dyn Store>) -> BTreeMap<Option<u64>, Vec<usize>> {
-        let volume = open(store, self.id).await;
+        let volume = open(store, self.id, self.key.as_ref()).await;
         let mut lost = BTreeMap::new();
         lost.insert(None, unreadable(&volume, &self.blocks).await);
         for snapshot in volume.snapshots() {

@@ -5,7 +5,7 @@ use crate::children::{Child, Keeper};
 use crate::core::Which;
 use crate::look::look;
 use crate::shelf::{Series, Shelf};
-use crate::{LogVolume, Options, Progress, Writer, create, destroy, table};
+use crate::{Local, LogVolume, Options, Progress, Writer, create, destroy, table};
 use proptest::prelude::*;
 use restblk_block::{BlockDevice, WriteFlags};
 use restblk_format::log::{Head, Kind, Lineage, SegmentNumber, Snapshot, Span, Tree};
@@ -27,6 +27,7 @@ fn writer(nonce: u8) -> Writer {
         nonce: [nonce; 16],
         hostname: "host".to_owned(),
         since: String::new(),
+        key: None,
     }
 }
 
@@ -40,9 +41,15 @@ async fn open(store: &Arc<dyn Store>, volume: u8) -> LogVolume {
         ..Options::default()
     };
     let nonce: u8 = rand::random();
-    LogVolume::open(store.clone(), id(volume), writer(nonce), options, None)
-        .await
-        .unwrap()
+    LogVolume::open(
+        store.clone(),
+        id(volume),
+        writer(nonce),
+        options,
+        Local::default(),
+    )
+    .await
+    .unwrap()
 }
 
 /// A volume of so many blocks, attached.
@@ -204,7 +211,7 @@ async fn a_deleted_volume_does_not_come_back() {
     // A create whose answer was lost, and that lands once more.
     shelf.create(&first, late, &writer(2).nonce).await.unwrap();
     let options = Options::default();
-    let opened = LogVolume::open(store.clone(), id(2), writer(5), options, None).await;
+    let opened = LogVolume::open(store.clone(), id(2), writer(5), options, Local::default()).await;
     assert_eq!(opened.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(
         look(store.clone(), id(2)).await.unwrap_err().kind(),
@@ -371,6 +378,7 @@ fn a_head(spans: &[(u32, u32, u32)]) -> Head {
         books: BTreeMap::new(),
         snapshots: Vec::new(),
         snapshot_next: 1,
+        features: 0,
         deletions: Vec::new(),
     }
 }

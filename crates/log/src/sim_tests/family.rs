@@ -450,9 +450,15 @@ async fn look_through(ground: &Ground, id: VolumeId) {
         deep: true,
         garbage: true,
     };
-    let report = check(ground.disk.clone(), id, how, Teller::new(&|_| {}))
-        .await
-        .unwrap();
+    let report = check(
+        ground.disk.clone(),
+        id,
+        ground.key.clone(),
+        how,
+        Teller::new(&|_| {}),
+    )
+    .await
+    .unwrap();
     let (findings, lost) = (&report.findings, &report.lost);
     assert!(
         report.is_clean() && lost.is_empty(),

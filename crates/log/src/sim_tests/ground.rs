@@ -1,24 +1,27 @@
 //! What the volumes of a simulation share: chance, the store and its faults, and what their blocks hold.
 
-use crate::{Codec, Durability, Options, Writer};
-use rand::Rng;
+use crate::{Codec, DataKey, Durability, Options, Writer};
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use restblk_block::BlockDevice;
 use restblk_store::MemoryStore;
 use restblk_store::faulty::{Fault, Faulty, Operation, Rate};
 use restblk_types::{ErrorKind, VolumeId};
 use std::sync::Arc;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 pub(super) const BLOCK: u64 = 4096;
 pub(super) const LEN: usize = 4096;
 /// Blocks of the simulated volume; far more than pages in memory hold.
 pub(super) const BLOCKS: usize = 1500;
 
-pub(super) fn options(durability: Durability) -> Options {
+pub(super) const CODECS: [Codec; 3] = [Codec::Lz4, Codec::Zstd, Codec::None];
+
+pub(super) fn options(ground: &Ground) -> Options {
     Options {
-        durability,
-        codec: Codec::Lz4,
+        durability: ground.durability,
+        codec: ground.codec,
         dirty_blocks: 600,
         uploads: 3,
         segments_per_checkpoint: 5,
@@ -100,6 +103,10 @@ pub(super) struct Ground {
     pub(super) tag: u32,
     /// What a flush waits for.
     pub(super) durability: Durability,
+    /// How data is packed, until it is changed.
+    pub(super) codec: Codec,
+    /// The family's data key, where it is encrypted.
+    pub(super) key: Option<DataKey>,
 }
 
 impl Ground {
@@ -116,6 +123,13 @@ impl Ground {
             } else {
                 Durability::Remote
             },
+            codec: CODECS[usize::try_from(seed / 3).unwrap_or(0) % CODECS.len()],
+            // With each way to flush and each codec, half of the seeds.
+            key: (seed % 2 == 1).then(|| {
+                let mut bytes = Zeroizing::new([0; 32]);
+                StdRng::seed_from_u64(!seed).fill(bytes.as_mut_slice());
+                DataKey::new(bytes)
+            }),
         }
     }
 
@@ -128,6 +142,7 @@ impl Ground {
             nonce: self.chance.random(),
             hostname: format!("host{}", self.stores),
             since: String::new(),
+            key: self.key.clone(),
         };
         (store, writer)
     }

@@ -1,8 +1,8 @@
 //! A volume of the simulation, and what it must be.
 
 use super::disk::SimDisk;
-use super::ground::{BLOCK, BLOCKS, Contents, Ground, LEN, bytes, contents, ms, options};
-use crate::{Disk, Durability, LogVolume};
+use super::ground::{BLOCK, BLOCKS, CODECS, Contents, Ground, LEN, bytes, contents, ms, options};
+use crate::{Disk, Durability, Local, LogVolume};
 use rand::Rng;
 use restblk_block::{BlockDevice, WriteFlags};
 use restblk_store::faulty::Faulty;
@@ -60,9 +60,12 @@ impl Volume {
         loop {
             let (store, writer) = ground.host();
             let disk = self.disks.get(self.host).cloned();
-            let disk = disk.map(|disk| disk as Arc<dyn Disk>);
-            let options = options(ground.durability);
-            match LogVolume::open(store.clone(), self.id, writer, options, disk).await {
+            let local = Local {
+                journal: disk.map(|disk| disk as Arc<dyn Disk>),
+                cache: None,
+            };
+            let options = options(ground);
+            match LogVolume::open(store.clone(), self.id, writer, options, local).await {
                 Ok(device) => {
                     self.device = Some(Arc::new(device));
                     self.store = Some(store);
@@ -274,7 +277,11 @@ impl Volume {
                 }
             }
             925..940 => drop(self.device().collect().await.unwrap()),
-            940..955 => self.device().checkpoint().await.unwrap(),
+            940..953 => self.device().checkpoint().await.unwrap(),
+            953..955 => {
+                let codec = ground.chance.random_range(0..CODECS.len());
+                self.device().set_codec(CODECS[codec]);
+            }
             955..960 => {
                 self.device.take().unwrap().stop().await.unwrap();
                 self.begun.clear();

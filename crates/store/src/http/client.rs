@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use http_body_util::Full;
 use restblk_types::ErrorKind;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -26,7 +27,8 @@ const RATE_MIN: u64 = 128 << 10;
 /// Longest body of an answer that reports a failure; the rest is of no interest.
 const FAILURE_LEN_MAX: u64 = 64 << 10;
 /// Where so many connections in a row were closed right after they had been looked at, and each was the right server's, it is one that closes each
-/// after its answer: the next one carries the request at once. One that is going down makes no further connection.
+/// after its answer: the next one carries the request at once. One that is going down makes no further connection. Of a server that is known to
+/// close them one is looked at before each request.
 const GREETINGS_MAX: u32 = 3;
 
 /// An HTTP/1.1 client of one endpoint.
@@ -38,6 +40,8 @@ pub struct HttpClient {
     authorization: Option<HeaderValue>,
     request_timeout: Duration,
     greeter: OnceLock<Arc<dyn Greeter>>,
+    /// The server closes each connection after its answer, as far as was seen.
+    closes: AtomicBool,
 }
 
 /// A request.
@@ -144,6 +148,7 @@ impl HttpClient {
             authorization: None,
             request_timeout: config.request_timeout(),
             greeter: OnceLock::new(),
+            closes: AtomicBool::new(false),
             endpoint,
         })
     }
@@ -227,6 +232,14 @@ impl HttpClient {
         result.map(|(answer, _)| answer)
     }
 
+    fn greetings_max(&self) -> u32 {
+        if self.closes.load(Ordering::Relaxed) {
+            1
+        } else {
+            GREETINGS_MAX
+        }
+    }
+
     async fn connect(&self) -> Result<Connection, HttpError> {
         Connection::new(self.connector.connect().await?, self.pool.stats.connected()).await
     }
@@ -243,15 +256,19 @@ impl HttpClient {
                 Some(connection) => (connection, true),
                 None => (self.connect().await?, false),
             };
-            let is_fine = connection.greeted || lane.is_some() || in_vain >= GREETINGS_MAX;
+            let is_fine = connection.greeted || lane.is_some() || in_vain >= self.greetings_max();
             let Some(greeter) = self.greeter.get().filter(|_| !is_fine) else {
                 return Ok((connection, is_kept));
             };
             let look = greeted(greeter.as_ref(), connection, &self.pool.stats);
             if let Some(connection) = Box::pin(look).await? {
+                self.closes.store(false, Ordering::Relaxed);
                 return Ok((connection, is_kept));
             }
             in_vain += 1;
+            if in_vain == GREETINGS_MAX {
+                self.closes.store(true, Ordering::Relaxed);
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::recent::MirrorId;
 use crate::Key;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// More objects than anybody has open; beyond, what is not named counts as changed through every mirror.
@@ -30,7 +30,7 @@ pub(super) struct Dirty {
 
 #[derive(Debug, Default)]
 struct State {
-    objects: HashMap<Key, Vec<Holder>>,
+    objects: BTreeMap<Key, Vec<Holder>>,
     /// Changes of all objects.
     changes: u64,
     overflown: bool,

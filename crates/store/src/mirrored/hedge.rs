@@ -11,7 +11,7 @@ use super::latency::{Quantiles, micros};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// Second reads, in thousandths of all reads.
 pub(super) const EXTRA_PERMILLE: u32 = 50;
@@ -82,51 +82,37 @@ impl Delays {
 }
 
 /// What came of a race.
-pub(super) enum Raced<A, B> {
-    /// The first alone was run, or answered first.
-    First(A),
-    /// The second answered first; the other was dropped.
-    Second(B),
+pub(super) enum Raced<T> {
+    /// The first answered first.
+    First(T),
+    /// The second did; the other was dropped.
+    Second(T),
     /// Neither answer is the last word.
-    Neither(A, B),
+    Neither(T, T),
 }
 
-/// Runs the first; from then on also the second, if `second` gives one. `is_answer`: whether it ends the race.
-pub(super) async fn race<A, B, F>(
-    first: impl Future<Output = A>,
-    then: Instant,
-    second: impl FnOnce() -> Option<F>,
-    is_answer: (impl Fn(&A) -> bool, impl Fn(&B) -> bool),
-) -> Raced<A, B>
-where
-    F: Future<Output = B>,
-{
-    let mut first = pin!(first);
-    tokio::select! {
-        biased;
-        answer = first.as_mut() => return Raced::First(answer),
-        () = sleep_until(then) => {}
-    }
-    let Some(second) = second() else {
-        return Raced::First(first.await);
-    };
-    // Few come here: the others need no room for it.
-    let mut second = Box::pin(second);
+/// Runs both. `is_answer`: whether it ends the race.
+pub(super) async fn race<T>(
+    first: impl Future<Output = T>,
+    second: impl Future<Output = T>,
+    is_answer: impl Fn(&T) -> bool,
+) -> Raced<T> {
+    let (mut first, mut second) = (pin!(first), pin!(second));
     tokio::select! {
         biased;
         answer = first.as_mut() => {
-            if is_answer.0(&answer) {
+            if is_answer(&answer) {
                 return Raced::First(answer);
             }
             let other = second.await;
-            if is_answer.1(&other) { Raced::Second(other) } else { Raced::Neither(answer, other) }
+            if is_answer(&other) { Raced::Second(other) } else { Raced::Neither(answer, other) }
         }
         other = second.as_mut() => {
-            if is_answer.1(&other) {
+            if is_answer(&other) {
                 return Raced::Second(other);
             }
             let answer = first.await;
-            if is_answer.0(&answer) { Raced::First(answer) } else { Raced::Neither(answer, other) }
+            if is_answer(&answer) { Raced::First(answer) } else { Raced::Neither(answer, other) }
         }
     }
 }
@@ -169,14 +155,10 @@ mod tests {
     }
 
     /// What came of it, and when.
-    async fn run(
-        first: (u32, Result<u8, ()>),
-        second: Option<(u32, Result<u8, ()>)>,
-    ) -> (&'static str, Duration) {
+    async fn run(first: (u32, Result<u8, ()>), second: (u32, Result<u8, ()>)) -> (&'static str, Duration) {
         let begun = Instant::now();
-        let second = || second.map(|(ms, answer)| after(ms * MS, answer));
-        let is_answer = (Result::is_ok as fn(&_) -> _, Result::is_ok as fn(&_) -> _);
-        let what = match race(after(first.0 * MS, first.1), begun + 10 * MS, second, is_answer).await {
+        let (first, second) = (after(first.0 * MS, first.1), after(second.0 * MS, second.1));
+        let what = match race(first, second, Result::is_ok).await {
             Raced::First(_) => "first",
             Raced::Second(_) => "second",
             Raced::Neither(..) => "neither",
@@ -187,15 +169,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_first_answer_counts() {
         for (first, second, wanted) in [
-            ((5, Ok(1)), Some((1, Ok(2))), ("first", 5)),
-            ((5, Err(())), Some((1, Ok(2))), ("first", 5)),
-            ((50, Ok(1)), Some((5, Ok(2))), ("second", 15)),
-            ((12, Ok(1)), Some((5, Ok(2))), ("first", 12)),
-            ((50, Ok(1)), None, ("first", 50)),
-            ((50, Ok(1)), Some((5, Err(()))), ("first", 50)),
-            ((12, Err(())), Some((5, Ok(2))), ("second", 15)),
-            ((12, Err(())), Some((5, Err(()))), ("neither", 15)),
-            ((50, Err(())), Some((5, Err(()))), ("neither", 50)),
+            ((40, Ok(1)), (5, Ok(2)), ("second", 5)),
+            ((2, Ok(1)), (5, Ok(2)), ("first", 2)),
+            ((40, Ok(1)), (5, Err(())), ("first", 40)),
+            ((2, Err(())), (5, Ok(2)), ("second", 5)),
+            ((2, Err(())), (5, Err(())), ("neither", 5)),
+            ((40, Err(())), (5, Err(())), ("neither", 40)),
         ] {
             let (what, when) = run(first, second).await;
             let when = u32::try_from(when.as_millis()).unwrap();

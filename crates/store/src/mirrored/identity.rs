@@ -12,6 +12,7 @@
 
 use super::mirror::Mirror;
 use super::probe::Marker;
+use super::retry::aside;
 use super::set::{Mirrored, Set};
 use crate::StoreError;
 use crate::http::Greeter;
@@ -126,16 +127,9 @@ impl Set {
 }
 
 impl Mirrored {
-    /// The answer, unless it says that an object is missing and another repository, or nobody, is seen then.
-    pub(super) async fn of_ours<T>(
-        &self,
-        mirror: &Mirror,
-        answer: Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let is_missing = |error: &StoreError| error.kind() == ErrorKind::NotFound;
-        if answer.as_ref().is_err_and(is_missing) {
-            self.set.require_ours(mirror).await?;
-        }
-        answer
+    /// The answer that an object is missing, unless another repository, or nobody, is seen then.
+    pub(super) async fn missing<T>(&self, mirror: &Mirror, answer: StoreError) -> Result<T, StoreError> {
+        aside(|| self.set.require_ours(mirror)).await?;
+        Err(answer)
     }
 }

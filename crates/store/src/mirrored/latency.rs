@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// Within about this time the mean follows a change.
 const SMOOTHING: Duration = Duration::from_secs(1);
 /// Samples that follow one another more closely weigh next to nothing, and are left out.
-const GAP_MIN: Duration = Duration::from_micros(200);
+const GAP_MIN: Duration = Duration::from_millis(1);
 /// Without samples, the mean halves in this time: one of 500 ms is that of a fast server after a minute.
 const FADE: Duration = Duration::from_secs(8);
 /// One window of the quantiles.

@@ -181,7 +181,7 @@ impl Mirror {
 
     pub(super) fn options(&self) -> MirrorOptions {
         MirrorOptions {
-            weight: self.weight.load(Ordering::Relaxed),
+            weight: self.weight(),
             priority: self.priority(),
             drained: self.is_draining(),
         }
@@ -191,6 +191,10 @@ impl Mirror {
         self.weight.store(options.weight.max(1), Ordering::Relaxed);
         self.priority.store(options.priority, Ordering::Relaxed);
         self.draining.store(options.drained, Ordering::SeqCst);
+    }
+
+    pub(super) fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
     }
 
     pub(super) fn priority(&self) -> i32 {
@@ -317,7 +321,7 @@ impl Mirror {
         Load {
             latency_us: self.mean.faded_us(now).max(self.silent_us(now)),
             outstanding: self.outstanding(),
-            weight: self.weight.load(Ordering::Relaxed),
+            weight: self.weight(),
         }
     }
 
@@ -392,34 +396,47 @@ impl Mirror {
     }
 }
 
-impl Outstanding<'_> {
-    /// The request ended so. `of_mirror`: the failure is the mirror's own, not the request's. Says how long it took, and
-    /// whether more may be sent to the mirror than before.
-    pub(super) fn end<T>(mut self, result: &Result<T, StoreError>, of_mirror: bool) -> (Duration, bool) {
+/// How a request ended.
+pub(super) struct Ended {
+    /// When.
+    pub(super) at: Instant,
+    /// How long it took.
+    pub(super) took: Duration,
+    /// More may be sent to the mirror than before.
+    pub(super) more: bool,
+}
+
+impl<'a> Outstanding<'a> {
+    pub(super) fn mirror(&self) -> &'a Mirror {
+        self.mirror
+    }
+
+    /// The request ended so. `of_mirror`: the failure is the mirror's own, not the request's.
+    pub(super) fn end<T>(mut self, result: &Result<T, StoreError>, of_mirror: bool) -> Ended {
         self.ended = true;
-        let (mirror, now) = (self.mirror, Instant::now());
-        let took = now.saturating_duration_since(self.start.at);
+        let (mirror, at) = (self.mirror, Instant::now());
+        let took = at.saturating_duration_since(self.start.at);
         mirror.busy.requests.fetch_add(1, Ordering::Relaxed);
         mirror
             .busy
             .quiet_since
-            .store(mirror.since_birth(now), Ordering::Relaxed);
-        mirror.quantiles.take(took, now);
+            .store(mirror.since_birth(at), Ordering::Relaxed);
+        mirror.quantiles.take(took, at);
         let more = match result {
             Err(error) if of_mirror => {
                 mirror.errors.fetch_add(1, Ordering::Relaxed);
-                mirror.failed(error, self.start.at, now);
+                mirror.failed(error, self.start.at, at);
                 false
             }
             _ => {
-                mirror.mean.take(took, now);
+                mirror.mean.take(took, at);
                 !mirror.clean.load(Ordering::Acquire)
                     && mirror
-                        .with_breaker(|breaker| breaker.succeeded(self.start.at, now))
+                        .with_breaker(|breaker| breaker.succeeded(self.start.at, at))
                         .1
             }
         };
-        (took, more)
+        Ended { at, took, more }
     }
 }
 

@@ -3,14 +3,15 @@
 use super::breaker::ASKED_MAX;
 use super::deadline;
 use super::hedge::{self, Raced};
-use super::mirror::{Mirror, Start};
+use super::mirror::{Mirror, Outstanding, Start};
 use super::recent::{MirrorId, Route, Touched};
 use super::set::{Choice, Mirrored};
 use crate::{Key, Store, StoreError};
 use futures_util::future::BoxFuture;
 use restblk_types::ErrorKind;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -142,49 +143,146 @@ impl Mirrored {
     }
 
     /// Runs the request on mirrors until one answers for good, or the deadline passes.
+    ///
+    /// Nearly all requests are answered by the first mirror that they go to, in the time that most take. The way of those is here, and short;
+    /// what the others need is made when they need it.
     pub(super) async fn run<'k, T, F>(&self, request: Request<'k>, attempt: F) -> Outcome<T>
     where
         F: for<'s> Fn(&'s dyn Store, Held<'s, 'k>) -> Try<'s, T> + Send + Sync,
         T: Send,
     {
-        let mut tries = Tries::new(self, request);
+        let deadline = self.deadline();
+        let request = Request {
+            hedge: request.hedge.filter(|_| !self.set.alone.load(Ordering::Relaxed)),
+            ..request
+        };
+        let first = self.first(&request).filter(|_| deadline.is_none());
+        let mut failed = None;
+        if let Some((mirror, start)) = first {
+            let outstanding = mirror.begin(start);
+            let mut work = attempt(&*mirror.store, []);
+            failed = match self.in_time(&mut work, start, request.hedge).await {
+                Some(answer) => {
+                    drop(work);
+                    let result = self.ended(outstanding, request, answer).await;
+                    if request.is_last_word(&result) {
+                        self.set.answered();
+                        return Outcome {
+                            result,
+                            ambiguous: false,
+                            by: Some(mirror),
+                        };
+                    }
+                    Some(Answered::One(mirror, result))
+                }
+                None => {
+                    let first = async { self.ended(outstanding, request, work.await).await };
+                    Some(aside(|| self.race(&mirror, first, request, deadline, &attempt)).await)
+                }
+            };
+        }
+        aside(|| self.try_on(request, deadline, failed, attempt)).await
+    }
+
+    /// What a try comes to; `None` where it is a read that takes longer than most do.
+    async fn in_time<T>(
+        &self,
+        work: &mut (impl Future<Output = T> + Unpin),
+        start: Start,
+        hedge: Option<u64>,
+    ) -> Option<T> {
+        let Some(len) = hedge else {
+            return Some(work.await);
+        };
+        self.set.hedges.succeeded();
+        let delay = self.set.delays.of(len, start.at);
+        tokio::select! {
+            biased;
+            answer = work => Some(answer),
+            () = sleep_until(start.at + delay) => None,
+        }
+    }
+
+    /// The mirror that a request goes to first; `None` where that takes a longer look.
+    fn first(&self, request: &Request<'_>) -> Option<(Arc<Mirror>, Start)> {
+        let set = &self.set;
+        if set.recent.is_on() && request.touches.is_some() {
+            return None;
+        }
+        let at = Instant::now();
+        match set.choose(&[], request.effect == Effect::Changes, None, at) {
+            Choice::Go(mirror, trial) => Some((mirror, Start { at, trial })),
+            _ => None,
+        }
+    }
+
+    /// The tries after one that failed, or all of them.
+    async fn try_on<'k, T, F>(
+        &self,
+        request: Request<'k>,
+        deadline: Option<Instant>,
+        mut failed: Option<Answered<T>>,
+        attempt: F,
+    ) -> Outcome<T>
+    where
+        F: for<'s> Fn(&'s dyn Store, Held<'s, 'k>) -> Try<'s, T> + Send + Sync,
+        T: Send,
+    {
+        let mut tries = Tries::new(self, request, deadline);
         loop {
+            match failed {
+                None => {}
+                Some(Answered::One(mirror, result)) => match result {
+                    Err(error) if request.is_of_mirror(error.kind()) => tries.note(&mirror, &error),
+                    result => {
+                        self.set.answered();
+                        return tries.end(result, Some(mirror)).await;
+                    }
+                },
+                Some(Answered::Neither(first, second)) => {
+                    tries.note(&first.0, &first.1);
+                    tries.note(&second.0, &second.1);
+                }
+            }
             let (mirror, start) = match tries.next().await {
                 Ok(next) => next,
                 Err(error) => return tries.end(Err(error), None).await,
             };
-            let by = match request.hedge.filter(|_| tries.may_hedge) {
-                None => {
-                    let result = self.once(&mirror, start, request, tries.deadline, &attempt).await;
-                    Answered::One(mirror, result)
-                }
-                Some(len) => {
-                    self.hedged(mirror, start, len, request, tries.deadline, &attempt)
-                        .await
-                }
+            let request = Request {
+                hedge: request.hedge.filter(|_| tries.may_hedge),
+                ..request
             };
-            let (mirror, result) = match by {
-                Answered::One(mirror, result) => (mirror, result),
-                Answered::Neither(first, second) => {
-                    tries.note(&first.0, &first.1);
-                    (second.0, Err(second.1))
-                }
-            };
-            match result {
-                Err(error) if request.is_of_mirror(error.kind()) => tries.note(&mirror, &error),
-                result => {
-                    self.set.outage.over();
-                    self.set.retries.succeeded();
-                    return tries.end(result, Some(mirror)).await;
-                }
+            failed = Some(self.try_once(mirror, start, request, deadline, &attempt).await);
+        }
+    }
+
+    /// One try, or two where a read takes long.
+    async fn try_once<'k, T, F>(
+        &self,
+        mirror: Arc<Mirror>,
+        start: Start,
+        request: Request<'k>,
+        deadline: Option<Instant>,
+        attempt: &F,
+    ) -> Answered<T>
+    where
+        F: for<'s> Fn(&'s dyn Store, Held<'s, 'k>) -> Try<'s, T> + Send + Sync,
+        T: Send,
+    {
+        let mut first = Box::pin(self.once(&mirror, start, request, deadline, attempt));
+        match self.in_time(&mut first, start, request.hedge).await {
+            Some(result) => {
+                drop(first);
+                Answered::One(mirror, result)
             }
+            None => self.race(&mirror, first, request, deadline, attempt).await,
         }
     }
 
     /// One try.
     pub(super) async fn once<'k, T, F>(
         &self,
-        mirror: &Arc<Mirror>,
+        mirror: &Mirror,
         start: Start,
         request: Request<'k>,
         deadline: Option<Instant>,
@@ -195,13 +293,10 @@ impl Mirrored {
         T: Send,
     {
         let outstanding = mirror.begin(start);
-        let mut work = pin!(async {
-            let answer = attempt(&*mirror.store, []).await;
-            self.of_ours(mirror, answer).await
-        });
-        let result = match deadline {
-            None => work.as_mut().await,
-            Some(deadline) => timeout_at(self.end_of_try(deadline), work.as_mut())
+        let work = attempt(&*mirror.store, []);
+        let answer = match deadline {
+            None => work.await,
+            Some(deadline) => timeout_at(self.end_of_try(deadline), work)
                 .await
                 .unwrap_or_else(|_| {
                     let reason = "no answer within the time that the request has";
@@ -210,25 +305,40 @@ impl Mirrored {
                     Err(error.at(mirror.store.location()).may_land_later())
                 }),
         };
+        self.ended(outstanding, request, answer).await
+    }
+
+    /// Keeps what came of a try, and returns it; that an object is missing only where the repository is the pool's.
+    async fn ended<T>(
+        &self,
+        outstanding: Outstanding<'_>,
+        request: Request<'_>,
+        answer: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let result = match answer {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                aside(|| self.missing(outstanding.mirror(), error)).await
+            }
+            answer => answer,
+        };
         let last_word = request.is_last_word(&result);
-        let (took, better) = outstanding.end(&result, !last_word);
-        if better {
+        let ended = outstanding.end(&result, !last_word);
+        if ended.more {
             self.set.better.notify_waiters();
         }
         if !last_word {
             self.set.worse.notify_one();
         } else if let Some(len) = request.hedge {
-            self.set.delays.took(len, took, start.at + took);
+            self.set.delays.took(len, ended.took, ended.at);
         }
         result
     }
 
-    /// One try of a read of about so many bytes, and another one elsewhere where it takes long.
-    async fn hedged<'k, T, F>(
+    /// A second try of a read, elsewhere, beside the first that takes long.
+    async fn race<'k, T, F>(
         &self,
-        mirror: Arc<Mirror>,
-        start: Start,
-        len: u64,
+        mirror: &Arc<Mirror>,
+        first: impl Future<Output = Result<T, StoreError>>,
         request: Request<'k>,
         deadline: Option<Instant>,
         attempt: &F,
@@ -238,33 +348,25 @@ impl Mirrored {
         T: Send,
     {
         let set = &self.set;
-        set.hedges.succeeded();
-        let first = self.once(&mirror, start, request, deadline, attempt);
-        let mut other = None;
-        let second = || {
-            let second = set
-                .second(mirror.id)
-                .filter(|_| set.hedges.take(Instant::now()))?;
-            set.count(&set.figures.hedges);
-            let second: &Arc<Mirror> = other.insert(second);
-            let second = Arc::clone(second);
-            Some(async move { self.once(&second, Start::now(), request, deadline, attempt).await })
+        let second = set.second(mirror.id).filter(|_| set.hedges.take(Instant::now()));
+        let Some(second) = second else {
+            return Answered::One(Arc::clone(mirror), first.await);
         };
+        set.count(&set.figures.hedges);
+        let other = self.once(&second, Start::now(), request, deadline, attempt);
         let is_answer = |result: &Result<T, StoreError>| request.is_last_word(result);
-        let delay = set.delays.of(len, start.at);
-        match hedge::race(first, start.at + delay, second, (is_answer, is_answer)).await {
-            Raced::First(result) => Answered::One(mirror, result),
+        match hedge::race(first, other, is_answer).await {
+            Raced::First(result) => Answered::One(Arc::clone(mirror), result),
             Raced::Second(result) => {
                 set.count(&set.figures.hedges_won);
-                Answered::One(other.unwrap_or(mirror), result)
+                Answered::One(second, result)
             }
-            Raced::Neither(Err(first), Err(second)) => {
-                let other = other.unwrap_or_else(|| Arc::clone(&mirror));
-                Answered::Neither((mirror, first), (other, second))
+            Raced::Neither(Err(first), Err(other)) => {
+                Answered::Neither((Arc::clone(mirror), first), (second, other))
             }
             // Whatever is good is an answer.
             Raced::Neither(result @ Ok(_), _) | Raced::Neither(_, result @ Ok(_)) => {
-                Answered::One(mirror, result)
+                Answered::One(Arc::clone(mirror), result)
             }
         }
     }
@@ -277,6 +379,12 @@ impl Mirrored {
             _ => deadline.min(Instant::now() + (left / 2).max(TRY_MIN)),
         }
     }
+}
+
+/// A future that few requests need: neither its size nor its making is any of the others' business.
+#[inline(never)]
+pub(super) fn aside<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
 }
 
 type Failed = (Arc<Mirror>, StoreError);
@@ -312,11 +420,11 @@ struct Tries<'a> {
 }
 
 impl<'a> Tries<'a> {
-    fn new(mirrored: &'a Mirrored, request: Request<'a>) -> Self {
+    fn new(mirrored: &'a Mirrored, request: Request<'a>, deadline: Option<Instant>) -> Self {
         Self {
             mirrored,
             request,
-            deadline: mirrored.deadline(),
+            deadline,
             count: 0,
             tried: Vec::new(),
             worst: None,

@@ -19,7 +19,7 @@ use super::retry::{Outage, RetryPolicy};
 use crate::{Capabilities, Durability, Key, LockToken, Resize, Store, StoreError};
 use restblk_types::ErrorKind;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -49,6 +49,8 @@ pub(super) struct Set {
     pub(super) retries: Budget,
     pub(super) hedges: Budget,
     pub(super) delays: Delays,
+    /// There is one mirror: a read has nowhere to be sent a second time.
+    pub(super) alone: AtomicBool,
     pub(super) recent: Recent,
     pub(super) dirty: Dirty,
     /// More may be sent than before: those who wait look again.
@@ -140,7 +142,6 @@ impl Mirrored {
             ));
         };
         let set = Set {
-            list: RwLock::new(Arc::new(list)),
             changing: Mutex::default(),
             capabilities,
             dice: Dice::new(policy.seed.unwrap_or_else(rand::random)),
@@ -148,6 +149,8 @@ impl Mirrored {
             retries: Budget::new(RETRY_MAX, RETRY_PERMILLE, RETRY_MILLI_PER_SECOND, now),
             hedges: Budget::new(hedge::EXTRA_MAX, hedge::EXTRA_PERMILLE, 0, now),
             delays: Delays::new(now),
+            alone: AtomicBool::new(list.len() < 2),
+            list: RwLock::new(Arc::new(list)),
             recent: Recent::new(policy.propagation),
             dirty: Dirty::default(),
             better: Notify::new(),
@@ -342,6 +345,7 @@ impl Set {
                 mirror.store.present_lock(key, Some(token.clone()));
             }
         }
+        self.alone.store(list.len() < 2, Ordering::Relaxed);
         *self.list.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(list);
         Ok(done)
     }
@@ -379,6 +383,14 @@ impl Set {
         now: Instant,
     ) -> Choice {
         let list = self.list();
+        if tried.is_empty() && prefers.is_none() && list.iter().all(|mirror| mirror.is_closed()) {
+            // All is well.
+            let used = list.iter().filter(|mirror| mirror.is_used());
+            let tier = used.map(|mirror| mirror.priority()).max();
+            if let Some(mirror) = self.among(&list, tier, &Mirror::is_used, now) {
+                return Choice::Go(mirror, false);
+            }
+        }
         let may = |mirror: &Mirror| mirror.is_used() && !tried.contains(&mirror.id);
         let closed = |mirror: &&Arc<Mirror>| mirror.is_closed() && may(mirror);
         if let Some(preferred) = list
@@ -432,13 +444,19 @@ impl Set {
         let weight = |at: usize| {
             let mirror: &Mirror = &list[at];
             if mirror.is_closed() && mirror.priority() == tier && may(mirror) {
-                mirror.options().weight
+                mirror.weight()
             } else {
                 0
             }
         };
         let at = pick(list.len(), weight, |at| list[at].load(now), &self.dice)?;
         Some(Arc::clone(&list[at]))
+    }
+
+    /// A request was answered for good.
+    pub(super) fn answered(&self) {
+        self.outage.over();
+        self.retries.succeeded();
     }
 
     pub(super) fn count(&self, counter: &AtomicU64) {

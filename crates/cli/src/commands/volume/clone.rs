@@ -1,5 +1,6 @@
 //! `restblk clone`: a volume that begins as a snapshot.
 
+use crate::commands::keys::KeyFiles;
 use crate::complete;
 use crate::failure::Result;
 use crate::session::Session;
@@ -12,6 +13,8 @@ use restblk_types::Durability;
 ///
 /// Nothing is copied: it reads what it has not written from where the snapshot has it. The snapshot's name may be deleted
 /// meanwhile, its volume not, until `restblk volume flatten` has made the clone a volume of its own.
+///
+/// A clone of an encrypted volume is encrypted by the same data key. What opens its parent opens it, or, where a file is named here, that file alone.
 #[derive(Debug, Args)]
 pub(crate) struct Clone {
     /// The volume and its snapshot
@@ -23,6 +26,8 @@ pub(crate) struct Clone {
     /// What its flushes wait for: local (this host's disk; the store follows) or remote (the store)
     #[arg(long, value_parser = durability, default_value = "local", add = complete::durabilities())]
     durability: Durability,
+    #[command(flatten)]
+    key: KeyFiles,
 }
 
 impl Clone {
@@ -32,6 +37,7 @@ impl Clone {
         let request = CloneSnapshot {
             volume: volume.clone(),
             durability: self.durability,
+            key: self.key.read()?,
         };
         let what = format!("clone {snapshot}");
         match session

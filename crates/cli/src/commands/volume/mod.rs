@@ -2,6 +2,7 @@
 
 mod adopt;
 pub(crate) mod clone;
+mod compress;
 pub(crate) mod create;
 pub(crate) mod delete;
 mod durability;
@@ -9,6 +10,7 @@ pub(crate) mod extend;
 mod flatten;
 mod limit;
 pub(crate) mod list;
+mod rekey;
 pub(crate) mod show;
 
 use crate::failure::Result;
@@ -25,6 +27,8 @@ pub(crate) enum Volume {
     Extend(extend::Extend),
     Limit(limit::Limit),
     Durability(durability::SetDurability),
+    Compress(compress::Compress),
+    Rekey(rekey::Rekey),
     #[command(alias = "rm")]
     Delete(delete::Delete),
     Flatten(flatten::Flatten),
@@ -41,6 +45,8 @@ impl Volume {
             Self::Extend(extend) => extend.run(session).await,
             Self::Limit(limit) => limit.run(session).await,
             Self::Durability(durability) => durability.run(session).await,
+            Self::Compress(compress) => compress.run(session).await,
+            Self::Rekey(rekey) => rekey.run(session).await,
             Self::Delete(delete) => delete.run(session).await,
             Self::Flatten(flatten) => flatten.run(session).await,
             Self::Adopt(adopt) => adopt.run(session).await,

@@ -1,6 +1,6 @@
 //! `restblk show`: all that is known of one volume.
 
-use super::list;
+use super::{list, rekey};
 use crate::commands::{devices, limits};
 use crate::complete;
 use crate::failure::Result;
@@ -46,9 +46,10 @@ impl Show {
             .find(|attachment| attachment.volume == name);
         let usage = if volume.layout == Layout::Log && volume.state == VolumeState::Ready {
             let usage = session.call(&what, session.client.usage(&name)).await;
-            if usage.is_err() {
+            if let Err(failure) = &usage {
                 session.warn(format!(
-                    "what it has on its store cannot be told: restblk check {name}"
+                    "what it has on its store cannot be told: {}",
+                    failure.sentence()
                 ));
             }
             usage.ok()
@@ -78,6 +79,13 @@ fn words(shown: &Shown) -> String {
                 .durability
                 .map_or_else(String::new, |one| one.as_str().to_owned()),
         ),
+        (
+            "Compression",
+            volume
+                .compression
+                .map_or_else(String::new, |one| one.as_str().to_owned()),
+        ),
+        ("Encryption", rekey::slots(volume)),
         ("Rate limits", limits::words(&volume.rate_limits)),
         ("Created", volume.created_at.clone()),
         ("State", long_state(volume.state)),
@@ -107,7 +115,10 @@ fn used(usage: &VolumeUsage) -> Vec<(&'static str, String)> {
         ("Garbage", format!("{}, until it is collected", usage.garbage)),
         (
             "Stored",
-            format!("{} in {} segments", usage.stored, usage.objects),
+            match usage.stored {
+                Some(stored) => format!("{stored} in {} segments", usage.objects),
+                None => format!("{} segments; the store does not list sizes", usage.objects),
+            },
         ),
         (
             "Snapshots",

@@ -40,7 +40,12 @@ impl Harm {
             Self::Truncated => bytes.truncate(len - len / 4),
             Self::Stub => bytes.truncate(10),
             Self::HeaderFlipped => bytes[60] ^= 4,
-            Self::MiddleFlipped => bytes[96 + (len - 96) / 2] ^= 1,
+            // What is between frames are zeros.
+            Self::MiddleFlipped => {
+                let middle = 96 + (len - 96) / 2;
+                let at = bytes[middle..].iter().position(|byte| *byte != 0).unwrap();
+                bytes[middle + at] ^= 1;
+            }
             // The last byte that is no padding, and no newline after a JSON.
             Self::EndFlipped => {
                 let last = bytes
@@ -62,7 +67,7 @@ impl Harm {
 /// A volume with a snapshot, what it has overwritten since, moved frames, a former epoch, and a log after its head; and another volume of the same
 /// makings.
 async fn grounds() -> Grounds {
-    let (mut model, volume) = Model::new(3000).await;
+    let (mut model, volume) = Model::new(3000, None).await;
     for first in (0..2400).step_by(300) {
         model.write(&volume, first..first + 300).await;
         volume.flush().await.unwrap();
@@ -83,7 +88,7 @@ async fn grounds() -> Grounds {
     while volume.collect().await.unwrap() > 0 {}
     volume.stop().await.unwrap();
     drop(volume);
-    let volume = open(&model.store, model.id).await;
+    let volume = open(&model.store, model.id, None).await;
     model.write(&volume, 2500..2600).await;
     model.discard(&volume, 1500..1600).await;
     volume.checkpoint().await.unwrap();
@@ -204,14 +209,14 @@ async fn each_object_that_is_damaged_is_told_and_what_can_be_is_put_right() {
     let both = [model.id, id(2)];
     let whole = model.blocks.clone();
     for deep in [false, true] {
-        let healthy = look(&model.store, model.id, deep).await;
+        let healthy = look(&model.store, model.id, None, deep).await;
         assert!(
             healthy.is_clean() && healthy.lost.is_empty(),
             "{:?}",
             healthy.findings
         );
     }
-    let healthy = look(&model.store, model.id, true).await;
+    let healthy = look(&model.store, model.id, None, true).await;
     let mut told = BTreeMap::<Part, usize>::new();
     for key in &kept {
         let part = part(&model, key, &healthy).await;
@@ -234,7 +239,7 @@ async fn each_object_that_is_damaged_is_told_and_what_can_be_is_put_right() {
                 continue;
             }
             let context = format!("{part:?} {harm:?} {key}");
-            let before = look(&store, model.id, true).await;
+            let before = look(&store, model.id, None, true).await;
             let names_it = before.findings.iter().any(|finding| finding.object == name);
             match part {
                 Part::Garbage => {
@@ -252,7 +257,7 @@ async fn each_object_that_is_damaged_is_told_and_what_can_be_is_put_right() {
                     assert!(names_it, "{context}: {:?}", before.findings);
                 }
             }
-            let light = look(&store, model.id, false).await;
+            let light = look(&store, model.id, None, false).await;
             let is_segment = matches!(part, Part::Log | Part::Map | Part::Gc | Part::Tail);
             let is_inside = matches!(harm, Harm::MiddleFlipped | Harm::EndFlipped) && is_segment;
             if !before.is_clean() && !is_inside {
@@ -265,7 +270,7 @@ async fn each_object_that_is_damaged_is_told_and_what_can_be_is_put_right() {
                 },
                 ..Repair::default()
             };
-            let done = mend(&store, model.id, what).await;
+            let done = mend(&store, model.id, None, what).await;
             let after = done.after.as_ref().unwrap_or(&done.before);
             // A frame does not tell its volume: what is read of another volume's object is not known to be.
             if harm == Harm::Swapped && matches!(part, Part::Log | Part::Gc) {
@@ -333,12 +338,13 @@ async fn each_object_that_is_damaged_is_told_and_what_can_be_is_put_right() {
 #[tokio::test]
 async fn a_dry_run_changes_nothing_and_garbage_goes_when_it_is_asked_for() {
     let Grounds { model, kept, .. } = grounds().await;
-    let head = look(&model.store, model.id, false).await.head.unwrap();
+    let head = look(&model.store, model.id, None, false).await.head.unwrap();
     let newest = Shelf::new(model.store.clone(), model.id).key(Series::Heads(head.0), head.1);
     assert!(Harm::HeaderFlipped.put(&model.store, &newest, None).await);
     let done = mend(
         &model.store,
         model.id,
+        None,
         Repair {
             dry_run: true,
             ..Repair::default()
@@ -350,6 +356,7 @@ async fn a_dry_run_changes_nothing_and_garbage_goes_when_it_is_asked_for() {
     let done = mend(
         &model.store,
         model.id,
+        None,
         Repair {
             remove_garbage: true,
             ..Repair::default()
@@ -360,7 +367,7 @@ async fn a_dry_run_changes_nothing_and_garbage_goes_when_it_is_asked_for() {
     assert!(after.is_clean(), "{:?}", after.findings);
     let garbage = after.garbage.unwrap();
     assert!(garbage.removed > 0, "the maps of before");
-    let again = look(&model.store, model.id, true).await;
+    let again = look(&model.store, model.id, None, true).await;
     assert!(again.is_clean(), "{:?}", again.findings);
     assert_eq!(again.garbage.unwrap().objects, 0);
     assert!(model.verify(&model.store).await.values().all(Vec::is_empty));
@@ -368,18 +375,21 @@ async fn a_dry_run_changes_nothing_and_garbage_goes_when_it_is_asked_for() {
 
 #[tokio::test]
 async fn a_clone_and_its_parent_agree_or_it_is_told() {
-    let (mut model, volume) = Model::new(1000).await;
+    let (mut model, volume) = Model::new(1000, Some(a_key())).await;
     model.write(&volume, 0..1000).await;
     let snapshot = model.snapshot(&volume).await;
-    volume.clone_snapshot(snapshot, id(3), &writer()).await.unwrap();
+    volume
+        .clone_snapshot(snapshot, id(3), &writer(model.key.as_ref()))
+        .await
+        .unwrap();
     model.write(&volume, 0..700).await;
     while volume.collect().await.unwrap() > 0 {}
     volume.stop().await.unwrap();
-    let child = open(&model.store, id(3)).await;
+    let child = open(&model.store, id(3), model.key.as_ref()).await;
     child.write(0, &data(99, 0), WriteFlags::default()).await.unwrap();
     child.stop().await.unwrap();
     for volume in [model.id, id(3)] {
-        let report = look(&model.store, volume, true).await;
+        let report = look(&model.store, volume, model.key.as_ref(), true).await;
         assert!(report.is_clean(), "{:?}", report.findings);
     }
     // What the clone reads is gone from its parent.
@@ -390,7 +400,7 @@ async fn a_clone_and_its_parent_agree_or_it_is_told() {
             store.delete(&key, Precondition::Always).await.unwrap();
         }
     }
-    let report = look(&store, id(3), true).await;
+    let report = look(&store, id(3), model.key.as_ref(), true).await;
     assert!(
         !report.lost.is_empty() && !report.is_clean(),
         "{:?}",
@@ -398,10 +408,10 @@ async fn a_clone_and_its_parent_agree_or_it_is_told() {
     );
     // The parent knows the clone no more.
     let store = copy(&model.store, &[model.id, id(3)]).await;
-    let volume = open(&store, model.id).await;
+    let volume = open(&store, model.id, model.key.as_ref()).await;
     volume.core.state().head.snapshots[0].children.clear();
     volume.stop().await.unwrap();
-    let report = look(&store, id(3), false).await;
+    let report = look(&store, id(3), model.key.as_ref(), false).await;
     assert!(
         report
             .findings
@@ -420,6 +430,7 @@ async fn a_clone_and_its_parent_agree_or_it_is_told() {
     let done = mend(
         &store,
         id(3),
+        model.key.as_ref(),
         Repair {
             how: How {
                 deep: true,
@@ -430,7 +441,7 @@ async fn a_clone_and_its_parent_agree_or_it_is_told() {
     )
     .await;
     assert!(done.after.as_ref().unwrap().is_clean(), "{:?}", done.after);
-    let child = open(&store, id(3)).await;
+    let child = open(&store, id(3), model.key.as_ref()).await;
     let mut wanted = model.snapshots[&snapshot].clone();
     wanted[0] = 99;
     assert_eq!(unreadable(&child, &wanted).await, Vec::<usize>::new());

@@ -15,10 +15,10 @@ enum Loss {
     NewestHeads,
 }
 
-/// A life of a volume. Where nothing but segments is to be left, what only heads and maps tell is left out: discards and rollbacks.
+/// A life of a volume, encrypted for every other seed. Where nothing but segments is to be left, what only heads and maps tell is left out: discards and rollbacks.
 async fn live(seed: u64, with_all: bool) -> Model {
     let mut chance = StdRng::seed_from_u64(seed);
-    let (mut model, volume) = Model::new(1500).await;
+    let (mut model, volume) = Model::new(1500, (seed % 2 == 1).then(a_key)).await;
     let mut volume = volume;
     for _ in 0..chance.random_range(40..160) {
         let first = chance.random_range(0..1400);
@@ -39,7 +39,7 @@ async fn live(seed: u64, with_all: bool) -> Model {
             93..96 => volume.checkpoint().await.unwrap(),
             96..98 => {
                 volume.stop().await.unwrap();
-                volume = open(&model.store, model.id).await;
+                volume = open(&model.store, model.id, model.key.as_ref()).await;
             }
             98 if with_all => {
                 if let Some((id, blocks)) = model.snapshots.last_key_value() {
@@ -81,7 +81,10 @@ async fn lose(model: &Model, loss: Loss, chance: &mut StdRng) {
             }
         }
         Loss::NewestHeads => {
-            let head = look(&model.store, model.id, false).await.head.unwrap();
+            let head = look(&model.store, model.id, model.key.as_ref(), false)
+                .await
+                .head
+                .unwrap();
             let shelf = Shelf::new(model.store.clone(), model.id);
             let key = shelf.key(Series::Heads(head.0), head.1);
             let mut bytes = bytes_of(&model.store, &key).await;
@@ -106,10 +109,10 @@ async fn rebuilt(seed: u64, loss: Loss) {
             garbage: true,
         },
         size,
-        remove_garbage: seed.is_multiple_of(2),
+        remove_garbage: seed % 4 < 2,
         ..Repair::default()
     };
-    let done = mend(&model.store, model.id, what).await;
+    let done = mend(&model.store, model.id, model.key.as_ref(), what).await;
     let after = done.after.as_ref().unwrap_or(&done.before);
     assert!(
         after.is_clean(),
@@ -117,7 +120,7 @@ async fn rebuilt(seed: u64, loss: Loss) {
         after.findings,
         done.steps
     );
-    let volume = open(&model.store, model.id).await;
+    let volume = open(&model.store, model.id, model.key.as_ref()).await;
     let there: Vec<u64> = volume.snapshots().iter().map(|snapshot| snapshot.id).collect();
     if loss == Loss::HeadsAndMaps {
         assert!(there.is_empty());
@@ -162,7 +165,7 @@ async fn rebuilt(seed: u64, loss: Loss) {
     }
     lost(&volume, &model).await;
     volume.stop().await.unwrap();
-    let report = look(&model.store, model.id, true).await;
+    let report = look(&model.store, model.id, model.key.as_ref(), true).await;
     assert!(report.is_clean(), "{context}: {:?}", report.findings);
 }
 

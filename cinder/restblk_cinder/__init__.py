@@ -1,0 +1,4 @@
+"""Cinder volumes on restblk.
+
+volume_driver = restblk_cinder.driver.RestblkDriver
+"""

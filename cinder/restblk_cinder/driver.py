@@ -1,0 +1,394 @@
+"""The Cinder driver: volumes of a restblk pool.
+
+It speaks to the restblk daemon of cinder-volume's own host and runs no command
+of its own. A volume is a volume of the pool, a snapshot its snapshot, a volume
+from either a clone, which copies nothing. Attachments are devices of this host
+(os-brick's "local" connector): Cinder's own copies use them, and so can
+instances on this host.
+
+docs/openstack.md in restblk's repository tells how to set it up.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import contextlib
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_utils import units
+
+from cinder import context
+from cinder import exception
+from cinder.i18n import _
+from cinder import interface
+from cinder import objects
+from cinder.volume import configuration
+from cinder.volume import driver
+from cinder.volume import volume_utils
+
+from restblk_cinder import client
+from restblk_cinder import connect
+from restblk_cinder import devices
+from restblk_cinder import manage
+from restblk_cinder import names
+from restblk_cinder import options
+from restblk_cinder import pool
+from restblk_cinder import records
+from restblk_cinder import settings
+from restblk_cinder import trash
+
+CONF = cfg.CONF
+CONF.register_opts(options.OPTS, group=configuration.SHARED_CONF_GROUP)
+LOG = logging.getLogger(__name__)
+
+# What Cinder is to keep of a volume or snapshot besides what it knows.
+Update = dict[str, Any] | None
+
+
+@interface.volumedriver
+class RestblkDriver(manage.Managing, connect.Connecting,
+                    driver.VolumeDriver):
+    """Volumes of a restblk pool, through the daemon of this host."""
+
+    VERSION = '0.1.0'
+    CI_WIKI_NAME = 'None'
+    VENDOR = 'restblk'
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.configuration.append_config_values(options.OPTS)
+        of = self.configuration.safe_get
+        self._layout = of('restblk_layout')
+        self._pool = pool.Pool(
+            client.Client(of('restblk_socket'), of('restblk_timeout')),
+            of('restblk_pool') or '')
+        self._devices = devices.Devices(self._pool, of('restblk_transport'))
+        self._trash = trash.Trash(self._pool)
+        self._host_id = ''
+        self._punches = False
+
+    @staticmethod
+    def get_driver_options() -> list[cfg.Opt]:
+        return options.OPTS
+
+    # Set-up
+
+    def do_setup(self, context: context.RequestContext) -> None:
+        if not self._pool.name:
+            raise exception.InvalidConfigurationValue(
+                option='restblk_pool', value='')
+
+    def check_for_setup_error(self) -> None:
+        self._host_id = self._pool.host()['host_id']
+        found = self._pool.describe()
+        if found['state'] != 'ready':
+            raise exception.VolumeBackendAPIException(
+                message=_('the restblk pool %(pool)s is %(state)s: '
+                          '%(problem)s')
+                % {'pool': self._pool.name, 'state': found['state'],
+                   'problem': found.get('problem')})
+        proven = found['proven']
+        if self._layout == 'direct' and not proven['write_in_place']:
+            raise exception.InvalidConfigurationValue(
+                message=_('restblk_layout = direct is not possible in pool '
+                          '%s, whose store does not write in place: choose '
+                          'log') % self._pool.name)
+        self._punches = self._layout == 'log' or proven['punch']
+        self._trash.load()
+
+    def update_provider_info(self, volumes: list[objects.Volume],
+                             snapshots: list[objects.Snapshot]) -> tuple:
+        """Clears away what a crash left: this is called at the start.
+
+        Cinder keeps nothing of it: there is no provider_id.
+        """
+        mine = {names.of_volume(v): v for v in volumes}
+        try:
+            for attachment in self._pool.attachments():
+                of = attachment['of']
+                name, _at, snapshot = of.partition('@')
+                volume = mine.get(name)
+                if volume and (snapshot or not records.connectors(volume)):
+                    self._devices.release_unused(of)
+        except client.ApiError as e:
+            LOG.warning('devices of an earlier life may be left: %s', e)
+        return None, None
+
+    def _update_volume_stats(self) -> None:
+        self._trash.empty()
+        of = self.configuration.safe_get
+        name = self.get_pool(None)
+        capacity = of('restblk_capacity_gb')
+        stats = {
+            'pool_name': name,
+            'total_capacity_gb': capacity or 'unknown',
+            'free_capacity_gb': 'unknown',
+            'reserved_percentage': of('reserved_percentage'),
+            'max_over_subscription_ratio':
+                volume_utils.get_max_over_subscription_ratio(
+                    of('max_over_subscription_ratio')),
+            'thin_provisioning_support': self._layout == 'log',
+            'thick_provisioning_support': False,
+            'multiattach': False,
+            'online_extend_support': True,
+            'QoS_support': True,
+            'consistencygroup_support': False,
+            'consistent_group_snapshot_enabled': False,
+            # Unwritten parts of a new volume read as zeros.
+            'sparse_copy_volume': True,
+            'filter_function': self.get_filter_function(),
+            'goodness_function': self.get_goodness_function(),
+            'location_info': self._location(),
+            'restblk_layout': self._layout,
+            'backend_state': 'down',
+        }
+        try:
+            if self._pool.describe()['state'] == 'ready':
+                stats['backend_state'] = 'up'
+                if capacity or not of('restblk_exclusive_pool'):
+                    sizes = sum(v['size'] for v in self._pool.volumes())
+                    provisioned = sizes / units.Gi
+                    stats['provisioned_capacity_gb'] = provisioned
+                    if capacity:
+                        # As if all were written: what is, nobody tells.
+                        stats['free_capacity_gb'] = max(
+                            0, capacity - provisioned)
+        except client.ApiError as e:
+            LOG.error('%s', e)
+        self._stats = {
+            'volume_backend_name': name, 'vendor_name': self.VENDOR,
+            'driver_version': self.VERSION,
+            'storage_protocol': self.STORAGE_PROTOCOL, 'pools': [stats]}
+
+    def _init_vendor_properties(self) -> tuple[dict, str]:
+        properties: dict[str, Any] = {}
+        if self._layout == 'log':
+            self._set_property(
+                properties, settings.DURABILITY, 'Durability',
+                _('What a flush waits for: the disk of the host, or the '
+                  'store.'), 'string', enum=['local', 'remote'],
+                default=self.configuration.safe_get('restblk_durability'))
+        return properties, 'restblk'
+
+    def get_pool(self, volume: objects.Volume | None) -> str:
+        """The back end is one pool of Cinder's."""
+        return self.configuration.safe_get('volume_backend_name') or 'restblk'
+
+    def _location(self) -> str:
+        """Equal for back ends whose volumes lie at the same place."""
+        return ':'.join(('restblk', self._host_id, self._pool.name,
+                         self._layout,
+                         self.configuration.safe_get('restblk_durability')))
+
+    # Volumes
+
+    def create_volume(self, volume: objects.Volume) -> Update:
+        wanted = self._settings(volume)
+        with self._new(volume, wanted) as name:
+            self._pool.create(name, volume.size * units.Gi, self._layout,
+                              wanted.durability)
+        return {'provider_location': None}
+
+    def delete_volume(self, volume: objects.Volume) -> None:
+        name = names.of_volume(volume)
+        try:
+            self._devices.release(name)
+        except client.ApiError as e:
+            if e.kind != 'busy':
+                raise
+            LOG.error('%s', e)
+            raise exception.VolumeIsBusy(message=str(e))
+        self._trash.delete(name)
+
+    def extend_volume(self, volume: objects.Volume, new_size: int) -> None:
+        name = names.of_volume(volume)
+        self._grow(name, new_size)
+        self._apply(name, self._settings(volume, new_size))
+        device = self._pool.attachment(name)
+        if device and device.get('device_size', 0) < new_size * units.Gi:
+            LOG.warning('%s shows its new size when it is attached again: %s',
+                        device['link'], ', '.join(device.get('limits', [])))
+
+    def create_cloned_volume(self, volume: objects.Volume,
+                             src_vref: objects.Volume) -> Update:
+        source = names.of_volume(src_vref)
+        if self._layout == 'direct':
+            return self._copy(volume, src_vref)
+        through = names.CLONE_PREFIX + volume.name
+        self._pool.make_snapshot(source, through)
+        try:
+            return self._clone(volume, source, through)
+        finally:
+            # What the clone reads stays, under no name.
+            try:
+                self._pool.delete_snapshot(source, through)
+            except client.ApiError as e:
+                LOG.warning('%s goes when the volume does: %s',
+                            self._pool.ref(f'{source}@{through}'), e)
+
+    def clone_image(self, context: context.RequestContext,
+                    volume: objects.Volume, image_location: Any,
+                    image_meta: dict[str, Any],
+                    image_service: Any) -> tuple[Update, bool]:
+        """Clones an image that lies in the pool, under its id."""
+        if self._layout == 'direct':
+            return None, False
+        source = names.IMAGE_PREFIX + image_meta['id']
+        found = None
+        with pool.absent():
+            found = self._pool.snapshot(source, names.IMAGE_SNAPSHOT)
+        if not found or found['size'] > volume.size * units.Gi:
+            return None, False
+        return self._clone(volume, source, names.IMAGE_SNAPSHOT), True
+
+    def retype(self, context: context.RequestContext, volume: objects.Volume,
+               new_type: objects.VolumeType, diff: dict,
+               host: dict) -> tuple[bool, Update]:
+        """What another type says of durability and QoS holds at once."""
+        capabilities = host.get('capabilities') or {}
+        if capabilities.get('location_info') not in (None, self._location()):
+            return False, None
+        self._apply(names.of_volume(volume),
+                    self._settings(volume, type_id=new_type.id), anew=True)
+        return True, None
+
+    def migrate_volume(self, context: context.RequestContext,
+                       volume: objects.Volume,
+                       host: dict) -> tuple[bool, Update]:
+        """Nothing moves between back ends of the same pool and layout."""
+        there = (host.get('capabilities') or {}).get('location_info')
+        return there == self._location(), None
+
+    # Snapshots
+
+    def create_snapshot(self, snapshot: objects.Snapshot) -> Update:
+        self._require_log(_('snapshot'))
+        self._pool.make_snapshot(names.of_volume(snapshot.volume),
+                                 snapshot.name)
+        return None
+
+    def delete_snapshot(self, snapshot: objects.Snapshot) -> None:
+        """Volumes made from it go on reading what it kept."""
+        if self._layout == 'direct':
+            # None was made: this clears away Cinder's record of the try.
+            return
+        volume = names.of_volume(snapshot.volume)
+        name = names.of_snapshot(snapshot)
+        try:
+            self._devices.release(f'{volume}@{name}')
+            with pool.absent():
+                self._pool.delete_snapshot(volume, name)
+        except client.ApiError as e:
+            if e.kind != 'busy':
+                raise
+            LOG.error('%s', e)
+            raise exception.SnapshotIsBusy(message=str(e))
+
+    def create_volume_from_snapshot(self, volume: objects.Volume,
+                                    snapshot: objects.Snapshot) -> Update:
+        self._require_log(_('snapshot'))
+        return self._clone(volume, names.of_volume(snapshot.volume),
+                           names.of_snapshot(snapshot))
+
+    def revert_to_snapshot(self, context: context.RequestContext,
+                           volume: objects.Volume,
+                           snapshot: objects.Snapshot) -> None:
+        name = names.of_volume(volume)
+        self._devices.release(name)
+        self._pool.roll_back(name, names.of_snapshot(snapshot))
+        self._grow(name, volume.size)
+
+    def snapshot_revert_use_temp_snapshot(self) -> bool:
+        # A rollback is done or not done.
+        return False
+
+    def backup_use_temp_snapshot(self) -> bool:
+        # Snapshots are attached themselves, beside their volume.
+        return self._layout == 'log'
+
+    # What they share
+
+    def _settings(self, volume: objects.Volume, size_gb: int | None = None,
+                  type_id: str | None = None) -> settings.Settings:
+        return settings.of_type(
+            type_id or volume.volume_type_id, size_gb or volume.size,
+            self._layout, self.configuration.safe_get('restblk_durability'))
+
+    def _apply(self, name: str, wanted: settings.Settings,
+               anew: bool = False) -> None:
+        """Gives a volume its settings; a new one has its durability."""
+        if anew or wanted.limits:
+            self._pool.limit(name, wanted.limits)
+        if anew and self._layout == 'log':
+            self._pool.set_durability(name, wanted.durability)
+
+    @contextlib.contextmanager
+    def _new(self, volume: objects.Volume, wanted: settings.Settings
+             ) -> collections.abc.Iterator[str]:
+        """Around the making of a volume: all of it, or nothing is left."""
+        name = volume.name
+        try:
+            yield name
+            self._apply(name, wanted)
+        except Exception as failure:
+            # Somebody else's volume of that name is not ours to delete.
+            if getattr(failure, 'kind', None) != 'exists':
+                try:
+                    with pool.absent():
+                        self._pool.delete(name)
+                except client.ApiError as e:
+                    LOG.warning('a half-made volume is left: %s', e)
+            raise
+
+    def _clone(self, volume: objects.Volume, source: str,
+               snapshot: str) -> Update:
+        wanted = self._settings(volume)
+        with self._new(volume, wanted) as name:
+            self._pool.clone(source, snapshot, name, wanted.durability)
+            self._grow(name, volume.size)
+            # A temporary volume is not worth it.
+            if (self.configuration.safe_get('restblk_flatten_clones')
+                    and volume.use_quota):
+                self._pool.flatten(name)
+        return {'provider_location': None}
+
+    def _copy(self, volume: objects.Volume,
+              source: objects.Volume) -> Update:
+        """Reads and writes all of it: for volumes that cannot be cloned."""
+        if records.connectors(source):
+            raise exception.InvalidVolume(
+                reason=_('a direct volume is copied to be cloned, which must '
+                         'not be while it is attached: detach it first, or '
+                         'use a back end with restblk_layout = log'))
+        ctxt = context.get_admin_context()
+        properties = volume_utils.brick_get_connector_properties()
+        wanted = self._settings(volume)
+        with self._new(volume, wanted) as name:
+            self._pool.create(name, volume.size * units.Gi, 'direct')
+            read, _source = self._attach_volume(ctxt, source, properties)
+            try:
+                write, _volume = self._attach_volume(ctxt, volume, properties)
+                try:
+                    volume_utils.copy_volume(
+                        read['device']['path'], write['device']['path'],
+                        source.size * units.Ki,
+                        self.configuration.volume_dd_blocksize, sparse=True)
+                finally:
+                    self._detach_volume(ctxt, write, volume, properties)
+            finally:
+                self._detach_volume(ctxt, read, source, properties)
+        return {'provider_location': None}
+
+    def _grow(self, name: str, size_gb: int) -> None:
+        """Makes a volume as large as Cinder has it, if it is not."""
+        if self._pool.volume(name)['size'] < size_gb * units.Gi:
+            self._pool.extend(name, size_gb * units.Gi)
+
+    def _require_log(self, what: str) -> None:
+        if self._layout == 'direct':
+            raise exception.VolumeDriverException(
+                message=_('no %s of a direct volume is possible: '
+                          'volumes of a back end with restblk_layout = log '
+                          'have them') % what)

@@ -1,0 +1,52 @@
+"""The options of a back end's section in cinder.conf."""
+
+from oslo_config import cfg
+
+OPTS = [
+    cfg.StrOpt(
+        'restblk_socket', default='/run/restblk/api.sock',
+        help='Socket of the restblk daemon of this host. The user of '
+             'cinder-volume has to be in the group that the daemon gives it '
+             '(api.group in restblk.toml).'),
+    cfg.StrOpt(
+        'restblk_pool',
+        help='Pool of the daemon that holds the volumes.'),
+    cfg.StrOpt(
+        'restblk_layout', default='log', choices=['log', 'direct'],
+        help='How new volumes lie on the store. log: snapshots, clones, thin. '
+             'direct: one raw file each, without snapshots.'),
+    cfg.StrOpt(
+        'restblk_durability', default='local', choices=['local', 'remote'],
+        help="What a flush of a log volume waits for, unless the volume's "
+             'type says restblk:durability.'),
+    cfg.StrOpt(
+        'restblk_transport', default='auto',
+        choices=['auto', 'ublk', 'nbd', 'loop'],
+        help='How a volume becomes a device of this host.'),
+    cfg.IntOpt(
+        'restblk_capacity_gb', min=1,
+        help='What the volumes of the pool may take together, in GiB. REST '
+             'stores do not tell what they have; without this the back end '
+             'reports "unknown".'),
+    cfg.BoolOpt(
+        'restblk_exclusive_pool', default=True,
+        help='Nobody but this back end makes volumes in the pool. If not, '
+             'the pool is listed for each report of what is provisioned.'),
+    cfg.BoolOpt(
+        'restblk_flatten_clones', default=False,
+        help='Copy into each new clone what it would else read from the '
+             'volume that it came from.'),
+    cfg.ListOpt(
+        'restblk_local_hosts', default=[],
+        help='Further names by which connectors of this host come, such as '
+             "nova-compute's host; * takes every connector for this host's."),
+    cfg.IntOpt(
+        'restblk_timeout', default=60, min=1,
+        help="Seconds until the daemon's answer. What may take as long as it "
+             'takes (deleting, flattening) has an hour.'),
+]
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """For oslo-config-generator."""
+    return [('backend_defaults', OPTS)]

@@ -1,0 +1,67 @@
+//! The cache of log volumes: one file for all of them. Without it everything works, only slower, so a disk that fails keeps no
+//! volume from being served.
+
+use crate::{config::Config, error::Result, metrics::Text, state::make_private};
+use restblk_api::{CacheInfo, ErrorBody};
+use restblk_engine::log::{Cache, CacheError};
+use restblk_types::{ByteCount, ErrorKind};
+use std::sync::Arc;
+
+/// Pieces that are kept track of, of some 40 bytes of memory each: enough for 64 GiB of pieces of 32 KiB.
+const ENTRIES_MAX: usize = 2 << 20;
+
+/// Opens the cache; none where none is wanted, or its disk fails.
+pub(crate) fn open(config: &Config) -> Result<Option<Arc<Cache>>> {
+    let size = config.cache.size.0;
+    if size == 0 {
+        return Ok(None);
+    }
+    let folder = config.cache_folder();
+    make_private(&folder)?;
+    match Cache::open(&folder.join("cache"), size, ENTRIES_MAX) {
+        Ok(cache) => Ok(Some(Arc::new(cache))),
+        Err(error @ CacheError::Small(_)) => Err(ErrorBody::new(
+            ErrorKind::Invalid,
+            format!("open the cache: {error}"),
+        )
+        .hint("set size in [cache] of the daemon's configuration, or 0 to do without")),
+        Err(error) => {
+            tracing::error!(%error, "there is no cache: log volumes are read from the store until the daemon is started again");
+            Ok(None)
+        }
+    }
+}
+
+/// The cache as the API tells it.
+pub(crate) fn info(cache: &Cache) -> CacheInfo {
+    let figures = cache.figures();
+    CacheInfo {
+        path: cache.path().to_owned(),
+        size: ByteCount(figures.size),
+        entries: figures.entries,
+        hits: figures.hits,
+        hit_bytes: figures.hit_bytes,
+        misses: figures.misses,
+        damaged: figures.bad,
+        puts: figures.puts,
+        dropped: figures.dropped,
+        failed: figures.failed,
+    }
+}
+
+/// The cache's families.
+pub(crate) fn render(cache: &Cache, text: &mut Text) {
+    let figures = cache.figures();
+    for (family, value) in [
+        ("restblk_cache_hits_total", figures.hits),
+        ("restblk_cache_hit_bytes_total", figures.hit_bytes),
+        ("restblk_cache_misses_total", figures.misses),
+        ("restblk_cache_damaged_total", figures.bad),
+        ("restblk_cache_dropped_total", figures.dropped),
+        ("restblk_cache_failures_total", figures.failed),
+    ] {
+        text.family(family);
+        #[expect(clippy::cast_precision_loss, reason = "Prometheus' numbers are doubles")]
+        text.sample(family, &[], value as f64);
+    }
+}
