@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod attachment;
+mod check;
 pub mod client;
 mod error;
 mod host;
@@ -18,6 +19,10 @@ pub mod testing;
 mod volume;
 
 pub use attachment::{AttachRequest, Attachment, AttachmentState, DetachRequest, Holder, TransportChoice};
+pub use check::{
+    CheckProgress, CheckResult, CheckVolume, Finding, GarbageFound, LostBytes, OpenUsage, VolumeCheck,
+    VolumeUsage,
+};
 pub use error::ErrorBody;
 pub use host::{CacheInfo, Check, CheckState, HostInfo, HostReport, Warmed};
 pub use mirror::{MirrorChange, MirrorSpec, MirrorState, MirrorStatus};

@@ -23,6 +23,9 @@
 //! | PUT `/v1/volumes/{pool}/{volume}/compression` | [`crate::SetCompression`] → [`crate::Volume`]; of a log volume, in force at once where it is attached to this host |
 //! | PUT `/v1/volumes/{pool}/{volume}/keys` | [`crate::ChangeKeys`] → [`crate::Volume`]; of an encrypted volume, attached or not |
 //! | POST `/v1/volumes/{pool}/{volume}/adopt` | → 201 [`crate::Volume`]; a raw file of another program becomes a volume |
+//! | GET `/v1/volumes/{pool}/{volume}/usage` | → [`crate::VolumeUsage`], of a log volume |
+//! | POST `/v1/volumes/{pool}/{volume}/check` | [`crate::CheckVolume`] → [`crate::VolumeCheck`], when it has ended; a check ends with its connection, a repair goes on |
+//! | GET `/v1/volumes/{pool}/{volume}/check` | → [`crate::CheckProgress`] of the check that is under way |
 //! | GET `/v1/volumes/{pool}/{volume}/snapshots` | → list of [`crate::Snapshot`], oldest first |
 //! | POST `/v1/volumes/{pool}/{volume}/snapshots` | [`crate::CreateSnapshot`] → 201 [`crate::Snapshot`] |
 //! | GET `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}` | → [`crate::Snapshot`] |
@@ -125,6 +128,18 @@ pub fn keys(pool: &PoolName, volume: &VolumeName) -> String {
 #[must_use]
 pub fn adopt(pool: &PoolName, volume: &VolumeName) -> String {
     format!("{VOLUMES}/{pool}/{volume}/adopt")
+}
+
+/// What a volume has on its store.
+#[must_use]
+pub fn usage(pool: &PoolName, volume: &VolumeName) -> String {
+    format!("{VOLUMES}/{pool}/{volume}/usage")
+}
+
+/// Check a volume.
+#[must_use]
+pub fn check(pool: &PoolName, volume: &VolumeName) -> String {
+    format!("{VOLUMES}/{pool}/{volume}/check")
 }
 
 /// The snapshots of a volume.

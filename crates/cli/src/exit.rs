@@ -23,11 +23,12 @@ pub(crate) enum Exit {
     Unsupported = 11,
     NoDaemon = 12,
     Fenced = 13,
+    Repaired = 14,
 }
 
 impl Exit {
     /// Every code with what it means, in order.
-    pub(crate) const ALL: [(Self, &'static str); 14] = [
+    pub(crate) const ALL: [(Self, &'static str); 15] = [
         (Self::Ok, "done"),
         (
             Self::Failed,
@@ -55,11 +56,15 @@ impl Exit {
         ),
         (
             Self::Corrupt,
-            "the store returned something else than was written",
+            "the store returned something else than was written, or `restblk check` found damage that is still there",
         ),
         (Self::Unsupported, "this store, kernel or version cannot do it"),
         (Self::NoDaemon, "the daemon of this host cannot be reached"),
         (Self::Fenced, "another host took the volume over"),
+        (
+            Self::Repaired,
+            "`restblk check --repair` found damage, and nothing of it is left",
+        ),
     ];
 
     /// The code of an error of the daemon.

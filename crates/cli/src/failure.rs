@@ -96,8 +96,11 @@ impl Failure {
             .is_some_and(|body| body.kind == kind && body.hint.is_none())
     }
 
-    /// The sentence for people.
-    fn sentence(&self, body: &ErrorBody) -> String {
+    /// The sentence for people; nothing where there is nobody left to tell.
+    pub(crate) fn sentence(&self) -> String {
+        let Some(body) = &self.body else {
+            return String::new();
+        };
         match &self.what {
             Some(what) if !body.message.starts_with("failed to ") => {
                 format!("failed to {what}: {}", body.message)
@@ -115,7 +118,7 @@ impl Failure {
                 Err(_) => eprintln!("{}", body.message),
             },
             OutputFormat::Table => {
-                eprintln!("{} {}", style.error("error:"), self.sentence(body));
+                eprintln!("{} {}", style.error("error:"), self.sentence());
                 if let Some(hint) = &body.hint {
                     eprintln!("{} {hint}", style.hint("hint:"));
                 }
@@ -151,7 +154,7 @@ mod tests {
             ("failed to read x: y", "failed to read x: y"),
         ] {
             let failure = Failure::new(ErrorKind::NotFound, message).what("attach a/b");
-            assert_eq!(failure.sentence(failure.body.as_ref().unwrap()), wanted);
+            assert_eq!(failure.sentence(), wanted);
         }
     }
 

@@ -42,6 +42,19 @@ impl Session {
             .map_err(|error| Failure::api(what, error))
     }
 
+    /// The same, with news of how far it has come.
+    pub(crate) async fn follow<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = std::result::Result<T, ClientError>>,
+        news: impl AsyncFnMut() -> Option<String>,
+    ) -> Result<T> {
+        let shown = !self.quiet && !self.is_json() && io::stderr().is_terminal();
+        progress::follow(shown, what, call, news)
+            .await
+            .map_err(|error| Failure::api(what, error))
+    }
+
     /// A result for programs as JSON, for people as `words` puts it.
     pub(crate) fn result<T: Serialize>(&self, value: &T, words: impl FnOnce(&T) -> String) -> Result {
         let text = if self.is_json() {

@@ -7,7 +7,7 @@
 //! End: on SIGTERM and SIGINT devices are left to the next daemon where their transport can; nothing is detached.
 
 use crate::{
-    attachment::{Attachments, Context, Journals},
+    attachment::{Attachments, Checks, Context, Journals},
     cache, clock,
     config::Config,
     error::Result,
@@ -144,6 +144,7 @@ async fn serve(config: Config) -> Result<()> {
         attachments: Arc::clone(&attachments),
         transports,
         metrics,
+        checks: Checks::default(),
         info,
         cache,
     });

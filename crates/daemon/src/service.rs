@@ -1,7 +1,7 @@
 //! What the API offers, as plain functions: HTTP is around it, pools and attachments are below it.
 
 use crate::{
-    attachment::Attachments,
+    attachment::{Attachments, Checks},
     cache, clock, doctor, error,
     error::Result,
     keys,
@@ -17,7 +17,7 @@ use restblk_api::{
 };
 use restblk_engine::{
     EngineError, NewVolume, Repository, VolumeInfo,
-    log::{Cache, DataKey},
+    log::{Cache, DataKey, Figures},
 };
 use restblk_format::{Encryption, KeyError, LayoutKind, LifeState, Slot};
 use restblk_store::MirroredFigures;
@@ -29,6 +29,8 @@ use std::sync::Arc;
 
 /// What a family of metrics says of a mirror.
 type FigureValue = fn(&MirroredFigures) -> f64;
+/// What it says of an open log volume.
+type LogValue = fn(&Figures) -> Option<f64>;
 type MirrorValue = fn(&restblk_api::MirrorStatus) -> Option<f64>;
 
 /// Volumes whose records are read at the same time for a listing.
@@ -75,6 +77,7 @@ pub(crate) struct Service {
     pub(crate) attachments: Arc<Attachments>,
     pub(crate) transports: Arc<Transports>,
     pub(crate) metrics: Arc<Registry>,
+    pub(crate) checks: Checks,
     pub(crate) info: HostInfo,
     pub(crate) cache: Option<Arc<Cache>>,
 }
@@ -220,9 +223,9 @@ impl Service {
             encryption,
             created_at: clock::now(),
         };
-        repository.create_volume(new).await.map_err(error::engine)?;
+        let record = repository.create_volume(new).await.map_err(error::engine)?;
         tracing::info!(%volume, %size, "created");
-        self.volume(&volume.pool, &volume.volume).await
+        Ok(self.describe(&volume.pool, record.into()))
     }
 
     /// A new data key, and the one slot that opens it.
@@ -261,10 +264,10 @@ impl Service {
             durability,
             key,
         } = request;
-        self.attachments
-            .clone_snapshot(snapshot, &volume, durability, key)
-            .await?;
-        self.volume(&volume.pool, &volume.volume).await
+        let cloned = self
+            .attachments
+            .clone_snapshot(snapshot, &volume, durability, key);
+        Ok(self.describe(&volume.pool, cloned.await?.into()))
     }
 
     pub(crate) async fn adopt_volume(&self, pool: &PoolName, name: &VolumeName) -> Result<Volume> {
@@ -491,6 +494,7 @@ impl Service {
             ];
             text.sample("restblk_attachment_state", &labels, 1.0);
         }
+        self.render_logs(&mut text);
         let pools = self.pools();
         #[expect(clippy::cast_precision_loss, reason = "Prometheus' numbers are doubles")]
         let families: [(&str, MirrorValue); 6] = [
@@ -550,6 +554,33 @@ impl Service {
         }
         self.render_figures(&mut text);
         text.finish()
+    }
+
+    /// What each open log volume has moved, and what it has not.
+    fn render_logs(&self, text: &mut Text) {
+        let logs = self.attachments.figures();
+        #[expect(clippy::cast_precision_loss, reason = "Prometheus' numbers are doubles")]
+        let families: [(&str, LogValue); 6] = [
+            ("restblk_log_put_bytes_total", |f| Some(f.put as f64)),
+            ("restblk_log_fetched_bytes_total", |f| Some(f.fetched as f64)),
+            ("restblk_log_unsent_bytes", |f| Some(f.unsent as f64)),
+            ("restblk_log_lag_seconds", |f| Some(f.lag.as_secs_f64())),
+            ("restblk_log_journal_used_bytes", |f| {
+                f.journal.map(|(used, _)| used as f64)
+            }),
+            ("restblk_log_journal_size_bytes", |f| {
+                f.journal.map(|(_, size)| size as f64)
+            }),
+        ];
+        for (family, value) in families {
+            text.family(family);
+            for (volume, figures) in &logs {
+                if let Some(value) = value(figures) {
+                    let labels = [("pool", volume.pool.as_str()), ("volume", &volume.in_pool())];
+                    text.sample(family, &labels, value);
+                }
+            }
+        }
     }
 
     /// What became of the requests of each pool.

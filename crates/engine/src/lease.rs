@@ -106,7 +106,7 @@ impl Repository {
         };
         let key = names::attachment(name);
         let mut steal = takeover != Takeover::Refused;
-        if !self.create(&key, &record).await? {
+        if self.create(&key, &record).await?.is_none() {
             match self.read::<AttachmentRecord>(&key).await? {
                 Some(held) if held.record.id == record.id => {}
                 Some(held) if may_take(&held.record, volume.record.id, takeover) => {

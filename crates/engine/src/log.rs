@@ -3,13 +3,13 @@
 //! Their bytes lie under the volume's id, so two volumes of one name in a row never meet. The record is what makes a volume exist,
 //! as for every layout; its size follows the one that the log itself keeps ([`Repository::note_size`]).
 
-use crate::{EngineError, Repository};
+use crate::{EngineError, Repository, names};
 pub use restblk_cache::{Cache, CacheError, Figures as CacheFigures};
 use restblk_format::{LayoutKind, VolumeRecord};
 use restblk_log::Options;
 pub use restblk_log::{
-    DataKey, Disk, FileDisk, Head, Local, LogError, LogVolume, Progress, Snapshot, SnapshotView, Writer,
-    snapshot_together,
+    DataKey, Disk, Figures, FileDisk, Head, Hold, Local, LogError, LogVolume, Progress, Snapshot,
+    SnapshotView, Usage, Writer, check, snapshot_together,
 };
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
@@ -100,6 +100,67 @@ impl Repository {
     /// The last committed state of a log volume, whoever has it attached.
     pub async fn log_head(&self, record: &VolumeRecord) -> Result<Head, EngineError> {
         Ok(restblk_log::look(self.store.clone(), record.id).await?)
+    }
+
+    /// What a log volume has on the store; with its key where it is encrypted.
+    pub async fn log_usage(&self, record: &VolumeRecord, key: Option<DataKey>) -> Result<Usage, EngineError> {
+        self.check_key(record, key.as_ref())?;
+        Ok(restblk_log::usage(self.store.clone(), record.id, key).await?)
+    }
+
+    /// Looks a log volume through; with its key where it is encrypted.
+    pub async fn check_log_volume(
+        &self,
+        record: &VolumeRecord,
+        key: Option<DataKey>,
+        how: check::How,
+        teller: check::Teller<'_>,
+    ) -> Result<check::Report, EngineError> {
+        self.check_key(record, key.as_ref())?;
+        Ok(check::check(self.store.clone(), record.id, key, how, teller).await?)
+    }
+
+    /// Repairs a log volume that is ours by its lease.
+    pub async fn repair_log_volume(
+        &self,
+        record: &VolumeRecord,
+        what: check::Repair,
+        writer: &Writer,
+        journal: Option<Arc<dyn Disk>>,
+        teller: check::Teller<'_>,
+    ) -> Result<check::Repaired, EngineError> {
+        self.check_key(record, writer.key.as_ref())?;
+        Ok(check::repair(self.store.clone(), record.id, what, writer, journal, teller).await?)
+    }
+
+    /// What is wrong with a direct volume's file, as far as can be told: that it is there, and as long as it should be.
+    pub async fn check_direct(
+        &self,
+        record: &VolumeRecord,
+    ) -> Result<Option<(check::Problem, String)>, EngineError> {
+        let key = names::data(&record.name);
+        let found = match self.store.head(&key).await {
+            Ok(info) if info.size == record.size => None,
+            Ok(info) if info.size > record.size => Some((
+                check::Problem::LeftOver,
+                format!(
+                    "{key} has {} bytes, and the volume {}: an extend was cut off",
+                    info.size, record.size
+                ),
+            )),
+            Ok(info) => Some((
+                check::Problem::Length,
+                format!(
+                    "{key} has {} bytes, and the volume should have {}",
+                    info.size, record.size
+                ),
+            )),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                Some((check::Problem::Missing, format!("{key} is not on the store")))
+            }
+            Err(e) => return Err(e.into()),
+        };
+        Ok(found)
     }
 
     /// Whether a volume is opened by this key, or by none: told before anything is claimed.

@@ -87,7 +87,7 @@ impl Repository {
         let key = names::pool();
         let found = match repository.read::<PoolRecord>(&key).await? {
             Some(found) => found.record,
-            None if repository.create(&key, &fresh).await? => fresh,
+            None if repository.create(&key, &fresh).await?.is_some() => fresh,
             None => match repository.read::<PoolRecord>(&key).await? {
                 Some(found) => found.record,
                 None => {
@@ -166,24 +166,28 @@ impl Repository {
         read(&*self.store, key).await
     }
 
-    /// Creates a record; false where there is one already. A lost answer is found out by the record's own nonce.
-    pub(crate) async fn create<R: Record>(&self, key: &Key, record: &R) -> Result<bool, EngineError> {
+    /// Creates a record; none where there is one already. A lost answer is found out by the record's own nonce.
+    pub(crate) async fn create<R: Record>(
+        &self,
+        key: &Key,
+        record: &R,
+    ) -> Result<Option<Written>, EngineError> {
         let body = encode(key, record)?;
         if self.capabilities.exclusive_create {
             return match self.store.put(key, body, Precondition::Absent).await {
-                Ok(written) => self.flushed(key, written).await.map(|()| true),
-                Err(e) if e.kind() == ErrorKind::Conflict => Ok(false),
+                Ok(written) => self.flushed(key, written).await.map(Some),
+                Err(e) if e.kind() == ErrorKind::Conflict => Ok(None),
                 Err(e) => Err(e.into()),
             };
         }
         let _alone = self.creating.lock().await;
         match self.store.head(key).await {
-            Ok(_) => return Ok(false),
+            Ok(_) => return Ok(None),
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => return Err(e.into()),
         }
         let written = self.store.put(key, body, Precondition::Always).await?;
-        self.flushed(key, written).await.map(|()| true)
+        self.flushed(key, written).await.map(Some)
     }
 
     /// Replaces a record that was read with this state; `Conflict` where somebody else did so meanwhile.
@@ -195,7 +199,7 @@ impl Repository {
     ) -> Result<(), EngineError> {
         let body = encode(key, record)?;
         let written = self.store.put(key, body, self.condition(seen)).await?;
-        self.flushed(key, written).await
+        self.flushed(key, written).await.map(drop)
     }
 
     /// Removes a record that was read with this state; that it is gone already is as good.
@@ -213,8 +217,9 @@ impl Repository {
         }
     }
 
-    async fn flushed(&self, key: &Key, written: Written) -> Result<(), EngineError> {
-        Ok(flush(&*self.store, key, written.instance.as_slice()).await?)
+    async fn flushed(&self, key: &Key, written: Written) -> Result<Written, EngineError> {
+        flush(&*self.store, key, written.instance.as_slice()).await?;
+        Ok(written)
     }
 }
 

@@ -60,6 +60,17 @@ pub struct VolumeInfo {
     pub attachment: Option<AttachmentRecord>,
 }
 
+impl From<VolumeRecord> for VolumeInfo {
+    /// A volume that was just made: nobody holds it.
+    fn from(record: VolumeRecord) -> Self {
+        Self {
+            record,
+            read_only_because: Vec::new(),
+            attachment: None,
+        }
+    }
+}
+
 /// A volume that is being made.
 struct Begun {
     record: VolumeRecord,
@@ -134,7 +145,16 @@ impl Repository {
         if let Some((encryption, _)) = new.encryption {
             record.encrypt(encryption);
         }
-        let is_ours = self.create(&key, &record).await?;
+        let created = self.create(&key, &record).await?;
+        let is_ours = created.is_some();
+        if let Some(etag) = created.and_then(|written| written.etag) {
+            return Ok(Begun {
+                record,
+                etag: Some(etag),
+                is_ours,
+                before: None,
+            });
+        }
         let seen = self.require(&record.name).await?;
         let mut begun = Begun {
             record,

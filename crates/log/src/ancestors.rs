@@ -176,6 +176,31 @@ pub(crate) async fn frame(
     Err(lost(pointer))
 }
 
+/// The object that an ancestor's segment is in now, with the number, epoch and sequence that it should tell; `None` where it is nobody's.
+pub(crate) async fn object(
+    core: &Core,
+    segment: SegmentNumber,
+) -> Result<Option<(Place, SegmentNumber, u32, u32)>, LogError> {
+    for _ in 0..LOOKS {
+        let Some((ancestor, born)) = find(core, segment) else {
+            return Ok(None);
+        };
+        let told = ancestor.place(segment, born).await?;
+        if let Some(place) = told.place
+            && ancestor.shelf.is_there(&place.key).await?
+        {
+            let number = place.moved.unwrap_or(segment);
+            let by_own = ancestor.seen().as_ref().and_then(|seen| seen.head.place(number));
+            let placed = by_own.or_else(|| core.state().head.place(number));
+            return Ok(placed.map(|(span, sequence)| (place, number, span.epoch, sequence)));
+        }
+        if !ancestor.look_again(told.by).await? {
+            break;
+        }
+    }
+    Err(LogError::corrupt(segment, "its object is not on the store"))
+}
+
 /// Whose segment it is, and where it was born; `None` for one of the volume's own.
 fn find(core: &Core, segment: SegmentNumber) -> Option<(&Ancestor, Place)> {
     let (span, sequence) = core.state().head.place(segment)?;

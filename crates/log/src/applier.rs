@@ -201,7 +201,8 @@ async fn rest(core: &Arc<Core>, unasked: &mut Unasked) -> Result<(), LogError> {
         return Ok(());
     }
     // Objects are deleted by the head after the one that lists them.
-    if in_no_head(core) > 0 || !core.state().head.deletions.is_empty() {
+    let may_delete = !core.is_held() && !core.state().head.deletions.is_empty();
+    if in_no_head(core) > 0 || may_delete {
         checkpoint::checkpoint(core, |_| {}).await?;
         unasked.unswept = true;
         unasked.head_made = Instant::now();

@@ -8,6 +8,7 @@ use restblk_format::log::{BLOCK, Entry, FrameKind, MAX_BLOCKS, SegmentBuilder};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::OnceLock;
+use tokio::time::Instant;
 
 /// Blocks after which a batch is sealed: with their headers they fit a segment, however badly they pack.
 pub(crate) const BLOCKS_MAX: usize = 1984;
@@ -19,6 +20,8 @@ const HOLES_MAX: usize = 256;
 pub(crate) struct Batch {
     holes: Vec<Range<u64>>,
     data: BTreeMap<u64, Bytes>,
+    /// When it took something first.
+    pub(crate) begun: Option<Instant>,
     /// Where its last record in the journal ends.
     pub(crate) journal_end: u64,
     /// What became of it: set when the segment is on the store.

@@ -25,7 +25,7 @@ use restblk_format::log::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The map segments of one checkpoint.
-struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     core: &'a Core,
     number: SegmentNumber,
     sequence: u32,
@@ -34,7 +34,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(core: &'a Core, number: SegmentNumber, sequence: u32) -> Self {
+    pub(crate) fn new(core: &'a Core, number: SegmentNumber, sequence: u32) -> Self {
         Self {
             core,
             number,
@@ -44,7 +44,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn put(&mut self, kind: FrameKind, first: u64, plain: &[u8]) -> Pointer {
+    pub(crate) fn put(&mut self, kind: FrameKind, first: u64, plain: &[u8]) -> Pointer {
         loop {
             if let Some(pointer) = self.builder.push(kind, first, plain) {
                 return pointer;
@@ -68,6 +68,12 @@ impl<'a> Writer<'a> {
         if !self.builder.is_empty() {
             self.next();
         }
+    }
+
+    /// The next sequence, and all that were filled, with theirs.
+    pub(crate) fn end(mut self) -> (u32, Vec<(u32, SegmentBuilder)>) {
+        self.cut();
+        (self.sequence, self.done)
     }
 }
 
@@ -262,6 +268,10 @@ pub(crate) async fn held(core: &Core, segment: SegmentNumber, at: Pointer) -> Re
 
 /// Removes segments that the committed head does not reach. What cannot be removed now is left to the next head.
 async fn remove(core: &Core, segments: Vec<SegmentNumber>) {
+    if core.is_held() {
+        core.state().head.deletions.extend(segments);
+        return;
+    }
     let segments: BTreeSet<_> = segments.into_iter().collect();
     for segment in segments {
         let removed = match core.born_at(segment) {

@@ -12,9 +12,12 @@ use crate::tree::{NeedsPage, Radix};
 use crate::{Durability, LogError, Options};
 use futures_util::future::try_join_all;
 use restblk_cache::Cache;
-use restblk_format::log::{Codec, Frame, FrameKind, PAGE_FAN_OUT, Pointer, SegmentBuilder, SegmentNumber};
+use restblk_format::log::{
+    Codec, Frame, FrameKind, Kind, PAGE_FAN_OUT, Pointer, SealKey, SegmentBuilder, SegmentNumber,
+};
+use restblk_types::VolumeId;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -49,6 +52,8 @@ pub(crate) struct Core {
     /// Capacity in bytes.
     pub(crate) size: watch::Sender<u64>,
     failed: OnceLock<LogError>,
+    /// Those who read by an older head: objects are not removed meanwhile.
+    holds: AtomicUsize,
     /// Uploads under way: they end with the attachment.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -96,6 +101,7 @@ impl Core {
             journal,
             arrived: Notify::new(),
             failed: OnceLock::new(),
+            holds: AtomicUsize::new(0),
             tasks: Mutex::new(JoinSet::new()),
         }
     }
@@ -127,6 +133,11 @@ impl Core {
         self.arrived.notify_one();
         self.stored.send_modify(|_| {});
         is_first
+    }
+
+    /// Somebody reads by an older head.
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds.load(Ordering::Acquire) > 0
     }
 
     /// The journal, where a flush waits for that alone.
@@ -319,6 +330,20 @@ impl Core {
         })
     }
 
+    /// All numbers of a kind that segments of the volume's own can have, as far as the head knows.
+    pub(crate) fn numbers(&self, kind: Kind) -> Range<u32> {
+        let state = self.state();
+        let head = &state.head;
+        let next = match kind {
+            Kind::Log => head.log_next,
+            Kind::Map => head.map_next,
+            Kind::Gc => head.gc_next,
+        };
+        let own = head.epochs.iter().find(|span| span.volume == 0);
+        let last = head.epochs.last().map_or(1, |span| span.first(kind));
+        own.map_or(1, |span| span.first(kind))..last.saturating_add(next).min(SegmentNumber::MAX)
+    }
+
     /// The object that a segment of the volume's own was written as.
     pub(crate) fn born_at(&self, segment: SegmentNumber) -> Result<Place, LogError> {
         let found = self.state().head.place(segment);
@@ -332,6 +357,15 @@ impl Core {
             shelf: self.shelf.clone(),
             epoch: span.epoch,
         })
+    }
+
+    /// What opens the frames that were born in a segment of a volume of the family: a key, or none. `None` where the head does not tell in which
+    /// epoch that was: another volume's later ones.
+    pub(crate) fn opener(&self, volume: VolumeId, segment: SegmentNumber) -> Option<Option<SealKey>> {
+        let state = self.state();
+        let (span, _) = state.head.place(segment)?;
+        let of = state.head.lineage.get(usize::from(span.volume))?.volume;
+        (of == volume).then(|| self.shelf.of(of).segment_key(span.epoch, segment))
     }
 
     /// A segment of this epoch, to be filled: sealed where the volume is encrypted.
@@ -365,6 +399,23 @@ impl Core {
                 }
             }
         }
+    }
+}
+
+/// No object of the volume is removed until it is dropped, so that all that its head reaches now can be read.
+#[derive(Debug)]
+pub struct Hold(Arc<Core>);
+
+impl Hold {
+    pub(crate) fn new(core: &Arc<Core>) -> Self {
+        core.holds.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(core))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.holds.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::applier::{self, Order};
 use crate::batch::{BLOCKS_MAX, Known};
 use crate::children::{self, Child};
 use crate::clone::{self, Expected};
-use crate::core::Core;
+use crate::core::{Core, Hold};
 use crate::defect::Defect;
 use crate::flatten::{self, Progress};
 use crate::journal::Found;
@@ -14,6 +14,7 @@ use crate::recover::{self, check_size};
 use crate::runs;
 use crate::state::{Source, State};
 use crate::upload::seal;
+use crate::usage::Traffic;
 use crate::view::SnapshotView;
 use crate::warm;
 use crate::{Durability, LogError, Options, Writer};
@@ -28,6 +29,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 /// Reads that find their blocks overwritten under them, before that is held to be a fault.
 const READS: usize = 64;
@@ -217,6 +219,12 @@ impl LogVolume {
         self.order(Order::Checkpoint).await.map(drop)
     }
 
+    /// Keeps all objects that the volume's head reaches now, for one who reads beside it.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        Hold::new(&self.core)
+    }
+
     /// Moves what lives out of segments that are mostly dead, a bounded number of them; returns how many were emptied.
     pub async fn collect(&self) -> Result<u64, LogError> {
         self.order(Order::Collect).await
@@ -268,6 +276,7 @@ impl LogVolume {
 
     async fn write_blocks(&self, first: u64, data: Bytes) -> Result<(), LogError> {
         let (mut first, mut data) = (first, data);
+        Traffic::count(&self.core.shelf.traffic().written, data.len());
         while !data.is_empty() {
             let some = data.split_to(data.len().min(BLOCKS_MAX / 4 * BLOCK));
             let blocks = u32::try_from(some.len() / BLOCK).unwrap_or(u32::MAX);
@@ -360,6 +369,7 @@ impl LogVolume {
     }
 
     fn took(&self, state: &mut State, end: u64) {
+        state.open.begun.get_or_insert_with(Instant::now);
         state.open.journal_end = end;
         state.journalled = end;
         if state.open.is_full() {
@@ -416,6 +426,7 @@ impl LogVolume {
 
     async fn read_blocks(&self, blocks: Range<u64>, buf: &mut [u8]) -> Result<(), LogError> {
         self.read_ahead(&blocks);
+        Traffic::count(&self.core.shelf.traffic().read, buf.len());
         for _ in 0..READS {
             self.core.alive()?;
             let sources = self.core.sources(blocks.clone()).await?;

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use restblk_format::log::{
     BLOCK, Codec, Entry, EntryKind, FRAME_ROOM, FrameKind, Kind, Pointer, SegmentBuilder, SegmentNumber,
 };
+use restblk_types::ErrorKind;
 use std::collections::hash_map::Entry::Vacant;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -72,12 +73,20 @@ pub(crate) async fn sweep(core: &Core) -> Result<u64, LogError> {
         return Ok(0);
     }
     let mut mover = Mover::new(core)?;
+    let mut emptied = 0;
     for (segment, _) in &worth {
-        mover.empty(*segment).await?;
+        match mover.empty(*segment).await {
+            Ok(()) => emptied += 1,
+            // What cannot be read stays where it is; all else goes on.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::error!(%segment, %error, "garbage is not collected of a segment that is damaged: see restblk check");
+            }
+            Err(error) => return Err(error),
+        }
     }
     mover.finish().await?;
     checkpoint(core, |_| {}).await?;
-    Ok(worth.len() as u64)
+    Ok(emptied)
 }
 
 /// A frame that goes elsewhere.

@@ -92,6 +92,11 @@ impl Ring {
         self.label.capacity - RECORDS_START
     }
 
+    /// Bytes that are in use, and all that there are.
+    pub(crate) fn in_use(&self) -> (u64, u64) {
+        (self.head - self.tail, self.room())
+    }
+
     fn place(&self, position: u64) -> u64 {
         RECORDS_START + position % self.room()
     }

@@ -12,6 +12,7 @@ mod ahead;
 mod ancestors;
 mod applier;
 mod batch;
+pub mod check;
 mod checkpoint;
 mod children;
 mod clone;
@@ -38,6 +39,7 @@ mod state;
 mod table;
 mod tree;
 mod upload;
+mod usage;
 mod view;
 mod warm;
 
@@ -47,6 +49,7 @@ mod crypt_tests;
 mod sim_tests;
 
 pub use children::Child;
+pub use core::Hold;
 pub use destroy::{check_no_clones, destroy};
 pub use device::LogVolume;
 pub use error::LogError;
@@ -60,6 +63,7 @@ pub use recover::create;
 pub use restblk_cache::Cache;
 pub use restblk_format::log::{Codec, DataKey, Head, Snapshot};
 pub use restblk_types::Durability;
+pub use usage::{Figures, Usage, usage};
 pub use view::SnapshotView;
 
 /// Who attaches.

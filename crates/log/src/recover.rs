@@ -97,7 +97,7 @@ pub(crate) async fn begin(shelf: &Shelf, head: &Head, writer: &Writer) -> Result
     Ok(())
 }
 
-fn epoch_of(writer: &Writer) -> Epoch {
+pub(crate) fn epoch_of(writer: &Writer) -> Epoch {
     Epoch {
         hostname: writer.hostname.clone(),
         since: writer.since.clone(),
@@ -114,7 +114,7 @@ pub(crate) fn check_size(size: u64) -> Result<(), LogError> {
 }
 
 /// Claims the first free epoch from `from` on.
-async fn claim(shelf: &Shelf, from: u32, writer: &Writer) -> Result<u32, LogError> {
+pub(crate) async fn claim(shelf: &Shelf, from: u32, writer: &Writer) -> Result<u32, LogError> {
     let mut epoch = from;
     let body = epoch_of(writer);
     loop {

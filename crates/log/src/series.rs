@@ -30,7 +30,7 @@ pub(crate) async fn end(shelf: &Shelf, series: Series, from: u32) -> Result<u32,
         };
         let probe = |place: &u32| {
             let (key, place) = (shelf.key(series, *place), *place);
-            async move { Ok::<_, LogError>((place, shelf.header(&key).await?.is_some())) }
+            async move { Ok::<_, LogError>((place, shelf.is_there(&key).await?)) }
         };
         for (place, there) in try_join_all(places.iter().map(probe)).await? {
             if !there {

@@ -11,6 +11,7 @@
 
 use crate::LogError;
 use crate::defect::Defect;
+use crate::usage::Traffic;
 use bytes::Bytes;
 use restblk_format::log::{DataKey, HEADER_LEN, Head, Header, Kind, SealKey, SegmentHead, SegmentNumber};
 use restblk_store::{Durability, Instance, Key, Page, Precondition, Store};
@@ -48,13 +49,18 @@ pub(crate) enum Created {
 pub(crate) struct Shelf {
     store: Arc<dyn Store>,
     pub(crate) volume: VolumeId,
+    traffic: Arc<Traffic>,
     key: Option<DataKey>,
 }
 
 impl Shelf {
     pub(crate) fn new(store: Arc<dyn Store>, volume: VolumeId) -> Self {
-        let key = None;
-        Self { store, volume, key }
+        Self {
+            store,
+            volume,
+            traffic: Arc::default(),
+            key: None,
+        }
     }
 
     /// The same, of a volume that is encrypted, if there is a key.
@@ -62,12 +68,17 @@ impl Shelf {
         Self { key, ..self }
     }
 
-    /// The same store's shelf of a volume of the same family: it has the same data key.
+    /// The same store's shelf of a volume of the same family, which has the same data key; what goes over it counts as this one's.
     pub(crate) fn of(&self, volume: VolumeId) -> Self {
         Self {
             volume,
             ..self.clone()
         }
+    }
+
+    /// What went over it.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// The volume's data key, where it is encrypted.
@@ -137,6 +148,7 @@ impl Shelf {
         let mut tries = 0;
         loop {
             tries += 1;
+            Traffic::count(&self.traffic.put, bytes.len());
             let error = match self.store.put(key, bytes.clone(), Precondition::Absent).await {
                 Ok(written) if self.settle(key, &bytes, Some(written.instance)).await? => {
                     return Ok(Created::Ours);
@@ -199,11 +211,17 @@ impl Shelf {
         }
     }
 
-    /// A range of an object; `None` where there is no object.
+    /// A range of an object; `None` where there is no object, `Corrupt` where it ends before.
     pub(crate) async fn range(&self, key: &Key, offset: u64, len: u64) -> Result<Option<Bytes>, LogError> {
         let extent = Extent::new(offset, len)
             .ok_or_else(|| LogError::bug(format!("read {len} bytes at {offset} of {key}")))?;
-        self.get(key, Some(extent)).await
+        match self.get(key, Some(extent)).await {
+            // What a store says where the range is past the end.
+            Err(error) if error.kind() == ErrorKind::Invalid => {
+                Err(LogError::corrupt(key, format!("it is cut off: {error}")))
+            }
+            got => got,
+        }
     }
 
     /// A whole object; `None` where there is none.
@@ -216,7 +234,11 @@ impl Shelf {
         loop {
             tries += 1;
             match self.store.get(key, range).await {
-                Ok(fetched) => return Ok(Some(fetched.payload.into_bytes())),
+                Ok(fetched) => {
+                    let bytes = fetched.payload.into_bytes();
+                    Traffic::count(&self.traffic.fetched, bytes.len());
+                    return Ok(Some(bytes));
+                }
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
                 Err(error) if error.kind().is_transient() && tries < TRIES => {}
                 Err(error) => return Err(error.into()),
@@ -232,6 +254,29 @@ impl Shelf {
         let header = Header::peek(&bytes).map_err(crate::error::format_error(key))?;
         self.belongs(key, &header)?;
         Ok(Some(header))
+    }
+
+    /// Whether there is an object, whatever it is: a damaged one takes its place as well.
+    pub(crate) async fn is_there(&self, key: &Key) -> Result<bool, LogError> {
+        match self.header(key).await {
+            Ok(header) => Ok(header.is_some()),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An object's length in bytes; `None` where there is no object.
+    pub(crate) async fn len(&self, key: &Key) -> Result<Option<u64>, LogError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.store.head(key).await {
+                Ok(info) => return Ok(Some(info.size)),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(error) if error.kind().is_transient() && tries < TRIES => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Refuses an object of another volume.

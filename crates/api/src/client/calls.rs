@@ -4,9 +4,10 @@ use super::request::Wait;
 use super::{Client, ClientError};
 use crate::mirror::MirrorTable;
 use crate::{
-    AttachRequest, Attachment, ChangeKeys, CloneSnapshot, CreateSnapshot, CreateSnapshots, CreateVolume,
-    DetachRequest, ErrorBody, ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec,
-    Protection, SetCompression, SetDurability, Snapshot, Volume, Warmed, paths,
+    AttachRequest, Attachment, ChangeKeys, CheckProgress, CheckVolume, CloneSnapshot, CreateSnapshot,
+    CreateSnapshots, CreateVolume, DetachRequest, ErrorBody, ExtendVolume, HostInfo, HostReport,
+    MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, SetCompression, SetDurability, Snapshot, Volume,
+    VolumeCheck, VolumeUsage, Warmed, paths,
 };
 use bytes::Bytes;
 use http::Method;
@@ -165,6 +166,25 @@ impl Client {
             .send(Method::POST, &path, Bytes::new(), Wait::ForEver)
             .await?;
         self.read(&Method::POST, &path, &answer)
+    }
+
+    /// What a log volume has on its store.
+    pub async fn usage(&self, volume: &VolumeRef) -> Result<VolumeUsage> {
+        no_snapshot(volume)?;
+        self.ask(&paths::usage(&volume.pool, &volume.volume)).await
+    }
+
+    /// Looks a volume through, and repairs it where that is asked for; takes as long as that takes. Dropped, a check ends.
+    pub async fn check_volume(&self, volume: &VolumeRef, request: &CheckVolume) -> Result<VolumeCheck> {
+        no_snapshot(volume)?;
+        self.change(Method::POST, &paths::check(&volume.pool, &volume.volume), request)
+            .await
+    }
+
+    /// How far the check of a volume has come.
+    pub async fn check_progress(&self, volume: &VolumeRef) -> Result<CheckProgress> {
+        no_snapshot(volume)?;
+        self.ask(&paths::check(&volume.pool, &volume.volume)).await
     }
 
     /// A volume's snapshots, oldest first.

@@ -3,6 +3,7 @@
 
 mod attach;
 mod cache;
+mod check;
 mod completions;
 mod control_files;
 mod daemon;
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     /// Snapshots: states of log volumes that stay
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
+    Check(check::Check),
     Attach(attach::Attach),
     Detach(detach::Detach),
     Devices(devices::Devices),
@@ -122,6 +124,7 @@ async fn ask(command: Command, session: &Session) -> Result {
         Command::Delete(delete) => delete.run(session).await,
         Command::Volume(volume) => volume.run(session).await,
         Command::Snapshot(snapshot) => snapshot.run(session).await,
+        Command::Check(check) => check.run(session).await,
         Command::Attach(attach) => attach.run(session).await,
         Command::Detach(detach) => detach.run(session).await,
         Command::Devices(devices) => devices.run(session).await,

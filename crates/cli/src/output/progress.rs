@@ -6,8 +6,21 @@ use std::time::Duration;
 /// Calls that are answered sooner show nothing: a flicker tells nobody anything.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// How often it is asked how far a call has come.
+const NEWS_EVERY: Duration = Duration::from_millis(500);
+
 /// Waits for `call`. `what` completes "failed to …".
 pub(crate) async fn wait<T>(shown: bool, what: &str, call: impl Future<Output = T>) -> T {
+    follow(shown, what, call, async || None).await
+}
+
+/// The same, with news of how far it has come.
+pub(crate) async fn follow<T>(
+    shown: bool,
+    what: &str,
+    call: impl Future<Output = T>,
+    mut news: impl AsyncFnMut() -> Option<String>,
+) -> T {
     tokio::pin!(call);
     if !shown {
         return call.await;
@@ -21,7 +34,22 @@ pub(crate) async fn wait<T>(shown: bool, what: &str, call: impl Future<Output = 
     }
     bar.set_message(what.to_owned());
     bar.enable_steady_tick(Duration::from_millis(120));
-    let done = call.await;
+    let done = loop {
+        tokio::select! {
+            biased;
+            done = &mut call => break done,
+            () = tokio::time::sleep(NEWS_EVERY) => {}
+        }
+        tokio::select! {
+            biased;
+            done = &mut call => break done,
+            news = news() => {
+                if let Some(news) = news {
+                    bar.set_message(format!("{what}: {news}"));
+                }
+            }
+        }
+    };
     bar.finish_and_clear();
     done
 }

@@ -10,6 +10,7 @@
 
 mod attach;
 mod bring_up;
+mod check;
 mod detach;
 mod end;
 mod held;
@@ -29,6 +30,7 @@ use crate::{
     state::{Remembered, StateDir},
     transports::Transports,
 };
+pub(crate) use check::Checks;
 use names::Names;
 use opened::Openings;
 use restblk_api::{Attachment, ErrorBody};

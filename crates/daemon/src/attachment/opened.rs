@@ -6,7 +6,7 @@ use crate::{clock, error, error::Result, patience, pool::Open as OpenPool};
 use restblk_api::ErrorBody;
 use restblk_block::{BlockDevice, BlockError, Limiter};
 use restblk_engine::{
-    Claim, Lease, Takeover, Volume,
+    Claim, Lease, Repository, Takeover, Volume,
     direct::{DirectDevice, Tuning},
     log::{DataKey, Local, Writer},
 };
@@ -32,6 +32,12 @@ pub(super) struct Opened {
     pub(super) lease: Lease,
     pub(super) limiter: Arc<Limiter>,
     pub(super) pool: Arc<OpenPool>,
+}
+
+impl Opened {
+    pub(super) fn name(&self) -> &VolumeRef {
+        &self.name
+    }
 }
 
 /// A volume that is ours and not open yet.
@@ -164,6 +170,42 @@ impl Attachments {
             }
         }
         true
+    }
+
+    /// Does something with a volume that is ours by its lease, and that nobody has open meanwhile.
+    pub(super) async fn alone<T>(
+        &self,
+        operation: &str,
+        volume: &VolumeRef,
+        takeover: Takeover,
+        work: impl AsyncFnOnce(Arc<Repository>, VolumeRecord) -> Result<T>,
+    ) -> Result<T> {
+        let place = self.openings.place(volume);
+        let place = place.lock().await;
+        if place.is_some() {
+            let message =
+                format!("{operation} {volume}: it is attached to this host, or something is done to it");
+            return Err(ErrorBody::new(ErrorKind::Busy, message)
+                .hint(format!("restblk detach {volume}, and its snapshots, first")));
+        }
+        let pool = self.context.pools.open(&volume.pool)?;
+        let id = AttachmentId::random();
+        let Taken {
+            lease,
+            record,
+            unknown,
+        } = self.take(&pool, volume, id, takeover).await?;
+        let done = if unknown.is_empty() {
+            work(Arc::clone(&pool.repository), record).await
+        } else {
+            let message = format!(
+                "{operation} {volume}: it has features that this version can only read: {}",
+                unknown.join(", ")
+            );
+            Err(ErrorBody::new(ErrorKind::Unsupported, message).hint("use a newer restblk"))
+        };
+        self.let_go(&lease).await;
+        done
     }
 
     async fn open_new(

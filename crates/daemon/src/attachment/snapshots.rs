@@ -13,7 +13,7 @@ use restblk_engine::{
     EngineError, NewVolume, Takeover,
     log::{LogError, LogVolume, Progress, Snapshot as Kept, SnapshotView, snapshot_together},
 };
-use restblk_format::{Encryption, LayoutKind};
+use restblk_format::{Encryption, LayoutKind, VolumeRecord};
 use restblk_types::{
     AttachmentId, BlockSize, ByteCount, Durability, ErrorKind, KeySecret, SnapshotName, VolumeId, VolumeRef,
 };
@@ -131,7 +131,7 @@ impl Attachments {
         to: &VolumeRef,
         durability: Durability,
         key: Option<KeySecret>,
-    ) -> Result<()> {
+    ) -> Result<VolumeRecord> {
         if to.pool != snapshot.pool || to.snapshot.is_some() {
             let message = format!("clone {snapshot} to {to}: a clone is a volume of its snapshot's own pool");
             return Err(
@@ -172,9 +172,9 @@ impl Attachments {
             };
             repository.clone_volume(new, &log, id).await
         };
-        self.with_log(snapshot, clone).await?;
+        let made = self.with_log(snapshot, clone).await?;
         tracing::info!(%snapshot, volume = %to, "cloned");
-        Ok(())
+        Ok(made)
     }
 
     /// Copies into a clone what it still reads from the volumes that it came from.

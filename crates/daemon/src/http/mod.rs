@@ -2,6 +2,7 @@
 
 mod answer;
 mod attachments;
+mod checks;
 mod host;
 mod listen;
 mod openapi;
@@ -63,6 +64,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         )
         .route("/v1/snapshots", post(snapshots::create_several))
         .route("/v1/volumes/{pool}/{volume}/flatten", post(snapshots::flatten))
+        .route("/v1/volumes/{pool}/{volume}/usage", get(checks::usage))
+        .route(
+            "/v1/volumes/{pool}/{volume}/check",
+            get(checks::progress).post(checks::check),
+        )
         .route("/v1/volumes/{pool}/{volume}/warm", post(snapshots::warm))
         .route("/v1/host", get(host::info))
         .route("/v1/doctor", get(host::doctor))

@@ -132,6 +132,21 @@ pub struct Frame {
     pub plain: Vec<u8>,
 }
 
+/// What a frame says of itself, whose payload was not unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredFrame {
+    /// What it holds.
+    pub kind: FrameKind,
+    /// How it is packed.
+    pub codec: Codec,
+    /// The first block's number, or the page's, or the segment's.
+    pub first: u64,
+    /// How many blocks; 1 for pages and lists.
+    pub blocks: u32,
+    /// Its length in bytes, without padding.
+    pub len: usize,
+}
+
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Raw {
@@ -320,13 +335,19 @@ impl Frame {
         })
     }
 
-    /// Checks a frame that is to be moved as it is, without unpacking it or having its key; tells how it is packed.
-    pub fn check_stored(bytes: &[u8], origin: Pointer) -> Result<Codec, FrameError> {
+    /// Checks a frame as it is stored, without unpacking it or having its key; tells what it says that it holds.
+    pub fn check_stored(bytes: &[u8], origin: Pointer) -> Result<StoredFrame, FrameError> {
         let head = Head::decode(bytes)?;
         if head.origin != origin.frame() {
             return Err(FrameError::Another);
         }
         head.payload(bytes)?;
-        Ok(head.codec)
+        Ok(StoredFrame {
+            kind: head.kind,
+            codec: head.codec,
+            first: head.first,
+            blocks: u32::try_from(head.kind.blocks(head.plain_len)).unwrap_or(u32::MAX),
+            len: head.payload_start + head.payload_len,
+        })
     }
 }

@@ -210,6 +210,12 @@ impl Header {
         Ok(Self::decode(bytes)?.0)
     }
 
+    /// The same, with the length in bytes that the object says it has.
+    pub fn peek_with_len(bytes: &[u8]) -> Result<(Self, u64), FormatError> {
+        let (header, extents) = Self::decode(bytes)?;
+        Ok((header, extents.object_len.into()))
+    }
+
     /// An object of this header and a JSON body; with a key, a line follows that says that a holder of the key wrote it.
     pub(super) fn with_json(&self, json: &[u8], key: Option<&SealKey>) -> Vec<u8> {
         let length = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);

@@ -31,7 +31,7 @@ mod segment;
 mod tests;
 
 pub use codec::Codec;
-pub use frame::{Frame, FrameError, FrameKind, MAX_BLOCKS};
+pub use frame::{Frame, FrameError, FrameKind, MAX_BLOCKS, StoredFrame};
 pub use head::{Epoch, Head, Lineage, Snapshot, Span, Tombstone, Tree};
 pub use header::{FEATURE_SEALED, FEATURE_ZSTD, HEADER_LEN, Header, ObjectType};
 pub use index::{Entry, EntryKind, INDEX_ENTRY_LEN};

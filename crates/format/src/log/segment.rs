@@ -174,7 +174,7 @@ impl SegmentBuilder {
         if self.is_full(stored.len() + 16) {
             return Ok(false);
         }
-        let codec = Frame::check_stored(stored, origin)?;
+        let codec = Frame::check_stored(stored, origin)?.codec;
         let Ok(offset) = u32::try_from(self.bytes.len()) else {
             return Ok(false);
         };

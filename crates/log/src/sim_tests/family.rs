@@ -3,6 +3,7 @@
 use super::ground::{BLOCK, BLOCKS, Contents, Ground, contents, ms};
 use super::volume::Volume;
 use crate::ancestors::Ancestor;
+use crate::check::{How, Teller, check};
 use crate::core::Which;
 use crate::shelf::{Series, Shelf};
 use crate::{LogError, LogVolume, create, destroy, table};
@@ -399,6 +400,9 @@ impl World {
             volume.check_now(&self.ground).await;
             volume.check_snapshots(&self.ground).await;
         }
+        for volume in &self.volumes {
+            look_through(&self.ground, volume.id).await;
+        }
         while self.volumes.len() > 1 {
             let at = self.any();
             let volume = &mut self.volumes[at];
@@ -438,6 +442,29 @@ impl World {
         }
         self.tally
     }
+}
+
+/// A check finds nothing wrong with a volume, whatever has happened to it.
+async fn look_through(ground: &Ground, id: VolumeId) {
+    let how = How {
+        deep: true,
+        garbage: true,
+    };
+    let report = check(
+        ground.disk.clone(),
+        id,
+        ground.key.clone(),
+        how,
+        Teller::new(&|_| {}),
+    )
+    .await
+    .unwrap();
+    let (findings, lost) = (&report.findings, &report.lost);
+    assert!(
+        report.is_clean() && lost.is_empty(),
+        "seed {}: {findings:?} {lost:?}",
+        ground.seed
+    );
 }
 
 /// Blocks of data that count as alive in a volume without snapshots, and those that its map has.

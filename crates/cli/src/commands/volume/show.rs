@@ -8,7 +8,8 @@ use crate::output::pairs;
 use crate::session::Session;
 use crate::values::{VolumeArg, with_alternatives};
 use clap::Args;
-use restblk_api::{Attachment, Layout, Volume, VolumeState};
+use restblk_api::{Attachment, Layout, OpenUsage, Volume, VolumeState, VolumeUsage};
+use restblk_types::ByteCount;
 use serde::Serialize;
 
 /// Show a volume, and its device if it is attached here
@@ -26,6 +27,9 @@ struct Shown {
     volume: Volume,
     #[serde(skip_serializing_if = "Option::is_none")]
     attachment: Option<Attachment>,
+    /// What a log volume has on its store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<VolumeUsage>,
 }
 
 impl Show {
@@ -40,7 +44,24 @@ impl Show {
         let attachment = attachments
             .into_iter()
             .find(|attachment| attachment.volume == name);
-        session.result(&Shown { volume, attachment }, words)
+        let usage = if volume.layout == Layout::Log && volume.state == VolumeState::Ready {
+            let usage = session.call(&what, session.client.usage(&name)).await;
+            if let Err(failure) = &usage {
+                session.warn(format!(
+                    "what it has on its store cannot be told: {}",
+                    failure.sentence()
+                ));
+            }
+            usage.ok()
+        } else {
+            None
+        };
+        let shown = Shown {
+            volume,
+            attachment,
+            usage,
+        };
+        session.result(&shown, words)
     }
 }
 
@@ -77,10 +98,80 @@ fn words(shown: &Shown) -> String {
             },
         ),
     ];
+    if let Some(usage) = &shown.usage {
+        lines.extend(used(usage));
+    }
     if let Some(attachment) = &shown.attachment {
         lines.extend(devices::details(attachment));
     }
     pairs(&lines)
+}
+
+/// What a log volume has on its store.
+fn used(usage: &VolumeUsage) -> Vec<(&'static str, String)> {
+    let mut lines = vec![
+        ("Allocated", usage.allocated.to_string()),
+        ("Only in snapshots", usage.held.to_string()),
+        ("Garbage", format!("{}, until it is collected", usage.garbage)),
+        (
+            "Stored",
+            match usage.stored {
+                Some(stored) => format!("{stored} in {} segments", usage.objects),
+                None => format!("{} segments; the store does not list sizes", usage.objects),
+            },
+        ),
+        (
+            "Snapshots",
+            format!("{}, {} clones of them", usage.snapshots, usage.clones),
+        ),
+        ("Last head", format!("{} (epoch/number)", usage.head)),
+    ];
+    if let Some(open) = &usage.open {
+        lines.extend(moved(open));
+    }
+    lines
+}
+
+/// What an open one has moved, and what it has not.
+fn moved(open: &OpenUsage) -> Vec<(&'static str, String)> {
+    let times = |part: ByteCount, of: ByteCount| {
+        #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+        let times = part.0 as f64 / of.0 as f64;
+        if of.0 == 0 {
+            String::new()
+        } else {
+            format!(", {times:.2} for each byte")
+        }
+    };
+    let journal = match (open.journal_used, open.journal_size) {
+        (Some(used), Some(size)) => format!("{used} of {size}"),
+        _ => String::new(),
+    };
+    vec![
+        (
+            "Not sent yet",
+            format!("{}, {:.1} s behind", open.unsent, open.lag_s),
+        ),
+        ("Journal", journal),
+        (
+            "Written",
+            format!(
+                "{}; sent {}{}",
+                open.written,
+                open.put,
+                times(open.put, open.written)
+            ),
+        ),
+        (
+            "Read",
+            format!(
+                "{}; fetched {}{}",
+                open.read,
+                open.fetched,
+                times(open.fetched, open.read)
+            ),
+        ),
+    ]
 }
 
 fn layout(layout: Layout, dialect: Option<&str>) -> String {
