@@ -31,6 +31,7 @@ from cinder.volume import volume_utils
 from restblk_cinder import client
 from restblk_cinder import connect
 from restblk_cinder import devices
+from restblk_cinder import groups
 from restblk_cinder import manage
 from restblk_cinder import names
 from restblk_cinder import options
@@ -48,7 +49,7 @@ Update = dict[str, Any] | None
 
 
 @interface.volumedriver
-class RestblkDriver(manage.Managing, connect.Connecting,
+class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
                     driver.VolumeDriver):
     """Volumes of a restblk pool, through the daemon of this host."""
 
@@ -135,7 +136,7 @@ class RestblkDriver(manage.Managing, connect.Connecting,
             'online_extend_support': True,
             'QoS_support': True,
             'consistencygroup_support': False,
-            'consistent_group_snapshot_enabled': False,
+            'consistent_group_snapshot_enabled': self._layout == 'log',
             # Unwritten parts of a new volume read as zeros.
             'sparse_copy_volume': True,
             'filter_function': self.get_filter_function(),
@@ -221,12 +222,7 @@ class RestblkDriver(manage.Managing, connect.Connecting,
         try:
             return self._clone(volume, source, through)
         finally:
-            # What the clone reads stays, under no name.
-            try:
-                self._pool.delete_snapshot(source, through)
-            except client.ApiError as e:
-                LOG.warning('%s goes when the volume does: %s',
-                            self._pool.ref(f'{source}@{through}'), e)
+            self._forget(source, through)
 
     def clone_image(self, context: context.RequestContext,
                     volume: objects.Volume, image_location: Any,
@@ -353,6 +349,14 @@ class RestblkDriver(manage.Managing, connect.Connecting,
                     and volume.use_quota):
                 self._pool.flatten(name)
         return {'provider_location': None}
+
+    def _forget(self, source: str, through: str) -> None:
+        """What clones read of a snapshot stays, under no name."""
+        try:
+            self._pool.delete_snapshot(source, through)
+        except client.ApiError as e:
+            LOG.warning('%s goes when the volume does: %s',
+                        self._pool.ref(f'{source}@{through}'), e)
 
     def _copy(self, volume: objects.Volume,
               source: objects.Volume) -> Update:

@@ -83,6 +83,12 @@ class Pool:
         self._api.call('POST', f'{self._volume(name)}/snapshots',
                        {'name': snapshot})
 
+    def make_snapshots(self, made: list[tuple[str, str]]) -> None:
+        """Of several volumes, each with its name: at one moment, or none."""
+        if made:
+            self._api.call('POST', '/v1/snapshots', {'snapshots': [
+                self.ref(f'{name}@{snapshot}') for name, snapshot in made]})
+
     def delete_snapshot(self, name: str, snapshot: str) -> None:
         self._api.call('DELETE', self._snapshot(name, snapshot), long=True)
 

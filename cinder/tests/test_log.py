@@ -163,6 +163,49 @@ class Snapshots(daemon.DaemonCase):
         self.driver.delete_snapshot(snapshot)
 
 
+class Groups(daemon.DaemonCase):
+    def test_snapshots_of_one_moment_or_none(self):
+        volumes = [self.make(), self.make()]
+        for volume in volumes:
+            self.write(volume, b'before')
+        snapshots = [self.snapshot(volume) for volume in volumes]
+        group, updates = self.driver.create_group_snapshot(
+            self.ctxt, None, snapshots)
+        self.assertEqual('available', group['status'])
+        self.assertEqual([snapshot.id for snapshot in snapshots],
+                         [update['id'] for update in updates])
+        for volume, snapshot in zip(volumes, snapshots):
+            self.write(volume, b'after.')
+            self.assertEqual(b'before', self.read(snapshot, 6))
+        # The second one exists: the first is not made either.
+        again = [self.snapshot(volumes[0]), snapshots[1]]
+        with self.assertRaises(client.ApiError):
+            self.driver.create_group_snapshot(self.ctxt, None, again)
+        self.assertEqual([snapshots[0].name], [
+            made['name'] for made in self.pool.snapshots(volumes[0].name)])
+
+    def test_a_group_from_a_group(self):
+        sources = [self.make(), self.make()]
+        for source in sources:
+            self.write(source, b'source')
+        made = [self.volume(2, source_volid=source.id) for source in sources]
+        group = daemon.objects.Group(self.ctxt, id=str(uuid.uuid4()))
+        model, updates = self.driver.create_group_from_src(
+            self.ctxt, group, made, source_vols=sources)
+        self.assertEqual(('available', ['available'] * 2), (
+            model['status'], [update['status'] for update in updates]))
+        for volume in made:
+            self.assertEqual(b'source', self.read(volume, 6))
+        for source in sources:
+            self.assertEqual([], self.pool.snapshots(source.name))
+
+    def test_of_snapshots_cinder_makes_it(self):
+        volume = self.make()
+        with self.assertRaises(NotImplementedError):
+            self.driver.create_group_from_src(
+                self.ctxt, None, [volume], snapshots=[self.snapshot(volume)])
+
+
 class Clones(daemon.DaemonCase):
     def test_deleted_in_any_order(self):
         first = self.make()
@@ -431,7 +474,7 @@ class Statistics(daemon.DaemonCase):
         stats = self.stats()
         wanted = {'thin_provisioning_support': True, 'multiattach': False,
                   'online_extend_support': True, 'QoS_support': True,
-                  'consistent_group_snapshot_enabled': False,
+                  'consistent_group_snapshot_enabled': True,
                   'restblk_layout': 'log'}
         self.assertEqual(wanted, {key: stats[key] for key in wanted})
         made = self.start_driver()

@@ -2,14 +2,17 @@
 //!
 //! When nothing is asked and nothing arrives for [`LINGER`], the open batch goes on its way, so that the store is never further behind
 //! than that and what an upload takes. After [`IDLE`] of them the head follows, and then garbage is collected, until nothing is left to do. While
-//! others write, a head is made and garbage collected every so many segments, or every [`HEAD_AGE_MAX`].
+//! others write, a head is made and garbage looked for every so many segments (an eighth of what the volume has, at the most), or every
+//! [`HEAD_AGE_MAX`]. Where there is more of it than there should be, every [`CROWDED`] segments: a go then empties twice as many as were written
+//! meanwhile, each less than half alive, so that space is bounded however fast somebody writes.
 
 use crate::batch::Batch;
 use crate::children::{self, Child};
 use crate::core::{Core, Which};
+use crate::gc::{self, Swept};
 use crate::state::State;
 use crate::upload::seal;
-use crate::{LogError, checkpoint, flatten, gc, snapshot};
+use crate::{LogError, checkpoint, flatten, snapshot};
 use restblk_format::log::{Kind, Tree};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +26,9 @@ const IDLE: u32 = 10;
 
 /// A head is made after so long at the latest where there is something for it, so that what is freed is freed while others write.
 const HEAD_AGE_MAX: Duration = Duration::from_secs(30);
+
+/// Segments between two heads while garbage waits to be collected: half of what is emptied in one go.
+const CROWDED: u32 = 8;
 
 /// What is asked of the task.
 #[derive(Debug)]
@@ -69,20 +75,24 @@ struct Unasked {
     unswept: bool,
     /// When the last head was made, as far as the task did so unasked.
     head_made: Instant,
+    /// So many segments after it the next one is made.
+    head_after: u32,
 }
 
 impl Unasked {
-    fn after_head() -> Self {
+    fn after_head(head_after: u32) -> Self {
         Self {
             idle: 0,
             unswept: true,
             head_made: Instant::now(),
+            head_after,
         }
     }
 }
 
 pub(crate) async fn run(core: Arc<Core>, mut orders: mpsc::UnboundedReceiver<Asked>) {
-    let mut unasked = Unasked::after_head();
+    // Soon: how much there is is not known yet.
+    let mut unasked = Unasked::after_head(CROWDED.min(core.options.segments_per_checkpoint));
     loop {
         let arrived = core.arrived.notified();
         if let Err(error) = advance(&core, &mut unasked).await {
@@ -110,7 +120,7 @@ pub(crate) async fn run(core: Arc<Core>, mut orders: mpsc::UnboundedReceiver<Ask
             Ok(()) => carry_out(&core, order).await,
             Err(error) => Err(error),
         };
-        unasked = Unasked::after_head();
+        unasked = Unasked::after_head(unasked.head_after);
         if let Err(error) = &done
             && ends_the_volume(error)
         {
@@ -207,7 +217,7 @@ async fn rest(core: &Arc<Core>, unasked: &mut Unasked) -> Result<(), LogError> {
         unasked.unswept = true;
         unasked.head_made = Instant::now();
     } else if unasked.unswept {
-        unasked.unswept = tidy(core).await? > 0;
+        unasked.unswept = tidy(core).await?.emptied > 0;
     }
     Ok(())
 }
@@ -218,8 +228,8 @@ fn in_no_head(core: &Core) -> u32 {
     state.applied.saturating_sub(state.head.log_next)
 }
 
-/// After a checkpoint: what is not held any more is let go, and garbage collected; answers how many segments were emptied.
-async fn tidy(core: &Core) -> Result<u64, LogError> {
+/// After a checkpoint: what is not held any more is let go, and garbage collected.
+async fn tidy(core: &Core) -> Result<Swept, LogError> {
     let keeps_hidden = {
         let state = core.state();
         state
@@ -231,11 +241,7 @@ async fn tidy(core: &Core) -> Result<u64, LogError> {
     if keeps_hidden {
         children::reap(core).await?;
     }
-    if gc::is_due(core).await? {
-        gc::sweep(core).await
-    } else {
-        Ok(0)
-    }
+    gc::sweep_if_due(core).await
 }
 
 /// Puts segments into the map until all before `until` are there.
@@ -257,12 +263,14 @@ async fn advance(core: &Core, unasked: &mut Unasked) -> Result<(), LogError> {
     while let Some(batch) = next(core) {
         put(core, &batch).await?;
         unasked.idle = 0;
-        if in_no_head(core) >= core.options.segments_per_checkpoint
-            || unasked.head_made.elapsed() >= HEAD_AGE_MAX
-        {
+        if in_no_head(core) >= unasked.head_after || unasked.head_made.elapsed() >= HEAD_AGE_MAX {
             checkpoint::checkpoint(core, |_| {}).await?;
-            *unasked = Unasked::after_head();
-            tidy(core).await?;
+            let swept = tidy(core).await?;
+            let most = core.options.segments_per_checkpoint;
+            let eighth = u32::try_from(swept.objects / 8).unwrap_or(most);
+            *unasked = Unasked::after_head(
+                if swept.emptied > 0 { CROWDED } else { eighth }.clamp(CROWDED.min(most), most),
+            );
         }
     }
     Ok(())

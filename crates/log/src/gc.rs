@@ -24,18 +24,31 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Lines of a segment of moved frames.
 const LINES: usize = 8192;
 
-/// Segments emptied in one go: the reads and writes of a go are bounded by it, and so is its stall.
+/// Segments emptied in one go: the reads and writes of a go are bounded by it, and so is its stall. The task that has the trees counts on
+/// its being twice what it lets others write meanwhile.
 const AT_ONCE: usize = 16;
 
 /// A segment less of which lives than this part is worth moving.
 const LIVE_MAX: f64 = 0.5;
 
-/// Whether more of what is on the store is dead than the options allow.
-pub(crate) async fn is_due(core: &Core) -> Result<bool, LogError> {
+/// What a go came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Swept {
+    /// Segments that were emptied.
+    pub(crate) emptied: u64,
+    /// Segments that there were before.
+    pub(crate) objects: usize,
+}
+
+/// Right after a checkpoint: a go, where more of what is on the store is dead than the options allow.
+pub(crate) async fn sweep_if_due(core: &Core) -> Result<Swept, LogError> {
     let lines = objects(core).await?;
+    let objects = lines.len();
     let sum = |part: fn(&Line) -> u16| lines.iter().map(|(_, line)| u64::from(part(line))).sum::<u64>();
     let (live, total) = (sum(|line| line.live), sum(|line| line.total));
-    Ok(total > 0 && (live as f64) < total as f64 * core.options.live_min)
+    let is_due = total > 0 && (live as f64) < total as f64 * core.options.live_min;
+    let emptied = if is_due { sweep(core, lines).await? } else { 0 };
+    Ok(Swept { emptied, objects })
 }
 
 /// The lines of what is an object of its own now: nothing that was moved.
@@ -59,13 +72,13 @@ async fn objects(core: &Core) -> Result<Vec<(SegmentNumber, Line)>, LogError> {
 pub(crate) async fn collect(core: &Core) -> Result<u64, LogError> {
     // Lists are complete as of a checkpoint.
     checkpoint(core, |_| {}).await?;
-    sweep(core).await
+    let all = objects(core).await?;
+    sweep(core, all).await
 }
 
-/// [`collect`], right after a checkpoint.
-pub(crate) async fn sweep(core: &Core) -> Result<u64, LogError> {
+/// A go over these.
+async fn sweep(core: &Core, mut worth: Vec<(SegmentNumber, Line)>) -> Result<u64, LogError> {
     let part = |line: &Line| f64::from(line.live) / f64::from(line.total);
-    let mut worth = objects(core).await?;
     worth.retain(|(_, line)| line.live > 0 && part(line) < LIVE_MAX);
     worth.sort_by(|(_, a), (_, b)| part(a).total_cmp(&part(b)));
     worth.truncate(AT_ONCE);

@@ -81,14 +81,16 @@ pub(crate) fn make(
 /// Makes the kernel ask for the file's size, and returns what it knows then: while writes are under way it may
 /// discard the answer and keep the old one.
 pub(crate) fn refresh_size(attributes: &impl AsFd) -> io::Result<u64> {
-    let ask = |sync| {
-        statx(
-            attributes.as_fd(),
-            "",
-            AtFlags::EMPTY_PATH | sync,
-            StatxFlags::SIZE,
-        )
-    };
-    ask(AtFlags::STATX_FORCE_SYNC)?;
-    Ok(ask(AtFlags::STATX_DONT_SYNC)?.stx_size)
+    size(attributes, AtFlags::STATX_FORCE_SYNC)?;
+    known_size(attributes)
+}
+
+/// The size that the kernel knows for the file, which nobody is asked for.
+pub(crate) fn known_size(attributes: &impl AsFd) -> io::Result<u64> {
+    size(attributes, AtFlags::STATX_DONT_SYNC)
+}
+
+fn size(attributes: &impl AsFd, sync: AtFlags) -> io::Result<u64> {
+    let flags = AtFlags::EMPTY_PATH | sync;
+    Ok(statx(attributes.as_fd(), "", flags, StatxFlags::SIZE)?.stx_size)
 }
