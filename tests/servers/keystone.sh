@@ -40,6 +40,8 @@ keystone_login() {
   KEYSTONE_PROJECT_ID=$(jq -r .token.project.id "$WORK/keystone/token.json")
 }
 keystone_application_credential() {
+  # a token that was got earlier may have ended
+  keystone_login
   curl -sS --fail-with-body --max-time 60 -H "X-Auth-Token: $KEYSTONE_TOKEN" -H 'Content-Type: application/json' \
     -d '{"application_credential":{"name":"restblk","secret":"swift secret"}}' "$KEYSTONE_URL/users/$KEYSTONE_USER_ID/application_credentials" | jq -r .application_credential.id
 }
