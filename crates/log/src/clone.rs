@@ -19,9 +19,8 @@
 
 use crate::core::Core;
 use crate::{LogError, Writer, recover, snapshot};
-use restblk_format::log::{Head, Lineage, Snapshot, Span, Tree};
+use restblk_format::log::{Head, Lineage, Snapshot, Span};
 use restblk_types::{ErrorKind, VolumeId};
-use std::collections::BTreeMap;
 
 /// A child that this process is creating: not looked for meanwhile. Ends when it is dropped.
 #[derive(Debug)]
@@ -87,21 +86,12 @@ fn first_head(
     let mut lineage = vec![of(child, None), of(parent_id, Some(snapshot.id))];
     lineage.extend(parent.lineage.iter().skip(1));
     Ok(Head {
-        size: snapshot.size,
         block_size: parent.block_size,
         lineage,
         epochs,
-        log_next: 0,
-        journal: 0,
-        map_next: 0,
-        gc_next: 0,
         map: snapshot.map,
-        segments: Tree::default(),
-        books: BTreeMap::new(),
-        snapshots: Vec::new(),
-        snapshot_next: 1,
         features: parent.features,
-        deletions: Vec::new(),
+        ..Head::empty(child, snapshot.size)
     })
 }
 

@@ -289,9 +289,13 @@ impl Core {
             .await
     }
 
-    /// Where a segment was written first; `None` where no epoch has it.
+    /// Where a segment was written first, for this host's cache; `None` where it has none, or no epoch has the segment.
     pub(crate) fn birth(&self, segment: SegmentNumber) -> Option<Birth> {
         self.frames.cache.as_ref()?;
+        self.born(segment)
+    }
+
+    fn born(&self, segment: SegmentNumber) -> Option<Birth> {
         let state = self.state();
         let (span, sequence) = state.head.place(segment)?;
         let volume = state.head.lineage.get(usize::from(span.volume))?.volume;
@@ -362,10 +366,8 @@ impl Core {
     /// What opens the frames that were born in a segment of a volume of the family: a key, or none. `None` where the head does not tell in which
     /// epoch that was: another volume's later ones.
     pub(crate) fn opener(&self, volume: VolumeId, segment: SegmentNumber) -> Option<Option<SealKey>> {
-        let state = self.state();
-        let (span, _) = state.head.place(segment)?;
-        let of = state.head.lineage.get(usize::from(span.volume))?.volume;
-        (of == volume).then(|| self.shelf.of(of).segment_key(span.epoch, segment))
+        let born = self.born(segment)?;
+        (born.shelf.volume == volume).then(|| born.seal_key())
     }
 
     /// A segment of this epoch, to be filled: sealed where the volume is encrypted.

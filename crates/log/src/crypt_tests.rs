@@ -84,7 +84,7 @@ async fn objects(store: &Memory, volume: u8) -> Vec<(Key, Bytes)> {
     let mut all = vec![Series::Epochs];
     for epoch in 1..9 {
         all.push(Series::Heads(epoch));
-        all.extend([Kind::Log, Kind::Map, Kind::Gc].map(|kind| Series::Segments(kind, epoch)));
+        all.extend(Kind::ALL.map(|kind| Series::Segments(kind, epoch)));
     }
     let mut found = Vec::new();
     for series in all {

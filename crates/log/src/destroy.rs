@@ -44,7 +44,7 @@ pub async fn destroy(store: Arc<dyn Store>, volume: VolumeId) -> Result<(), LogE
     }
     has_no_clones(&shelf).await?;
     for epoch in 1..epochs {
-        for kind in [Kind::Log, Kind::Map, Kind::Gc] {
+        for kind in Kind::ALL {
             empty(&shelf, Series::Segments(kind, epoch)).await?;
         }
     }

@@ -54,7 +54,7 @@ pub(crate) async fn sweep_if_due(core: &Core) -> Result<Swept, LogError> {
 /// The lines of what is an object of its own now: nothing that was moved.
 async fn objects(core: &Core) -> Result<Vec<(SegmentNumber, Line)>, LogError> {
     let mut found = Vec::new();
-    for kind in [Kind::Log, Kind::Map, Kind::Gc] {
+    for kind in Kind::ALL {
         let range = table::indexes(kind, 1..SegmentNumber::MAX);
         core.load_ranges(Which::Table, std::slice::from_ref(&range))
             .await?;

@@ -7,7 +7,7 @@
 use crate::journal::Disk;
 use crate::shelf::Shelf;
 use restblk_cache::{Cache, Key};
-use restblk_format::log::{Frame, FrameError, Pointer, SegmentNumber};
+use restblk_format::log::{Frame, FrameError, Pointer, SealKey, SegmentNumber};
 use std::sync::Arc;
 
 /// What a volume has on the host's own disks.
@@ -46,10 +46,14 @@ impl Birth {
         key
     }
 
+    /// What seals its frames, where the volume is encrypted.
+    pub(crate) fn seal_key(&self) -> Option<SealKey> {
+        self.shelf.segment_key(self.epoch, self.segment)
+    }
+
     /// A frame of the segment, from its bytes as they are stored.
     pub(crate) fn open(&self, pointer: Pointer, bytes: &[u8]) -> Result<Frame, FrameError> {
-        let key = self.shelf.segment_key(self.epoch, self.segment);
-        Frame::decode(bytes, pointer, key.as_ref())
+        Frame::decode(bytes, pointer, self.seal_key().as_ref())
     }
 }
 

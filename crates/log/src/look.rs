@@ -11,13 +11,18 @@ use std::sync::Arc;
 
 /// The volume as its last committed head tells; what was written since is not in it. `NotFound` where there is no such volume.
 pub async fn look(store: Arc<dyn Store>, volume: VolumeId) -> Result<Head, LogError> {
-    match newest(&Shelf::new(store, volume), None).await? {
-        Some((_, head)) => Ok(head),
-        None => Err(LogError::new(
-            ErrorKind::NotFound,
-            format!("find the volume {volume}: there is none, it was deleted, or its creation was cut off"),
-        )),
-    }
+    Ok(existing(&Shelf::new(store, volume)).await?.1)
+}
+
+/// The newest head of a volume that is there. `NotFound` where there is none.
+pub(crate) async fn existing(shelf: &Shelf) -> Result<(At, Head), LogError> {
+    newest(shelf, None).await?.ok_or_else(|| {
+        let message = format!(
+            "find the volume {}: there is none, it was deleted, or its creation was cut off",
+            shelf.volume
+        );
+        LogError::new(ErrorKind::NotFound, message)
+    })
 }
 
 /// A head's epoch, and its number there.

@@ -19,12 +19,9 @@ use crate::state::State;
 use crate::{LogError, Options, Writer, checkpoint};
 use bytes::Bytes;
 use futures_util::future::{try_join, try_join_all};
-use restblk_format::log::{
-    BLOCK, Entry, Epoch, FEATURE_SEALED, Head, Kind, Lineage, ObjectType, SegmentNumber, Span, Tree,
-};
+use restblk_format::log::{BLOCK, Entry, Epoch, FEATURE_SEALED, Head, Kind, ObjectType, SegmentNumber, Span};
 use restblk_store::Store;
 use restblk_types::{ErrorKind, VolumeId};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Segments looked for at once.
@@ -39,12 +36,6 @@ pub async fn create(
 ) -> Result<(), LogError> {
     check_size(size)?;
     let head = Head {
-        size,
-        block_size: 4096,
-        lineage: vec![Lineage {
-            volume,
-            snapshot: None,
-        }],
         epochs: vec![Span {
             volume: 0,
             epoch: 1,
@@ -52,17 +43,8 @@ pub async fn create(
             map: 1,
             gc: 1,
         }],
-        log_next: 0,
-        journal: 0,
-        map_next: 0,
-        gc_next: 0,
-        map: Tree::default(),
-        segments: Tree::default(),
-        books: BTreeMap::new(),
-        snapshots: Vec::new(),
-        snapshot_next: 1,
         features: if writer.key.is_some() { FEATURE_SEALED } else { 0 },
-        deletions: Vec::new(),
+        ..Head::empty(volume, size)
     };
     let shelf = Shelf::new(store, volume).with_key(writer.key.clone());
     begin(&shelf, &head, writer).await

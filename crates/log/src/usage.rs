@@ -5,7 +5,7 @@
 use crate::check::reader;
 use crate::checkpoint::held;
 use crate::core::{Core, Which};
-use crate::look::newest;
+use crate::look::existing;
 use crate::shelf::{Series, Shelf};
 use crate::table::{self, is_held};
 use crate::{LogError, LogVolume, children};
@@ -63,15 +63,7 @@ pub async fn usage(store: Arc<dyn Store>, volume: VolumeId, key: Option<DataKey>
 }
 
 async fn count(shelf: &Shelf) -> Result<Usage, LogError> {
-    let Some((at, head)) = newest(shelf, None).await? else {
-        return Err(LogError::new(
-            ErrorKind::NotFound,
-            format!(
-                "find the volume {}: there is none, or it was deleted",
-                shelf.volume
-            ),
-        ));
-    };
+    let (at, head) = existing(shelf).await?;
     let mut usage = Usage {
         size: head.size,
         snapshots: head
@@ -92,7 +84,7 @@ async fn count(shelf: &Shelf) -> Result<Usage, LogError> {
         .collect();
     let core = reader(shelf, at, head);
     let (mut live, mut total, mut kept) = (0, 0, 0);
-    for kind in [Kind::Log, Kind::Gc, Kind::Map] {
+    for kind in Kind::ALL {
         let numbers = core.numbers(kind);
         for first in numbers.clone().step_by(CHUNK as usize) {
             let range = table::indexes(kind, first..numbers.end.min(first.saturating_add(CHUNK)));
@@ -121,7 +113,7 @@ async fn count(shelf: &Shelf) -> Result<Usage, LogError> {
     usage.garbage = bytes(total.saturating_sub(live));
     let series: Vec<_> = own
         .into_iter()
-        .flat_map(|epoch| [Kind::Log, Kind::Map, Kind::Gc].map(|kind| Series::Segments(kind, epoch)))
+        .flat_map(|epoch| Kind::ALL.map(|kind| Series::Segments(kind, epoch)))
         .collect();
     let sizes = stream::iter(series)
         .map(|series| size_of(shelf, series))

@@ -234,25 +234,17 @@ impl Attachments {
     /// What a log volume has on its store, and what it has not sent there yet.
     pub(crate) async fn usage(&self, volume: &VolumeRef) -> Result<VolumeUsage> {
         let repository = Arc::clone(&self.context.pools.open(&volume.pool)?.repository);
-        let info = repository.volume(&volume.volume).await.map_err(error::engine)?;
-        if info.record.layout != LayoutKind::Log {
+        let record = repository.record(&volume.volume).await.map_err(error::engine)?;
+        if record.layout != LayoutKind::Log {
             let message =
                 format!("tell what {volume} has on its store: a volume of the direct layout is one file");
             return Err(ErrorBody::new(ErrorKind::Unsupported, message));
         }
-        let opened = self.openings.find(volume).await;
-        let log = opened.as_ref().and_then(|opened| opened.volume.log());
-        let _held = log.map(|log| log.hold());
-        let encryption = info.record.encryption.as_ref();
-        let key = self
-            .context
-            .keys
-            .of(volume, info.record.id, encryption, None)
-            .await?;
-        let usage = repository
-            .log_usage(&info.record, key)
-            .await
-            .map_err(error::engine)?;
+        let log = self.open_log(volume).await;
+        let _held = log.as_ref().map(|log| log.hold());
+        let encryption = record.encryption.as_ref();
+        let key = self.context.keys.of(volume, record.id, encryption, None).await?;
+        let usage = repository.log_usage(&record, key).await.map_err(error::engine)?;
         Ok(VolumeUsage {
             allocated: ByteCount(usage.allocated),
             held: ByteCount(usage.held),

@@ -148,6 +148,31 @@ fn is_none_of(features: &u32) -> bool {
 }
 
 impl Head {
+    /// That of a volume of so many bytes in which nothing was ever written, and that no epoch has yet.
+    #[must_use]
+    pub fn empty(volume: VolumeId, size: u64) -> Self {
+        Self {
+            size,
+            block_size: 4096,
+            lineage: vec![Lineage {
+                volume,
+                snapshot: None,
+            }],
+            epochs: Vec::new(),
+            log_next: 0,
+            journal: 0,
+            map_next: 0,
+            gc_next: 0,
+            map: Tree::default(),
+            segments: Tree::default(),
+            books: BTreeMap::new(),
+            snapshots: Vec::new(),
+            snapshot_next: 1,
+            features: 0,
+            deletions: Vec::new(),
+        }
+    }
+
     /// The object's bytes; sealed, where the volume is encrypted.
     #[must_use]
     pub fn encode(

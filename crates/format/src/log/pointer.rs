@@ -29,6 +29,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Log, Self::Map, Self::Gc];
+
     const fn bits(self) -> u32 {
         match self {
             Self::Log => 0,

@@ -31,8 +31,6 @@ pub struct Garbage {
     pub waiting: u64,
     /// Objects of the newest epoch that no head names yet: of a writer that is at it, or that was cut off.
     pub unfinished: u64,
-    /// All bytes of the volume's segments on the store, as it lists them.
-    pub stored: u64,
     /// Objects that were removed.
     pub removed: u64,
 }
@@ -60,14 +58,13 @@ pub(super) async fn find(
     let waiting: HashSet<SegmentNumber> = head.deletions.iter().copied().collect();
     let mut garbage = Garbage::default();
     for epoch in 1..free {
-        for kind in [Kind::Log, Kind::Map, Kind::Gc] {
+        for kind in Kind::ALL {
             let series = Series::Segments(kind, epoch);
             let mut start = None;
             loop {
                 let page = core.shelf.list(series, start.as_deref()).await?;
                 let mut gone = Vec::new();
                 for entry in page.entries {
-                    garbage.stored += entry.size.unwrap_or(0);
                     let of =
                         use_of(core, &head, at, objects.log_end, &waiting, (kind, epoch), &entry).await?;
                     match of {

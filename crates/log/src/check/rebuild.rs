@@ -21,7 +21,7 @@ use crate::tree::Radix;
 use crate::upload::create;
 use bytes::Bytes;
 use restblk_format::log::{
-    Head, Kind, Lineage, PAGE_LEN, Pointer, SegmentBuilder, SegmentNumber, Snapshot, Span, Tree,
+    Head, Kind, PAGE_LEN, Pointer, SegmentBuilder, SegmentNumber, Snapshot, Span, Tree,
 };
 use restblk_types::ErrorKind;
 use std::collections::{BTreeMap, HashMap};
@@ -52,27 +52,22 @@ pub(super) struct Rebuilt {
 
 /// The head that a rebuild begins with: all but maps and snapshots.
 pub(super) fn blank(parts: &Parts<'_>, spans: Vec<Span>, size: u64) -> Head {
-    let known = parts.known.map(|(_, head, _)| head);
-    let alone = Lineage {
-        volume: parts.shelf.volume,
-        snapshot: None,
+    let empty = Head::empty(parts.shelf.volume, size);
+    let known = match parts.known {
+        Some((_, head, _)) => Head {
+            size: head.size,
+            block_size: head.block_size,
+            lineage: head.lineage.clone(),
+            snapshot_next: head.snapshot_next,
+            features: head.features,
+            ..empty
+        },
+        None => empty,
     };
     Head {
-        size: known.map_or(size, |head| head.size),
-        block_size: known.map_or(4096, |head| head.block_size),
-        lineage: known.map_or_else(|| vec![alone], |head| head.lineage.clone()),
         epochs: spans,
-        log_next: 0,
-        journal: 0,
-        map_next: 0,
-        gc_next: 0,
-        map: Tree::default(),
-        segments: Tree::default(),
-        books: BTreeMap::new(),
-        snapshots: Vec::new(),
-        snapshot_next: known.map_or(1, |head| head.snapshot_next),
-        features: known.map_or(0, |head| head.features) | parts.survey.features,
-        deletions: Vec::new(),
+        features: known.features | parts.survey.features,
+        ..known
     }
 }
 

@@ -115,13 +115,10 @@ pub(super) async fn check(
         .keys()
         .filter_map(|bits| SegmentNumber::from_bits(*bits))
         .collect();
-    let of: u64 = [Kind::Log, Kind::Map, Kind::Gc]
-        .map(|kind| core.numbers(kind).len() as u64)
-        .iter()
-        .sum();
+    let of: u64 = Kind::ALL.map(|kind| core.numbers(kind).len() as u64).iter().sum();
     let mut targets = BTreeSet::new();
     let mut passed = 0;
-    for kind in [Kind::Log, Kind::Map, Kind::Gc] {
+    for kind in Kind::ALL {
         let all = core.numbers(kind);
         for first in all.clone().step_by(CHUNK as usize) {
             let range = first..all.end.min(first.saturating_add(CHUNK));

@@ -66,7 +66,7 @@ pub(super) async fn look(
     let mut survey = Survey::default();
     let mut places = BTreeMap::<SegmentNumber, SegmentNumber>::new();
     for epoch in 1..free {
-        for kind in [Kind::Log, Kind::Map, Kind::Gc] {
+        for kind in Kind::ALL {
             survey.series(shelf, kind, epoch, known, &mut places).await?;
         }
         teller.tell(Phase::Rebuild, epoch.into(), (2 * free).into(), 0);

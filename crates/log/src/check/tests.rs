@@ -178,7 +178,7 @@ async fn keys(store: &Arc<dyn Store>, volume: VolumeId) -> Vec<Key> {
     let shelf = Shelf::new(store.clone(), volume);
     let mut keys = Vec::new();
     let series = (1..40).flat_map(|epoch| {
-        let segments = [Kind::Log, Kind::Map, Kind::Gc].map(|kind| Series::Segments(kind, epoch));
+        let segments = Kind::ALL.map(|kind| Series::Segments(kind, epoch));
         segments.into_iter().chain([Series::Heads(epoch)])
     });
     for series in series.chain([Series::Epochs]) {

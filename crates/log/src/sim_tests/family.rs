@@ -496,7 +496,7 @@ async fn only_tombstones(ground: &Ground, id: VolumeId, removals: usize) {
         ground.seed
     );
     for epoch in 1..100 {
-        for kind in [Kind::Log, Kind::Map, Kind::Gc] {
+        for kind in Kind::ALL {
             let left = list(Series::Segments(kind, epoch)).await;
             assert!(left.is_empty(), "seed {}: {left:?}", ground.seed);
         }
