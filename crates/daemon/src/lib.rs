@@ -27,7 +27,7 @@ mod service;
 mod state;
 mod transports;
 
-pub use restblk_loop::hold as hold_fuse;
+pub use restblk_loop::help as loop_helper;
 
 pub use config::{Config, DEFAULT_PATH};
 pub use logging::start_logging;

@@ -3,12 +3,12 @@
 use crate::{error, error::Result};
 use restblk_api::{ErrorBody, TransportChoice};
 use restblk_device::{Availability, Transport, TransportKind};
-use restblk_loop::HolderProgram;
+use restblk_loop::HelperProgram;
 use restblk_types::ErrorKind;
 use std::sync::Arc;
 
-/// The command of our own program by which a small process keeps a FUSE descriptor over our death.
-const HOLD_FUSE: &str = "__hold-fuse";
+/// The command of our own program for small processes beside us, which serve the loop transport.
+const LOOP_HELPER: &str = "__loop-helper";
 
 /// All transports.
 #[derive(Debug)]
@@ -19,9 +19,9 @@ impl Transports {
         let all: Vec<Arc<dyn Transport>> = vec![
             Arc::new(restblk_ublk::UblkTransport::new()),
             Arc::new(restblk_nbd::NbdTransport::default()),
-            Arc::new(restblk_loop::LoopTransport::with_holder(
-                HolderProgram::this_program([HOLD_FUSE]),
-            )),
+            Arc::new(restblk_loop::LoopTransport::new(HelperProgram::this_program([
+                LOOP_HELPER,
+            ]))),
         ];
         debug_assert!(all.iter().map(|t| t.kind()).eq(TransportKind::ALL));
         Self(all)

@@ -1,14 +1,10 @@
-//! The kernel's loop devices: their numbers, their ioctls, and a thread in which it is safe to use them.
+//! The kernel's loop devices: their numbers and their ioctls.
 //!
 //! Owns the binary forms of `linux/loop.h` that restblk needs, and nothing of what lies behind a device.
-//! Everything here blocks: call it on a thread of its own, and where the device is served by this very
-//! process, within [`apart`].
-#![expect(
-    unsafe_code,
-    reason = "ioctls of loop devices, and closing the descriptors of one thread"
-)]
+//! A [`LoopDevice`] blocks, on whoever serves its file: that must be another process.
+#![expect(unsafe_code, reason = "ioctls of loop devices")]
 
-use rustix::thread::UnshareFlags;
+use serde::{Deserialize, Serialize};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Seek, SeekFrom},
@@ -17,7 +13,6 @@ use std::{
         unix::fs::OpenOptionsExt,
     },
     path::{Path, PathBuf},
-    thread,
 };
 
 // linux/loop.h
@@ -84,7 +79,7 @@ struct LoopConfig {
 }
 
 /// How a loop device is to be set up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LoopSetup {
     /// Logical block size in bytes.
     pub block_size: u32,
@@ -232,53 +227,11 @@ pub fn backing_file(index: u32) -> Option<PathBuf> {
     (!path.is_empty()).then(|| Path::new(path).to_owned())
 }
 
-/// Runs `work` on a thread that holds none of this process' descriptors but 0, 1, 2 and `keep`, and waits for it.
-///
-/// For calls that sleep until a device answers which this process serves. If the process is killed meanwhile,
-/// such a thread cannot die before the call returns; were it to hold the serving descriptor too, the kernel would
-/// never learn that nobody serves. The same goes for locks and sockets that the next daemon wants.
-///
-/// `work` must open what it uses, or use `keep`; it must not wake an async task, nor log to anything but those.
-pub fn apart<T: Send>(keep: &[BorrowedFd<'_>], work: impl FnOnce() -> T + Send) -> io::Result<T> {
-    let keep: Vec<i32> = keep.iter().map(AsRawFd::as_raw_fd).collect();
-    thread::scope(|scope| {
-        let thread = thread::Builder::new()
-            .name("restblk-apart".into())
-            .spawn_scoped(scope, move || {
-                // SAFETY: the calling thread gets a copy of the descriptor table; nothing here closes a
-                // descriptor of the shared one, and `work` promises to use none but `keep`.
-                unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FILES)? };
-                close_all_but(keep)?;
-                Ok(work())
-            })?;
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
-    })
-}
-
-/// Closes the calling thread's descriptors from 3 on, except these. The table must not be shared.
-fn close_all_but(mut keep: Vec<i32>) -> io::Result<()> {
-    keep.retain(|fd| *fd > 2);
-    keep.sort_unstable();
-    let mut first = 3;
-    for fd in keep {
-        if fd > first {
-            close_range(first, fd - 1)?;
-        }
-        first = fd + 1;
-    }
-    close_range(first, i32::MAX)
-}
-
-fn close_range(first: i32, last: i32) -> io::Result<()> {
-    // SAFETY: close_range takes three numbers; `apart` answers for who uses the descriptors.
-    let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-    if done < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+/// The size in bytes of loop device `index`, by sysfs: without a wait for whoever opens or scans the device.
+#[must_use]
+pub fn size(index: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/sys/block/loop{index}/size")).ok()?;
+    text.trim().parse::<u64>().ok()?.checked_mul(512)
 }
 
 fn open_control() -> io::Result<File> {
@@ -296,23 +249,10 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
 
     #[test]
     fn the_binary_forms_have_the_kernels_sizes() {
         assert_eq!(size_of::<LoopInfo>(), 232);
         assert_eq!(size_of::<LoopConfig>(), 304);
-    }
-
-    #[test]
-    fn a_thread_apart_has_only_what_it_keeps() {
-        let (kept, other) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        let open = |fd: i32| Path::new(&format!("/proc/thread-self/fd/{fd}")).exists();
-        let (a, b) = (kept.as_raw_fd(), other.as_raw_fd());
-        assert_eq!(
-            apart(&[kept.as_fd()], || (open(a), open(b))).unwrap(),
-            (true, false)
-        );
-        assert!(open(a) && open(b), "the process' own descriptors are untouched");
     }
 }

@@ -13,7 +13,7 @@
 use async_trait::async_trait;
 use restblk_block::{BlockDevice, BlockError, Checked, Features, Geometry, MemoryDevice, WriteFlags};
 use restblk_device::{AttachSpec, Recovery, Transport};
-use restblk_loop::{HolderProgram, LoopTransport};
+use restblk_loop::{HelperProgram, LoopTransport};
 use restblk_types::{BlockSize, ErrorKind};
 use std::{error::Error, fs::File, os::unix::fs::FileExt, path::Path, sync::Arc};
 use tokio::sync::{oneshot, watch};
@@ -84,8 +84,8 @@ impl BlockDevice for FileDevice {
 async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().collect();
     let args: Vec<&str> = args.iter().skip(1).map(String::as_str).collect();
-    if args == ["__hold"] {
-        return Ok(restblk_loop::hold()?);
+    if let ["__helper", role @ ..] = &args[..] {
+        return Ok(restblk_loop::help(role)?);
     }
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let [run_dir, volume, rest @ ..] = &args[..] else {
@@ -112,9 +112,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         queue_depth: 0,
         run_dir: run_dir.clone(),
     };
+    let helper = HelperProgram::this_program(["__helper"]);
     let transport = match std::env::var_os("LOOP_ATTACH_HOLD") {
-        Some(_) => LoopTransport::with_holder(HolderProgram::this_program(["__hold"])),
-        None => LoopTransport::new(),
+        Some(_) => LoopTransport::new(helper),
+        None => LoopTransport::without_holder(helper),
     };
     eprintln!("{:?}", transport.probe().await);
     let attached = match rest {

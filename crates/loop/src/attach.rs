@@ -2,16 +2,13 @@
 //!
 //! Invariant: a device that nobody receives (because the caller gave up meanwhile) is taken back.
 
-use crate::{
-    attached::Parts,
-    filesystem,
-    holder::{Holder, HolderProgram},
-    loopback,
-    session::Session,
-};
+use crate::{attached::Parts, filesystem, helper::HelperProgram, holder::Holder, loopback, session::Session};
 use restblk_device::{DeviceError, loopdev::LoopSetup};
 use rustix::fd::{AsFd, OwnedFd};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// What is to be made.
 #[derive(Debug)]
@@ -29,58 +26,60 @@ pub(crate) struct Fresh {
 pub(crate) struct Made {
     index: u32,
     mount: PathBuf,
+    program: HelperProgram,
     /// None once taken over.
     attributes: Option<OwnedFd>,
     holder: Option<Holder>,
 }
 
 impl Fresh {
-    /// Makes it, with a holder in this folder where one is wanted and the kernel can go on with its help.
-    pub(crate) fn make(self, holder: Option<&(HolderProgram, PathBuf)>) -> Result<Made, DeviceError> {
+    /// Makes it, with a holder in the folder `hold_in`, where one is wanted and the kernel can go on with its help.
+    pub(crate) fn make(self, program: HelperProgram, hold_in: Option<&Path>) -> Result<Made, DeviceError> {
         let geometry = self.session.device.geometry();
         let setup = LoopSetup {
             block_size: geometry.block_size.bytes(),
             read_only: geometry.features.read_only,
             label: format!("restblk:{}", self.label),
         };
+        let root = filesystem::make(&self.session, self.threads)?;
         let path = self.session.path();
-        let files = filesystem::make(&self.session, self.threads, &path, setup.read_only)?;
-        let index = loopback::take(&files.data, &setup, self.preferred)?;
-        loopback::check(index);
+        let (index, attributes) = loopback::take(&program, root.as_fd(), &path, setup, self.preferred)?;
+        drop(root);
         let mut made = Made {
             index,
             mount: self.mount,
+            program,
             attributes: None,
             holder: None,
         };
-        if let Some((program, run_dir)) = holder
+        if let Some(run_dir) = hold_in
             && self.session.state.borrow().resend
         {
-            made.holder = Holder::start(program, run_dir, self.session.fuse(), files.attributes.as_fd())
+            made.holder = Holder::start(&made.program, run_dir, self.session.fuse(), attributes.as_fd())
                 .inspect_err(|error| tracing::warn!(%error, index, "the device will end with the daemon"))
                 .ok();
         }
-        made.attributes = Some(files.attributes);
+        made.attributes = Some(attributes);
         Ok(made)
     }
 }
 
 impl Made {
     /// Takes it over.
-    pub(crate) fn into_parts(mut self, session: Arc<Session>, threads: u16, size: u64) -> Parts {
+    pub(crate) fn into_parts(mut self, session: Arc<Session>, threads: u16) -> Parts {
         let attributes = self
             .attributes
             .take()
             .expect("taken over once, as this takes self");
-        let (index, mount, holder) = (self.index, std::mem::take(&mut self.mount), self.holder.take());
+        let (mount, holder) = (std::mem::take(&mut self.mount), self.holder.take());
         Parts {
-            index,
+            index: self.index,
             mount,
+            program: self.program.clone(),
             session,
             attributes,
             holder,
             threads,
-            size,
             resumed: false,
         }
     }
@@ -94,7 +93,7 @@ impl Drop for Made {
         if let Some(mut holder) = self.holder.take() {
             holder.quit();
         }
-        if let Err(error) = loopback::abandon(self.index, &self.mount) {
+        if let Err(error) = loopback::abandon(&self.program, self.index, &self.mount) {
             tracing::warn!(%error, index = self.index, "an attachment that was given up leaves its loop device");
         }
     }

@@ -1,6 +1,6 @@
 //! A loop device in use: follows the volume's size, notices its own end, detaches, hands over.
 
-use crate::{blocking::blocking, filesystem, holder::Holder, loopback, session::Session};
+use crate::{blocking::blocking, helper::HelperProgram, holder::Holder, loopback, session::Session};
 use async_trait::async_trait;
 use restblk_device::{Attached, DeviceError, Recovery, loopdev::LoopDevice};
 use restblk_types::ErrorKind;
@@ -28,12 +28,11 @@ const IN_FLIGHT_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Parts {
     pub(crate) index: u32,
     pub(crate) mount: PathBuf,
+    pub(crate) program: HelperProgram,
     pub(crate) session: Arc<Session>,
     pub(crate) attributes: OwnedFd,
     pub(crate) holder: Option<Holder>,
     pub(crate) threads: u16,
-    /// The size in bytes that the kernel knows.
-    pub(crate) size: u64,
     pub(crate) resumed: bool,
 }
 
@@ -43,6 +42,7 @@ pub(crate) struct LoopAttached {
     index: u32,
     path: PathBuf,
     mount: PathBuf,
+    program: HelperProgram,
     resumed: bool,
     threads: u16,
     session: Arc<Session>,
@@ -60,15 +60,16 @@ impl LoopAttached {
     pub(crate) fn new(parts: Parts) -> Self {
         let attributes = Arc::new(parts.attributes);
         let resizer = tokio::spawn(follow_size(
+            parts.program.clone(),
             parts.index,
             parts.session.clone(),
             attributes.clone(),
-            parts.size,
         ));
         Self {
             index: parts.index,
             path: LoopDevice::path(parts.index),
             mount: parts.mount,
+            program: parts.program,
             resumed: parts.resumed,
             threads: parts.threads,
             session: parts.session,
@@ -119,7 +120,8 @@ impl LoopAttached {
             let message = format!("detach {}: flush the volume: {error}", self.path.display());
             DeviceError::new(error.kind(), message)
         })?;
-        let synced = timeout(SYNC_MAX, blocking(move || loopback::sync(index))).await;
+        let program = self.program.clone();
+        let synced = timeout(SYNC_MAX, blocking(move || loopback::sync(&program, index))).await;
         synced.map_err(late)?
     }
 
@@ -138,7 +140,8 @@ impl LoopAttached {
             // A question about attributes is a request like any other: it wakes one thread, which then ends.
             // Where none is left to answer, the next daemon answers.
             if let Some(attributes) = lock(&self.attributes).clone() {
-                let ask = move || drop(filesystem::refresh_size(&*attributes));
+                let program = self.program.clone();
+                let ask = move || drop(loopback::ask(&program, &attributes));
                 thread::Builder::new()
                     .name("restblk-wake".into())
                     .spawn(ask)
@@ -205,11 +208,15 @@ impl Attached for LoopAttached {
 
     async fn detach(&self) -> Result<(), DeviceError> {
         let _turn = self.turn.lock().await;
-        let (index, mount) = (self.index, self.mount.clone());
+        let (program, index, mount) = (self.program.clone(), self.index, self.mount.clone());
         if loopback::is_ours(index, &mount) {
             self.settle(index).await?;
             self.ending.store(true, Ordering::Release);
-            let cleared = timeout(KERNEL_MAX, blocking(move || loopback::clear(index, &mount))).await;
+            let cleared = timeout(
+                KERNEL_MAX,
+                blocking(move || loopback::clear(&program, index, &mount)),
+            )
+            .await;
             let cleared = cleared.unwrap_or_else(|_| {
                 let message = format!("the kernel does not give {} back", self.path.display());
                 Err(DeviceError::new(ErrorKind::Unavailable, message))
@@ -255,14 +262,16 @@ impl Drop for LoopAttached {
 }
 
 /// Makes the kernel see each new size.
-async fn follow_size(index: u32, session: Arc<Session>, attributes: Arc<OwnedFd>, mut known: u64) {
+async fn follow_size(program: HelperProgram, index: u32, session: Arc<Session>, attributes: Arc<OwnedFd>) {
     let mut sizes: watch::Receiver<u64> = session.device.watch_size();
     loop {
-        if *sizes.borrow_and_update() != known {
-            let (device, attributes) = (session.device.clone(), attributes.clone());
-            match blocking(move || loopback::resize(index, &attributes, device.as_ref())).await {
-                Ok(size) => known = size,
-                Err(error) => tracing::error!(%error, index, "the kernel keeps the old size: attach again"),
+        let size = *sizes.borrow_and_update();
+        // After a takeover as a rule nothing has changed.
+        if !loopback::has_size(index, &attributes, size) {
+            let (program, attributes) = (program.clone(), attributes.clone());
+            let resized = blocking(move || loopback::resize(&program, index, &attributes, size)).await;
+            if let Err(error) = resized {
+                tracing::error!(%error, index, "the kernel keeps the old size: attach again");
             }
         }
         if sizes.changed().await.is_err() {

@@ -4,7 +4,7 @@
 
 use restblk_device::DeviceError;
 use restblk_types::ErrorKind;
-use std::{io, thread};
+use std::thread;
 use tokio::sync::oneshot;
 
 /// Runs `work` on a new thread. Dropping the future leaves the thread to finish alone.
@@ -18,9 +18,4 @@ pub(crate) async fn blocking<T: Send + 'static>(
         .map_err(|error| DeviceError::io("start a thread", &error))?;
     let panicked = |_| DeviceError::new(ErrorKind::Bug, "a thread of the loop transport panicked");
     result.await.map_err(panicked)?
-}
-
-/// The result of [`restblk_device::loopdev::apart`], whose own failure is one more I/O error.
-pub(crate) fn flatten<T>(result: io::Result<io::Result<T>>) -> io::Result<T> {
-    result.and_then(|inner| inner)
 }

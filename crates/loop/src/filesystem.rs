@@ -1,32 +1,20 @@
-//! Makes the FUSE file system, which is mounted nowhere, and opens its file.
-//!
-//! Blocks: the session's threads answer meanwhile.
+//! Makes the FUSE file system, which is mounted nowhere.
 
 use crate::session::Session;
 use restblk_device::DeviceError;
 use rustix::{
     fd::OwnedFd,
-    fs::{AtFlags, Mode, OFlags, StatxFlags, openat, statx},
+    fs::{Mode, OFlags},
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags},
 };
 use std::{
     io,
     os::fd::{AsFd, AsRawFd},
-    path::Path,
     sync::Arc,
 };
 
 /// The device that FUSE's requests come from.
 pub(crate) const FUSE: &str = "/dev/fuse";
-
-/// The volume's file.
-#[derive(Debug)]
-pub(crate) struct Files {
-    /// Open for reading, and for writing if the volume can be written: for the loop device.
-    pub(crate) data: OwnedFd,
-    /// Good for nothing but asking for attributes: keeps the file system alive and its size fresh.
-    pub(crate) attributes: OwnedFd,
-}
 
 /// Opens a fresh connection to the FUSE driver.
 pub(crate) fn connect() -> io::Result<OwnedFd> {
@@ -37,15 +25,10 @@ pub(crate) fn connect() -> io::Result<OwnedFd> {
     )?)
 }
 
-/// Makes the file system of `session`, starts the session's threads and opens the file at `path`.
+/// Makes the file system of `session` and starts the session's threads; returns its root.
 ///
-/// When it fails, and when the last descriptor of the file is closed, the file system ends and the threads with it.
-pub(crate) fn make(
-    session: &Arc<Session>,
-    threads: u16,
-    path: &Path,
-    read_only: bool,
-) -> Result<Files, DeviceError> {
+/// When it fails, and when the last descriptor below its root is closed, the file system ends and the threads with it.
+pub(crate) fn make(session: &Arc<Session>, threads: u16) -> Result<OwnedFd, DeviceError> {
     let failed = |what: &'static str| move |error: rustix::io::Errno| DeviceError::io(what, &error.into());
     let new = rustix::mount::fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)
         .map_err(failed("begin a FUSE file system (needs CAP_SYS_ADMIN)"))?;
@@ -65,32 +48,6 @@ pub(crate) fn make(
     let flags = MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let root = rustix::mount::fsmount(new.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)
-        .map_err(failed("make a detached mount of a FUSE file system"))?;
-    let open = |flags| {
-        openat(&root, path, flags | OFlags::CLOEXEC, Mode::empty())
-            .map_err(failed("open the volume's FUSE file"))
-    };
-    let access = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
-    Ok(Files {
-        data: open(access)?,
-        attributes: open(OFlags::PATH)?,
-    })
-}
-
-/// Makes the kernel ask for the file's size, and returns what it knows then: while writes are under way it may
-/// discard the answer and keep the old one.
-pub(crate) fn refresh_size(attributes: &impl AsFd) -> io::Result<u64> {
-    size(attributes, AtFlags::STATX_FORCE_SYNC)?;
-    known_size(attributes)
-}
-
-/// The size that the kernel knows for the file, which nobody is asked for.
-pub(crate) fn known_size(attributes: &impl AsFd) -> io::Result<u64> {
-    size(attributes, AtFlags::STATX_DONT_SYNC)
-}
-
-fn size(attributes: &impl AsFd, sync: AtFlags) -> io::Result<u64> {
-    let flags = AtFlags::EMPTY_PATH | sync;
-    Ok(statx(attributes.as_fd(), "", flags, StatxFlags::SIZE)?.stx_size)
+    rustix::mount::fsmount(new.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)
+        .map_err(failed("make a detached mount of a FUSE file system"))
 }

@@ -1,11 +1,14 @@
 //! The process that keeps a FUSE descriptor while no daemon lives.
 //!
-//! It is the daemon's own program, started with arguments that lead it to [`hold`]: descriptor 0 is the FUSE
+//! It is the daemon's own program, as a helper that comes to [`hold`]: descriptor 0 is the FUSE
 //! connection, 1 the volume's file (for attributes only), 2 a listening socket in the attachment's folder. To a client of root it
 //! hands the first two over (`g`), or it ends (`q`). It ends by itself when the file system has gone.
 //! It serves nothing, so that a daemon of any later version can go on.
 
-use crate::wire;
+use crate::{
+    helper::{HelperProgram, for_own_use},
+    wire,
+};
 use restblk_device::DeviceError;
 use restblk_types::ErrorKind;
 use rustix::{
@@ -18,19 +21,15 @@ use rustix::{
     },
 };
 use std::{
-    ffi::OsString,
     fs,
     io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::{
-            net::{UnixListener, UnixStream},
-            process::CommandExt,
-        },
+        unix::net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::Duration,
 };
 
@@ -44,25 +43,6 @@ const CHECK_EVERY: Timespec = Timespec {
 /// No answer takes longer, unless the holder is stopped.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// How to start a holder: a program that calls [`hold`] when it is given these arguments.
-#[derive(Clone, Debug)]
-pub struct HolderProgram {
-    /// The program.
-    pub program: PathBuf,
-    /// What makes it a holder.
-    pub args: Vec<OsString>,
-}
-
-impl HolderProgram {
-    /// The running program itself (also when its file has been replaced since), with these arguments.
-    pub fn this_program(args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
-        Self {
-            program: "/proc/self/exe".into(),
-            args: args.into_iter().map(Into::into).collect(),
-        }
-    }
-}
-
 /// A running holder, as the daemon sees it.
 #[derive(Debug)]
 pub(crate) struct Holder {
@@ -74,7 +54,7 @@ pub(crate) struct Holder {
 impl Holder {
     /// Starts a holder that listens in `run_dir`.
     pub(crate) fn start(
-        program: &HolderProgram,
+        program: &HelperProgram,
         run_dir: &Path,
         fuse: BorrowedFd<'_>,
         attributes: BorrowedFd<'_>,
@@ -82,12 +62,7 @@ impl Holder {
         let socket = socket_in(run_dir);
         let _ = fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket)?;
-        let mut command = Command::new(&program.program);
-        command
-            .args(&program.args)
-            .env_clear()
-            .current_dir("/")
-            .process_group(0);
+        let mut command = program.holder();
         command
             .stdin(fuse.try_clone_to_owned()?)
             .stdout(attributes.try_clone_to_owned()?);
@@ -196,12 +171,10 @@ fn is_connected(fuse: BorrowedFd<'_>) -> bool {
 /// The holder's whole life: keeps descriptors 0 and 1 for whoever asks at socket 2; returns when it may exit.
 ///
 /// Fails where descriptor 0 is no FUSE connection, as when the command was typed by a person.
-pub fn hold() -> io::Result<()> {
+pub(crate) fn hold() -> io::Result<()> {
     let (fuse, attributes) = (io::stdin(), io::stdout());
     if fs::read_link("/proc/self/fd/0")? != Path::new(crate::filesystem::FUSE) {
-        let message =
-            "this command is for restblk's own use: it keeps a device alive while the daemon is replaced";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        return Err(for_own_use());
     }
     // Neither the terminal, nor the daemon's process group, nor a lack of memory shall end it.
     let _ = rustix::process::setsid();

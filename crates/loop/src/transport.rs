@@ -5,7 +5,8 @@ use crate::{
     attached::{LoopAttached, Parts},
     blocking::blocking,
     filesystem,
-    holder::{self, Holder, HolderProgram},
+    helper::HelperProgram,
+    holder::{self, Holder},
     loopback,
     probe::probe,
     session::Session,
@@ -22,30 +23,29 @@ const DEPTH_DEFAULT: u16 = 128;
 const THREADS_MAX: usize = 4;
 
 /// Attaches volumes as loop devices over FUSE.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LoopTransport {
-    holder: Option<HolderProgram>,
+    program: HelperProgram,
+    /// Devices outlive the daemon.
+    hold: bool,
 }
 
 impl LoopTransport {
-    /// Devices that end with the daemon.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Devices that outlive the daemon, where the kernel can (Linux 6.9): each gets a process that keeps it.
     #[must_use]
-    pub fn with_holder(program: HolderProgram) -> Self {
-        Self {
-            holder: Some(program),
-        }
+    pub fn new(program: HelperProgram) -> Self {
+        Self { program, hold: true }
+    }
+
+    /// Devices that end with the daemon.
+    #[must_use]
+    pub fn without_holder(program: HelperProgram) -> Self {
+        Self { program, hold: false }
     }
 
     async fn attach_at(&self, spec: AttachSpec, preferred: Option<u32>) -> Result<LoopAttached, DeviceError> {
         let run_dir = canonical(&spec)?;
         let mount = mount_of(&run_dir);
-        let size = spec.device.geometry().size;
         let tree = Tree::new(&mount, &spec.label);
         let connection = filesystem::connect()
             .map_err(|error| DeviceError::io(format_args!("open {}", filesystem::FUSE), &error))?;
@@ -58,9 +58,9 @@ impl LoopTransport {
             threads,
             preferred,
         };
-        let holder = self.holder.clone().map(|program| (program, run_dir));
-        match blocking(move || fresh.make(holder.as_ref())).await {
-            Ok(made) => Ok(LoopAttached::new(made.into_parts(session, threads, size))),
+        let (program, hold_in) = (self.program.clone(), self.hold.then_some(run_dir));
+        match blocking(move || fresh.make(program, hold_in.as_deref())).await {
+            Ok(made) => Ok(LoopAttached::new(made.into_parts(session, threads))),
             Err(error) => {
                 // Its file system has no user left and ends now.
                 let mut state = session.state.subscribe();
@@ -98,15 +98,14 @@ impl LoopTransport {
         holder::resend(session.fuse())?;
         let threads = threads(spec);
         session.start(threads)?;
-        // 0: whatever the size was, the kernel is told.
         let parts = Parts {
             index,
             mount,
+            program: self.program.clone(),
             session,
             attributes,
             holder: Some(holder),
             threads,
-            size: 0,
             resumed: true,
         };
         Ok(LoopAttached::new(parts))
@@ -120,7 +119,7 @@ impl Transport for LoopTransport {
     }
 
     async fn probe(&self) -> Availability {
-        let with_holder = self.holder.is_some();
+        let with_holder = self.hold;
         let probed = blocking(move || Ok(probe(with_holder))).await;
         probed.unwrap_or_else(|error| Availability {
             available: false,
@@ -150,11 +149,12 @@ impl Transport for LoopTransport {
 
     async fn clean(&self, left: Recovery) -> Result<(), DeviceError> {
         let (index, mount) = loop_of(&left)?;
+        let program = self.program.clone();
         blocking(move || {
             if let Some((mut holder, ..)) = mount.parent().and_then(Holder::find) {
                 holder.quit();
             }
-            loopback::abandon(index, &mount)
+            loopback::abandon(&program, index, &mount)
         })
         .await
     }

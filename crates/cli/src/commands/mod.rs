@@ -11,9 +11,9 @@ mod detach;
 mod devices;
 mod doctor;
 mod export;
-mod hold_fuse;
 mod keys;
 mod limits;
+mod loop_helper;
 mod man;
 mod mirror;
 mod pool;
@@ -68,8 +68,8 @@ pub(crate) enum Command {
     Man(man::Man),
     #[command(name = "__control-files", hide = true)]
     ControlFiles(control_files::ControlFiles),
-    #[command(name = "__hold-fuse", hide = true)]
-    HoldFuse(hold_fuse::HoldFuse),
+    #[command(name = "__loop-helper", hide = true)]
+    LoopHelper(loop_helper::LoopHelper),
     #[command(name = "__reference", hide = true)]
     Reference(reference::Reference),
 }
@@ -83,7 +83,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(&session),
         Command::ControlFiles(control_files) => control_files.run(&session),
-        Command::HoldFuse(hold_fuse) => hold_fuse.run(),
+        Command::LoopHelper(loop_helper) => loop_helper.run(),
         Command::Reference(reference) => reference.run(&session),
         command => {
             let runtime = runtime(tokio::runtime::Builder::new_current_thread())?;
@@ -139,7 +139,7 @@ async fn ask(command: Command, session: &Session) -> Result {
         | Command::Completions(_)
         | Command::Man(_)
         | Command::ControlFiles(_)
-        | Command::HoldFuse(_)
+        | Command::LoopHelper(_)
         | Command::Reference(_) => Err(Failure::new(
             ErrorKind::Bug,
             "this command does not ask the daemon",

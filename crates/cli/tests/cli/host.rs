@@ -165,7 +165,7 @@ fn the_doctor_looks_by_itself_without_a_daemon() {
 
 #[test]
 fn helpers_are_not_for_people() {
-    let run = finish(restblk("__hold-fuse"));
+    let run = finish(restblk("__loop-helper"));
     assert_eq!(run.code, 6);
     assert!(run.err.contains("restblk's own use"), "{}", run.err);
 }

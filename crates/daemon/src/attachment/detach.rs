@@ -8,7 +8,13 @@ use super::{
 use crate::{error, error::Result, patience, patience::turn};
 use restblk_api::{ErrorBody, Holder};
 use restblk_types::{ErrorKind, VolumeRef};
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A program that has just ended may still be a client for so long.
+const LEAVING: Duration = Duration::from_millis(500);
 
 impl Attachments {
     /// Detaches a volume; `Busy`, with who uses it, while it is in use and `force` was not asked for.
@@ -95,17 +101,27 @@ impl Attachments {
         ))
     }
 
+    /// The connections to an export; unless `force` says not to wait, of clients that do not leave within a moment.
+    async fn clients(&self, export: &str, force: bool) -> usize {
+        let deadline = Instant::now() + LEAVING;
+        loop {
+            let exports = self.context.exports.list();
+            let open = exports
+                .iter()
+                .find(|e| e.name == export)
+                .map_or(0, |e| e.connections);
+            if open == 0 || force || Instant::now() > deadline {
+                return open;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     pub(super) async fn refuse_in_use(&self, slot: &Slot, force: bool) -> Result<()> {
         let users: Vec<Holder> = match slot.served() {
             Some(Served::Device(device)) => holders(device.path().to_owned()).await,
             Some(Served::Export(name, _)) => {
-                let open = self
-                    .context
-                    .exports
-                    .list()
-                    .iter()
-                    .find(|e| e.name == name)
-                    .map_or(0, |e| e.connections);
+                let open = self.clients(&name, force).await;
                 let one = Holder {
                     kind: "client".into(),
                     description: format!("open by {open} NBD connection(s)"),

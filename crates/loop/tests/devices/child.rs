@@ -1,5 +1,6 @@
 //! The example program as a daemon that can be killed.
 
+use crate::rig::example;
 use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -14,21 +15,8 @@ pub(crate) struct Server {
     pub(crate) resumed: bool,
 }
 
-/// The program, which is built beside the tests.
 fn program(run_dir: &Path, volume: &Path, hold: bool) -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let program = tests
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("examples/loop_attach");
-    assert!(
-        program.exists(),
-        "{} is missing: cargo build --examples -p restblk-loop",
-        program.display()
-    );
-    let mut command = Command::new(program);
+    let mut command = Command::new(example());
     command.arg(run_dir).arg(volume);
     if hold {
         command.env("LOOP_ATTACH_HOLD", "1");

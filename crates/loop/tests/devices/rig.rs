@@ -5,7 +5,7 @@ use restblk_device::{
     AttachSpec, Attached, Transport,
     loopdev::{self, LoopDevice},
 };
-use restblk_loop::LoopTransport;
+use restblk_loop::{HelperProgram, LoopTransport};
 use std::{
     fs::File,
     io,
@@ -19,6 +19,31 @@ use tempfile::TempDir;
 /// Tests that share a process take turns: some count its threads and descriptors.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
+/// The transport, with the example program for its helpers; devices end with the test.
+pub(crate) fn transport() -> LoopTransport {
+    LoopTransport::without_holder(HelperProgram {
+        program: example(),
+        args: vec!["__helper".into()],
+    })
+}
+
+/// The example program, which is built beside the tests.
+pub(crate) fn example() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples/loop_attach");
+    assert!(
+        program.exists(),
+        "{} is missing: cargo build --examples -p restblk-loop",
+        program.display()
+    );
+    program
+}
+
 /// A folder under /run for one attachment, and one's turn.
 pub(crate) struct Rig {
     pub(crate) folder: TempDir,
@@ -28,7 +53,7 @@ pub(crate) struct Rig {
 impl Rig {
     /// None, with a message, where the host has no loop over FUSE.
     pub(crate) async fn new() -> Option<Self> {
-        let availability = LoopTransport::new().probe().await;
+        let availability = transport().probe().await;
         if !availability.available {
             eprintln!("SKIPPED: {}", availability.detail);
             return None;
@@ -53,10 +78,7 @@ impl Rig {
     }
 
     pub(crate) async fn attach<D: BlockDevice + 'static>(&self, device: Arc<D>) -> Box<dyn Attached> {
-        LoopTransport::new()
-            .attach(self.spec(checked(device)))
-            .await
-            .unwrap()
+        transport().attach(self.spec(checked(device))).await.unwrap()
     }
 
     /// A fresh folder to mount on.

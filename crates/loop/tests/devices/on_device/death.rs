@@ -2,10 +2,9 @@
 
 use crate::{
     child::Server,
-    rig::{Rig, beside, has, run},
+    rig::{Rig, beside, has, run, transport},
 };
 use restblk_device::{Recovery, Transport};
-use restblk_loop::LoopTransport;
 use std::{
     fs::File,
     path::PathBuf,
@@ -46,7 +45,7 @@ async fn what_a_killed_daemon_left_is_cleared() {
             index: server.index,
             mount: run_dir.canonicalize().unwrap().join("mnt"),
         };
-        let cleaned = LoopTransport::new().clean(left).await;
+        let cleaned = transport().clean(left).await;
         if mounted {
             // It cannot be taken from under the mount, but goes with it.
             let error = cleaned.unwrap_err();
@@ -103,6 +102,44 @@ async fn a_held_device_survives_its_daemon() {
     beside(move || server.end("detach")).await;
     rig.assert_no_loop_device();
     assert!(!holders_of(&rig));
+}
+
+/// A killed daemon ends at once, also while the kernel wants to hear of its volume's new size.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_is_killed_in_a_resize_ends() {
+    let Some(rig) = Rig::new().await else { return };
+    if !kernel_resends() {
+        return;
+    }
+    let (run_dir, volume) = volume(&rig, 64);
+    let mut server = {
+        let (run_dir, volume) = (run_dir.clone(), volume.clone());
+        beside(move || Server::attach(&run_dir, &volume, true)).await
+    };
+    let index = server.index;
+    for round in 0..60_u64 {
+        let ended = beside(move || server.kill());
+        let ended = tokio::time::timeout(Duration::from_secs(10), ended).await;
+        assert!(ended.is_ok(), "killed in round {round}, the daemon does not end");
+        File::options()
+            .write(true)
+            .open(&volume)
+            .unwrap()
+            .set_len((65 + round) << 20)
+            .unwrap();
+        let (run_dir, volume) = (run_dir.clone(), volume.clone());
+        server = beside(move || Server::recover(&run_dir, &volume, index)).await;
+        assert!(server.resumed, "in round {round}");
+        tokio::time::sleep(Duration::from_micros(500 * (round % 12))).await;
+    }
+    let path = server.path.display().to_string();
+    let until = Instant::now() + Duration::from_secs(10);
+    while run(format!("blockdev --getsize64 {path}")).await != (124_u64 << 20).to_string() {
+        assert!(Instant::now() < until, "the device did not grow");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    beside(move || server.end("detach")).await;
+    rig.assert_no_loop_device();
 }
 
 /// A program waits while no daemon lives; growth meanwhile is seen.
@@ -170,11 +207,11 @@ async fn a_hand_over_loses_nothing() {
         index,
         mount: run_dir.canonicalize().unwrap().join("mnt"),
     };
-    let cleaned = LoopTransport::new().clean(left()).await;
+    let cleaned = transport().clean(left()).await;
     waiting.await.unwrap();
     // The reader may have had it open a moment longer.
     if cleaned.is_err() {
-        LoopTransport::new().clean(left()).await.unwrap();
+        transport().clean(left()).await.unwrap();
     }
     rig.assert_no_loop_device();
     assert!(!holders_of(&rig));

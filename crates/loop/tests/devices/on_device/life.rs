@@ -1,9 +1,8 @@
 //! Attach, detach, what remains, and an end that comes from outside.
 
-use crate::rig::{Rig, checked, run};
+use crate::rig::{Rig, checked, run, transport};
 use restblk_block::MemoryDevice;
 use restblk_device::{Recovery, Transport};
-use restblk_loop::LoopTransport;
 use restblk_types::BlockSize;
 use std::{fs, sync::Arc, time::Duration};
 
@@ -37,7 +36,7 @@ async fn nothing_serves() {
 async fn two_hundred_rounds_leave_nothing() {
     let Some(rig) = Rig::new().await else { return };
     let device = Arc::new(MemoryDevice::new(4 << 20, BlockSize::B4096));
-    let transport = LoopTransport::new();
+    let transport = transport();
     let round = async || {
         let attached = transport.attach(rig.spec(checked(device.clone()))).await.unwrap();
         run(format!(
@@ -66,7 +65,7 @@ async fn two_hundred_rounds_leave_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_at_once_have_a_device_each() {
     let Some(rig) = Rig::new().await else { return };
-    let transport = LoopTransport::new();
+    let transport = transport();
     let attach = |number: usize| {
         let run_dir = rig.folder.path().join(number.to_string());
         fs::create_dir(&run_dir).unwrap();
@@ -108,7 +107,7 @@ async fn a_failed_attach_leaves_nothing() {
         ..spec
     };
     for spec in [nowhere, endless] {
-        let error = LoopTransport::new().attach(spec).await.unwrap_err();
+        let error = transport().attach(spec).await.unwrap_err();
         assert!(!error.to_string().is_empty());
     }
     rig.assert_no_loop_device();
@@ -120,7 +119,7 @@ async fn a_failed_attach_leaves_nothing() {
 async fn an_attach_that_is_given_up_leaves_nothing() {
     let Some(rig) = Rig::new().await else { return };
     let device = checked(Arc::new(MemoryDevice::new(4 << 20, BlockSize::B4096)));
-    let transport = LoopTransport::new();
+    let transport = transport();
     let mut given_up = 0;
     for round in 0..60 {
         let attach = transport.attach(rig.spec(device.clone()));
@@ -169,7 +168,7 @@ async fn other_peoples_loop_devices_are_left_alone() {
         index,
         mount: rig.folder.path().join("run/mnt"),
     };
-    LoopTransport::new().clean(left).await.unwrap();
+    transport().clean(left).await.unwrap();
     assert_eq!(
         run(format!("losetup -n -O BACK-FILE {theirs}")).await,
         file.display().to_string()
