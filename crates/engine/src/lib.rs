@@ -14,11 +14,13 @@ mod names;
 mod repository;
 #[cfg(test)]
 mod test_store;
+mod trash;
 mod volume;
 mod volumes;
 
 pub use error::EngineError;
 pub use lease::{Claim, Lease, Takeover};
 pub use repository::{Repository, Safety};
+pub use trash::{TrashEntry, TrashState};
 pub use volume::Volume;
 pub use volumes::{NewVolume, SIZE_MAX, VolumeInfo};

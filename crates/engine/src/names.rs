@@ -6,12 +6,14 @@
 //! .restblk/volumes/NAME       the volume's record: it exists if and only if this does
 //! .restblk/attachments/NAME   who holds it, while somebody does
 //! .restblk/vol/ID/…           the objects of a log volume (spelled by restblk_log)
+//! .restblk/trash/TRASH-ID     a volume's record, while it is in the trash
+//! .restblk/trash-ends/…       how each stay in the trash ended
 //! .restblk/probe/…            scratch objects of the store's proof
 //! ```
 //! Volume names cannot start with a dot, so the two halves never meet.
 
 use restblk_store::Key;
-use restblk_types::VolumeName;
+use restblk_types::{TrashId, VolumeName};
 
 fn key(name: String) -> Key {
     #[expect(
@@ -39,6 +41,21 @@ pub(crate) fn volumes() -> Key {
 /// Who holds a volume.
 pub(crate) fn attachment(volume: &VolumeName) -> Key {
     key(format!(".restblk/attachments/{volume}"))
+}
+
+/// The record of a volume in the trash.
+pub(crate) fn trashed(id: TrashId) -> Key {
+    key(format!(".restblk/trash/{id}"))
+}
+
+/// The folder of all that is in the trash.
+pub(crate) fn trash() -> Key {
+    key(".restblk/trash".into())
+}
+
+/// How a stay in the trash ended.
+pub(crate) fn trash_end(id: TrashId) -> Key {
+    key(format!(".restblk/trash-ends/{id}"))
 }
 
 /// The repository's marker.

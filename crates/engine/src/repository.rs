@@ -29,7 +29,7 @@ pub struct Repository {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) capabilities: Capabilities,
     dialect: Option<String>,
-    label: String,
+    pub(crate) label: String,
     id: String,
     /// Held from look to put where the store has no exclusive create.
     creating: Mutex<()>,

@@ -8,6 +8,7 @@
 //! | create | record `creating` (exclusive) → object (exclusive) → its size → flush → record `ready` | `creating`: create again goes on, delete clears away |
 //! | extend | object's size → flush → record's size | a longer object under the old size: the volume is as before |
 //! | delete | record `deleting` → object away → record away | `deleting`: delete again goes on |
+//! | trash | see [`crate::trash`] | `trashing`: delete again goes on |
 //! | adopt | record `ready` (exclusive), from the object's size | nothing, or all of it |
 //!
 //! What is an object of the name for a direct volume is, for a log volume, the objects under its id ([`crate::log`]). A create that goes
@@ -137,6 +138,7 @@ impl Repository {
             rate_limits: RateLimits::default(),
             created_at: new.created_at,
             state: LifeState::Creating,
+            trash: None,
             incompat: Vec::new(),
             ro_compat: Vec::new(),
             other: OtherFields::new(),
@@ -339,6 +341,7 @@ impl Repository {
             rate_limits: RateLimits::default(),
             created_at,
             state: LifeState::Ready,
+            trash: None,
             incompat: Vec::new(),
             ro_compat: Vec::new(),
             other: OtherFields::new(),
@@ -541,32 +544,55 @@ impl Repository {
         } = self.require(name).await?;
         refuse_unknown(&read_only_because)?;
         self.require_free(&record).await?;
+        if record.state == LifeState::Trashing {
+            let message = format!(
+                "delete {} at once: its move to the trash did not finish; finish it (restblk delete), and purge it there",
+                self.full(name)
+            );
+            return Err(EngineError::refused(ErrorKind::Conflict, message));
+        }
         if record.layout == LayoutKind::Log {
             self.require_unused(&record).await?;
         }
-        let key = names::volume(name);
         if record.state != LifeState::Deleting {
-            let before = record.state;
+            let before = record.clone();
             record.state = LifeState::Deleting;
-            self.replace(&key, &record, etag).await?;
-            // An attach takes its lease and then reads the record; we wrote the record and now look for a lease:
-            // of two that race, at least one sees the other.
-            if let Err(busy) = self.require_free(&record).await {
-                record.state = before;
-                let seen = self.require(name).await?;
-                self.replace(&key, &record, seen.etag).await?;
-                return Err(busy);
-            }
+            self.close_for_new(before, &record, etag).await?;
         }
         self.remove_data(&record).await?;
-        let attachment = names::attachment(name);
-        if let Some(stale) = self.read::<AttachmentRecord>(&attachment).await? {
-            self.remove(&attachment, stale.etag).await?;
-        }
-        self.remove(&key, None).await
+        self.forget_holder(name).await?;
+        self.remove(&names::volume(name), None).await
     }
 
-    async fn require_free(&self, record: &VolumeRecord) -> Result<(), EngineError> {
+    /// Writes a record by which nobody attaches the volume any more, or takes it back where somebody just did.
+    pub(crate) async fn close_for_new(
+        &self,
+        before: VolumeRecord,
+        closed: &VolumeRecord,
+        etag: Option<ETag>,
+    ) -> Result<(), EngineError> {
+        let key = names::volume(&closed.name);
+        self.replace(&key, closed, etag).await?;
+        // An attach takes its lease and then reads the record; we wrote the record and now look for a lease:
+        // of two that race, at least one sees the other.
+        if let Err(busy) = self.require_free(closed).await {
+            let seen = self.require(&closed.name).await?;
+            self.replace(&key, &before, seen.etag).await?;
+            return Err(busy);
+        }
+        Ok(())
+    }
+
+    /// Removes what is left of a volume's last attachment.
+    pub(crate) async fn forget_holder(&self, name: &VolumeName) -> Result<(), EngineError> {
+        let attachment = names::attachment(name);
+        match self.read::<AttachmentRecord>(&attachment).await? {
+            Some(stale) => self.remove(&attachment, stale.etag).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) async fn require_free(&self, record: &VolumeRecord) -> Result<(), EngineError> {
         let attached = self
             .read::<AttachmentRecord>(&names::attachment(&record.name))
             .await?;
@@ -619,6 +645,7 @@ impl Repository {
                 "its create did not finish: create it again with the same size, or delete it"
             }
             LifeState::Deleting => "its delete did not finish: delete it again",
+            LifeState::Trashing => "its move to the trash did not finish: delete it again",
         };
         Err(EngineError::refused(
             ErrorKind::Conflict,
@@ -628,7 +655,7 @@ impl Repository {
 }
 
 /// Refuses a volume of the direct layout, and says why it has no such choice.
-fn log_alone(record: &VolumeRecord, what: &str, why: &str) -> Result<(), EngineError> {
+pub(crate) fn log_alone(record: &VolumeRecord, what: &str, why: &str) -> Result<(), EngineError> {
     if record.layout == LayoutKind::Log {
         return Ok(());
     }
@@ -671,7 +698,7 @@ pub(crate) fn refuse_unknown(features: &[String]) -> Result<(), EngineError> {
     ))
 }
 
-fn taken(full: &str, by: &VolumeRecord) -> EngineError {
+pub(crate) fn taken(full: &str, by: &VolumeRecord) -> EngineError {
     let message = match by.state {
         LifeState::Ready => format!(
             "create {full}: the name is taken, by a volume of {} made {}",
@@ -684,6 +711,9 @@ fn taken(full: &str, by: &VolumeRecord) -> EngineError {
         ),
         LifeState::Deleting => {
             format!("create {full}: a delete of that name did not finish; delete it again first")
+        }
+        LifeState::Trashing => {
+            format!("create {full}: the move of that name to the trash did not finish; delete it again first")
         }
     };
     EngineError::refused(ErrorKind::Exists, message)

@@ -10,6 +10,7 @@ mod error;
 pub mod log;
 mod pool;
 mod record;
+mod trash;
 mod volume;
 
 pub use attachment::{AttachmentRecord, LocalAttachment};
@@ -17,4 +18,5 @@ pub use encryption::{Costs, ENCRYPTION, Encryption, KeyError, Slot};
 pub use error::FormatError;
 pub use pool::{PoolRecord, Proved, ProvedMirror};
 pub use record::{Decoded, RECORD_LEN, Record};
+pub use trash::{Trash, TrashEnd, TrashEndBy};
 pub use volume::{LayoutKind, LifeState, OtherFields, VolumeRecord, ZSTD};

@@ -21,6 +21,7 @@ fn volume() -> VolumeRecord {
         rate_limits: restblk_types::RateLimits::default(),
         created_at: "2026-01-02T03:04:05Z".into(),
         state: LifeState::Ready,
+        trash: None,
         incompat: vec![],
         ro_compat: vec![],
         other: serde_json::Map::new(),

@@ -1,6 +1,6 @@
 //! The record of a volume: what it is, kept beside its data on the store.
 
-use crate::{ENCRYPTION, Encryption, Record};
+use crate::{ENCRYPTION, Encryption, Record, Trash};
 use restblk_types::{BlockSize, Compression, Durability, RateLimits, VolumeId, VolumeName};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub enum LayoutKind {
     Log,
 }
 
-/// Where a volume is in its life. A crash leaves `creating` or `deleting`, which whoever comes next finishes.
+/// Where a volume is in its life. A crash leaves any but `ready`, which whoever comes next finishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LifeState {
@@ -30,6 +30,8 @@ pub enum LifeState {
     Ready,
     /// Its object may be gone.
     Deleting,
+    /// It moves to the trash.
+    Trashing,
 }
 
 /// A volume, as the store keeps it under `.restblk/volumes/NAME`.
@@ -64,6 +66,9 @@ pub struct VolumeRecord {
     pub created_at: String,
     /// Where it is in its life.
     pub state: LifeState,
+    /// Its stay in the trash, there or on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trash: Option<Trash>,
     /// Features without which a reader must not open it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incompat: Vec<String>,

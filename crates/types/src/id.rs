@@ -50,6 +50,10 @@ id!(
     VolumeId
 );
 id!(
+    /// One stay of a volume in the trash.
+    TrashId
+);
+id!(
     /// One attachment: the nonce by which a host knows its own attachment record again.
     AttachmentId
 );

@@ -14,7 +14,7 @@ mod size;
 pub use compression::Compression;
 pub use durability::Durability;
 pub use extent::{BlockSize, Extent};
-pub use id::{AttachmentId, HostId, VolumeId};
+pub use id::{AttachmentId, HostId, TrashId, VolumeId};
 pub use kind::ErrorKind;
 pub use limits::{LimitsError, RateLimits};
 pub use name::{NameError, PoolName, SnapshotName, VolumeName, VolumeRef};

@@ -12,7 +12,7 @@ use restblk_store::{Key, MemoryStore, Precondition, Store};
 use restblk_types::{BlockSize, Compression, ErrorKind, KeyKind, KeySecret, VolumeId, VolumeName};
 use std::sync::Arc;
 
-fn log_volume(name: &str) -> NewVolume {
+pub(super) fn log_volume(name: &str) -> NewVolume {
     NewVolume {
         layout: LayoutKind::Log,
         block_size: BlockSize::B4096,
@@ -20,7 +20,7 @@ fn log_volume(name: &str) -> NewVolume {
     }
 }
 
-fn writer(hostname: &str) -> Writer {
+pub(super) fn writer(hostname: &str) -> Writer {
     Writer {
         nonce: *VolumeId::random().as_bytes(),
         hostname: hostname.into(),
@@ -29,11 +29,11 @@ fn writer(hostname: &str) -> Writer {
     }
 }
 
-async fn record_of(repository: &Repository, name: &str) -> VolumeRecord {
+pub(super) async fn record_of(repository: &Repository, name: &str) -> VolumeRecord {
     repository.volume(&name.parse().unwrap()).await.unwrap().record
 }
 
-async fn open(
+pub(super) async fn open(
     repository: &Repository,
     store: &Arc<MemoryStore>,
     name: &str,
@@ -46,7 +46,7 @@ async fn open(
 }
 
 /// The objects of a volume but tombstones: what fences former writers stays for ever.
-async fn objects_of(store: &MemoryStore, id: VolumeId) -> usize {
+pub(super) async fn objects_of(store: &MemoryStore, id: VolumeId) -> usize {
     let mut found = 0;
     let of_epoch = |epoch: u32| ["head", "log", "map"].map(|series| format!("{series}/{epoch:010}"));
     let folders = ["epoch".to_owned()].into_iter().chain((1..4).flat_map(of_epoch));

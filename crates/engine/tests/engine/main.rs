@@ -6,6 +6,7 @@ mod device;
 mod life;
 mod locks;
 mod log;
+mod trash;
 
 use restblk_engine::{Claim, NewVolume, Repository, Safety};
 use restblk_format::PoolRecord;
