@@ -38,7 +38,6 @@ from restblk_cinder import options
 from restblk_cinder import pool
 from restblk_cinder import records
 from restblk_cinder import settings
-from restblk_cinder import trash
 
 CONF = cfg.CONF
 CONF.register_opts(options.OPTS, group=configuration.SHARED_CONF_GROUP)
@@ -66,7 +65,6 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
             client.Client(of('restblk_socket'), of('restblk_timeout')),
             of('restblk_pool') or '')
         self._devices = devices.Devices(self._pool, of('restblk_transport'))
-        self._trash = trash.Trash(self._pool)
         self._host_id = ''
         self._punches = False
 
@@ -97,7 +95,6 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
                           '%s, whose store does not write in place: choose '
                           'log') % self._pool.name)
         self._punches = self._layout == 'log' or proven['punch']
-        self._trash.load()
 
     def update_provider_info(self, volumes: list[objects.Volume],
                              snapshots: list[objects.Snapshot]) -> tuple:
@@ -118,7 +115,6 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         return None, None
 
     def _update_volume_stats(self) -> None:
-        self._trash.empty()
         of = self.configuration.safe_get
         name = self.get_pool(None)
         capacity = of('restblk_capacity_gb')
@@ -193,15 +189,32 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         return {'provider_location': None}
 
     def delete_volume(self, volume: objects.Volume) -> None:
+        """Clones that were made of it go on reading from it."""
         name = names.of_volume(volume)
         try:
             self._devices.release(name)
+            with pool.absent():
+                self._require_no_strange_snapshots(name)
+                self._pool.delete(name, self._layout)
         except client.ApiError as e:
             if e.kind != 'busy':
                 raise
             LOG.error('%s', e)
             raise exception.VolumeIsBusy(message=str(e))
-        self._trash.delete(name)
+
+    def _require_no_strange_snapshots(self, name: str) -> None:
+        """Those of a clone that was cut off go with the volume."""
+        if self._layout == 'direct':
+            return
+        strange = [s['name'] for s in self._pool.snapshots(name)
+                   if not s['name'].startswith(names.CLONE_PREFIX)]
+        if strange:
+            raise client.ApiError(
+                'busy', _('failed to delete %(volume)s: it has snapshots that '
+                          'Cinder does not know: %(snapshots)s')
+                % {'volume': self._pool.ref(name),
+                   'snapshots': ', '.join(strange)},
+                'restblk snapshot delete them, or manage them')
 
     def extend_volume(self, volume: objects.Volume, new_size: int) -> None:
         name = names.of_volume(volume)
@@ -333,7 +346,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
             if getattr(failure, 'kind', None) != 'exists':
                 try:
                     with pool.absent():
-                        self._pool.delete(name)
+                        self._pool.delete(name, self._layout)
                 except client.ApiError as e:
                     LOG.warning('a half-made volume is left: %s', e)
             raise

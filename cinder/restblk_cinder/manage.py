@@ -21,7 +21,6 @@ from restblk_cinder import names
 from restblk_cinder import pool
 from restblk_cinder import records
 from restblk_cinder import settings
-from restblk_cinder import trash
 
 Reference = dict[str, str]
 
@@ -67,13 +66,10 @@ class Managing:
                                sort_dirs: list[str]) -> list[dict]:
         listing = self._pool.volumes()
         managed = self._managed(cinder_volumes)
-        deleted = set(trash.marked(listing))
         entries = []
         for found in listing:
             name = found['name']
-            if name.startswith(names.DELETED_PREFIX):
-                continue
-            reason = self._reason_not_safe(found, managed, deleted)
+            reason = self._reason_not_safe(found, managed)
             entries.append({
                 'reference': {'source-name': name},
                 'size': _whole_gb(found['size']),
@@ -110,13 +106,11 @@ class Managing:
                                  sort_keys: list[str],
                                  sort_dirs: list[str]) -> list[dict]:
         listing = self._pool.volumes()
-        deleted = set(trash.marked(listing))
         managed = {(names.of_volume(s.volume), names.of_snapshot(s)): s.id
                    for s in cinder_snapshots}
         entries = []
         for volume in listing:
-            if (volume['layout'] != 'log' or volume['name'] in deleted
-                    or volume['name'].startswith(names.DELETED_PREFIX)):
+            if volume['layout'] != 'log':
                 continue
             for found in self._snapshots(volume['name']):
                 known = managed.get((volume['name'], found['name']))
@@ -166,18 +160,10 @@ class Managing:
         return {names.of_volume(v): v.id for v in volumes if v.id != but}
 
     def _reason_not_safe(self, found: dict[str, Any],
-                         managed: dict[str, str],
-                         deleted: set[str] | None = None) -> str | None:
+                         managed: dict[str, str]) -> str | None:
         name, holder = found['name'], found.get('attached_by')
         if name in managed:
             return _('already managed')
-        if deleted is None:
-            deleted = set()
-            with pool.absent():
-                self._pool.volume(names.DELETED_PREFIX + name)
-                deleted.add(name)
-        if name in deleted:
-            return _('deleted; it goes when no clone reads from it')
         if found['state'] != 'ready':
             return _('half-made or half-deleted')
         if holder:

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 from cinder import objects
 
-# What the driver makes for itself: snapshots that a volume is cloned through,
-# and marks of volumes that were deleted while clones read from them.
+# What the driver makes for itself: snapshots that a volume is cloned through.
 CLONE_PREFIX = 'cinder-clone.'
-DELETED_PREFIX = 'deleted.'
 # Volumes that hold an image of Glance, ready to be cloned, and their snapshot.
 IMAGE_PREFIX = 'image-'
 IMAGE_SNAPSHOT = 'image'

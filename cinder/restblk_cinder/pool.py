@@ -50,8 +50,10 @@ class Pool:
             'volume': self.ref(name), 'size': size, 'layout': layout,
             'durability': durability})
 
-    def delete(self, name: str) -> None:
-        self._api.call('DELETE', self._volume(name), long=True)
+    def delete(self, name: str, layout: str) -> None:
+        """Deletes for good; a log volume when no clone reads from it."""
+        how = 'now=true' if layout == 'direct' else 'keep=0'
+        self._api.call('DELETE', f'{self._volume(name)}?{how}', long=True)
 
     def extend(self, name: str, size: int) -> None:
         self._api.call('POST', f'{self._volume(name)}/extend', {'size': size})

@@ -5,6 +5,7 @@ Everything lies in one temporary folder. Processes are ended by their own ids.
 """
 
 import atexit
+import collections.abc
 import functools
 import os
 import pathlib
@@ -181,6 +182,18 @@ class DaemonCase(Case):
         volume = self.volume(size, **fields)
         volume.update(self.driver.create_volume(volume))
         return volume
+
+    def trash(self) -> list[str]:
+        """The volumes in the pool's trash, the earliest deleted first."""
+        found = self.daemon.api.call('GET', '/v1/trash/main')
+        return [entry['volume'].partition('/')[2] for entry in found]
+
+    def wait_for(self, holds: collections.abc.Callable[[], bool],
+                 what: str) -> None:
+        deadline = time.monotonic() + 20
+        while not holds():
+            self.assertLess(time.monotonic(), deadline, f'{what} in time')
+            time.sleep(0.1)
 
     def write(self, volume: objects.Volume, text: bytes,
               offset: int = 0) -> None:

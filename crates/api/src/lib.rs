@@ -16,6 +16,7 @@ mod pool;
 mod snapshot;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trash;
 mod volume;
 
 pub use attachment::{AttachRequest, Attachment, AttachmentState, DetachRequest, Holder, TransportChoice};
@@ -28,6 +29,7 @@ pub use host::{CacheInfo, Check, CheckState, HostInfo, HostReport, Warmed};
 pub use mirror::{MirrorChange, MirrorSpec, MirrorState, MirrorStatus};
 pub use pool::{OutagePolicy, Pool, PoolSpec, PoolState, Proven, ProvenMirror};
 pub use snapshot::{CloneSnapshot, CreateSnapshot, CreateSnapshots, Protection, Snapshot};
+pub use trash::{Deletion, RestoreVolume, TrashEntry, TrashState};
 pub use volume::{
     AttachedBy, ChangeKeys, CreateVolume, ExtendVolume, KeyChange, KeySlot, Layout, SetCompression,
     SetDurability, Volume, VolumeEncryption, VolumeState,

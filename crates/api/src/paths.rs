@@ -16,7 +16,10 @@
 //! | GET `/v1/volumes[?pool=…]` | → list of [`crate::Volume`] |
 //! | POST `/v1/volumes` | [`crate::CreateVolume`] → 201 [`crate::Volume`] |
 //! | GET `/v1/volumes/{pool}/{volume}` | → [`crate::Volume`] |
-//! | DELETE `/v1/volumes/{pool}/{volume}` | → 204 |
+//! | DELETE `/v1/volumes/{pool}/{volume}[?now=true\|keep=…]` | → 204, or 202 [`crate::TrashEntry`]: it is in the trash (for `keep` seconds, or as configured) |
+//! | GET `/v1/trash/{pool}` | → list of [`crate::TrashEntry`], the earliest deleted first |
+//! | POST `/v1/trash/{pool}/{id}/restore` | [`crate::RestoreVolume`] → 201 [`crate::Volume`] |
+//! | DELETE `/v1/trash/{pool}/{id}` | → 204; the volume goes for good before its time |
 //! | POST `/v1/volumes/{pool}/{volume}/extend` | [`crate::ExtendVolume`] → [`crate::Volume`] |
 //! | PUT `/v1/volumes/{pool}/{volume}/limits` | [`restblk_types::RateLimits`] → [`crate::Volume`]; in force at once where it is attached to this host |
 //! | PUT `/v1/volumes/{pool}/{volume}/durability` | [`crate::SetDurability`] → [`crate::Volume`]; of a log volume, in force at once where it is attached to this host |
@@ -197,4 +200,22 @@ pub fn attachment(volume: &VolumeRef) -> String {
 #[must_use]
 pub fn detach(volume: &VolumeRef) -> String {
     format!("{}/detach", attachment(volume))
+}
+
+/// What is in a pool's trash.
+#[must_use]
+pub fn trash(pool: &PoolName) -> String {
+    format!("/v1/trash/{pool}")
+}
+
+/// One volume in a pool's trash.
+#[must_use]
+pub fn trashed(pool: &PoolName, id: &str) -> String {
+    format!("/v1/trash/{pool}/{id}")
+}
+
+/// Where a volume of the trash is made a volume again.
+#[must_use]
+pub fn restore(pool: &PoolName, id: &str) -> String {
+    format!("/v1/trash/{pool}/{id}/restore")
 }

@@ -147,6 +147,8 @@ pub enum VolumeState {
     Ready,
     /// A delete did not finish: `volume delete` goes on with it.
     Deleting,
+    /// Its move to the trash did not finish: `volume delete` goes on with it.
+    Trashing,
 }
 
 /// Who holds a volume, as the store tells.

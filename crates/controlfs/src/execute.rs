@@ -6,7 +6,9 @@ use crate::errno::{Refusal, Verb};
 use crate::node::{Node, Scope};
 use crate::urls;
 use nix::errno::Errno;
-use restblk_api::{AttachRequest, Attachment, CreateVolume, DetachRequest, Layout, TransportChoice};
+use restblk_api::{
+    AttachRequest, Attachment, CreateVolume, Deletion, DetachRequest, Layout, TransportChoice,
+};
 use restblk_types::{ByteCount, PoolName, VolumeName, VolumeRef};
 
 type Done = Result<(), Refusal>;
@@ -108,8 +110,9 @@ async fn extend(control: &Control, volume: &VolumeRef, size: ByteCount) -> Done 
 async fn destroy(control: &Control, volume: &VolumeRef) -> Done {
     control
         .client
-        .delete_volume(volume)
+        .delete_volume(volume, Deletion::AsConfigured)
         .await
+        .map(drop)
         .map_err(|error| Refusal::of(Verb::Destroy, error))
 }
 

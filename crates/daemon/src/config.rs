@@ -4,7 +4,7 @@
 //! stands in both is this file's.
 
 use restblk_api::{ErrorBody, PoolSpec};
-use restblk_types::{ByteCount, ErrorKind, PoolName, VolumeRef};
+use restblk_types::{ByteCount, ErrorKind, PoolName, Seconds, VolumeRef};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::{
     collections::BTreeMap,
@@ -37,6 +37,8 @@ pub struct Config {
     pub journal: Journal,
     /// The cache of log volumes.
     pub cache: Cache,
+    /// The trash.
+    pub trash: Trash,
     /// What opens encrypted volumes: by `POOL`, or by `"POOL/VOLUME"`, which goes before its pool.
     #[serde(deserialize_with = "keys")]
     pub encryption: BTreeMap<String, KeySource>,
@@ -119,6 +121,15 @@ pub struct Cache {
     pub size: ByteCount,
 }
 
+/// The trash: log volumes that were deleted and can be restored.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trash {
+    /// How long a volume that is deleted on this host stays there, such as "7d"; "0" does without: it goes for good at once. Default "0".
+    #[serde(deserialize_with = "seconds")]
+    pub keep: Seconds,
+}
+
 /// Prometheus over TCP; the API's socket always has /metrics.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -167,6 +178,11 @@ fn bytes<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<ByteCount, D
     }
 }
 
+/// A length of time with its unit.
+fn seconds<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Seconds, D::Error> {
+    String::deserialize(from)?.parse().map_err(D::Error::custom)
+}
+
 /// Tables `[pool.NAME]`: a `PoolSpec` each, without the name, which is the table's.
 fn pools<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<BTreeMap<PoolName, PoolSpec>, D::Error> {
     let tables = BTreeMap::<PoolName, toml::Table>::deserialize(from)?;
@@ -195,6 +211,7 @@ impl Default for Config {
             metrics: Metrics::default(),
             journal: Journal::default(),
             cache: Cache::default(),
+            trash: Trash::default(),
             encryption: BTreeMap::new(),
             lease_check_s: 10,
             pool: BTreeMap::new(),

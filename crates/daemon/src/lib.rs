@@ -26,6 +26,7 @@ mod run;
 mod service;
 mod state;
 mod transports;
+mod trash;
 
 pub use restblk_loop::help as loop_helper;
 

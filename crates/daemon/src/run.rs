@@ -18,6 +18,7 @@ use crate::{
     service::Service,
     state::{StateDir, make_private},
     transports::Transports,
+    trash,
 };
 use restblk_api::{ErrorBody, HostInfo};
 use restblk_nbd::{Exports, Limits, Listening, Server, Tls, TlsFiles, UnixAccess};
@@ -28,7 +29,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 
 /// Runs the daemon until it is told to end. Call it from a process of one thread.
 pub fn run(config_file: Option<&Path>) -> Result<()> {
@@ -147,6 +151,8 @@ async fn serve(config: Config) -> Result<()> {
         checks: Checks::default(),
         info,
         cache,
+        keep: config.trash.keep,
+        swept: Notify::new(),
     });
     if let Some(address) = config.metrics.listen {
         http::serve_metrics(address, Arc::clone(&service)).await?;
@@ -156,10 +162,12 @@ async fn serve(config: Config) -> Result<()> {
     notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(socket = %config.socket().display(), version = env!("CARGO_PKG_VERSION"), "the daemon serves");
     let watchdog = tokio::spawn(watchdog());
+    let janitor = tokio::spawn(trash::keep_clean(Arc::clone(&service)));
     let served = axum::serve(listener, http::router(service))
         .with_graceful_shutdown(ended)
         .await;
     watchdog.abort();
+    janitor.abort();
     notify(&[sd_notify::NotifyState::Stopping]);
     attachments.end_all(host::goes_down().await).await;
     for server in servers {

@@ -9,11 +9,13 @@ use crate::{
     pools::Pools,
     state::StateDir,
     transports::Transports,
+    trash,
 };
 use futures_util::{StreamExt, future::join_all, stream};
 use restblk_api::{
-    AttachedBy, AttachmentState, ChangeKeys, CloneSnapshot, CreateVolume, ErrorBody, HostInfo, HostReport,
-    KeyChange, KeySlot, Layout, MirrorState, Pool, PoolSpec, Volume, VolumeEncryption, VolumeState,
+    AttachedBy, AttachmentState, ChangeKeys, CloneSnapshot, CreateVolume, Deletion, ErrorBody, HostInfo,
+    HostReport, KeyChange, KeySlot, Layout, MirrorState, Pool, PoolSpec, TrashEntry, Volume,
+    VolumeEncryption, VolumeState,
 };
 use restblk_engine::{
     EngineError, NewVolume, Repository, VolumeInfo,
@@ -22,10 +24,11 @@ use restblk_engine::{
 use restblk_format::{Encryption, KeyError, LayoutKind, LifeState, Slot};
 use restblk_store::MirroredFigures;
 use restblk_types::{
-    BlockSize, ByteCount, Compression, Durability, ErrorKind, KeySecret, PoolName, RateLimits, VolumeId,
-    VolumeName, VolumeRef,
+    BlockSize, ByteCount, Compression, Durability, ErrorKind, KeySecret, PoolName, RateLimits, Seconds,
+    VolumeId, VolumeName, VolumeRef,
 };
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// What a family of metrics says of a mirror.
 type FigureValue = fn(&MirroredFigures) -> f64;
@@ -80,6 +83,10 @@ pub(crate) struct Service {
     pub(crate) checks: Checks,
     pub(crate) info: HostInfo,
     pub(crate) cache: Option<Arc<Cache>>,
+    /// How long what is deleted stays in the trash, where nobody says otherwise.
+    pub(crate) keep: Seconds,
+    /// Something was deleted that another volume in the trash may have waited for.
+    pub(crate) swept: Notify,
 }
 
 impl Service {
@@ -397,30 +404,63 @@ impl Service {
         self.volume(pool, name).await
     }
 
-    pub(crate) async fn delete_volume(&self, pool: &PoolName, name: &VolumeName) -> Result<()> {
+    /// Deletes a volume for good, or moves it to the trash; answers where it is there.
+    pub(crate) async fn delete_volume(
+        &self,
+        pool: &PoolName,
+        name: &VolumeName,
+        how: Deletion,
+    ) -> Result<Option<TrashEntry>> {
+        let keep = match how {
+            Deletion::Now => None,
+            Deletion::Keep(seconds) => Some(seconds),
+            Deletion::AsConfigured => Some(self.keep.0).filter(|seconds| *seconds > 0),
+        };
         let repository = self.repository(pool)?;
         let record = repository.volume(name).await.map_err(error::engine)?.record;
-        let (id, is_log) = (record.id, record.layout == LayoutKind::Log);
-        let mut deleted = delete(&repository, name, is_log).await;
+        let delete = async || match keep {
+            Some(seconds) => repository
+                .trash_volume(name, trash::stay(seconds))
+                .await
+                .map(Some),
+            None => {
+                let is_log = record.layout == LayoutKind::Log;
+                delete(&repository, name, is_log).await.map(|()| None)
+            }
+        };
+        let mut deleted = delete().await;
         if deleted.as_ref().is_err_and(|e| e.kind() == ErrorKind::Busy)
             && self.attachments.clear_left_over(&repository, name).await?
         {
-            deleted = delete(&repository, name, is_log).await;
+            deleted = delete().await;
         }
-        if let Err(e) = deleted {
-            if e.kind() != ErrorKind::Busy {
-                return Err(error::engine(e));
+        let entry = match deleted {
+            Ok(entry) => entry,
+            Err(e) if e.kind() == ErrorKind::Busy => {
+                let volume = VolumeRef::new(pool.clone(), name.clone());
+                return Err(self.attachments.held("delete", &volume, &repository, e).await);
             }
-            let volume = VolumeRef::new(pool.clone(), name.clone());
-            return Err(self.attachments.held("delete", &volume, &repository, e).await);
+            Err(e) if e.kind() == ErrorKind::Unsupported && how == Deletion::AsConfigured => {
+                return Err(error::engine(e).hint("--now deletes it at once"));
+            }
+            Err(e) => return Err(error::engine(e)),
+        };
+        let Some(entry) = entry else {
+            tracing::info!(%pool, volume = %name, "deleted");
+            self.gone(record.id);
+            return Ok(None);
+        };
+        tracing::info!(%pool, volume = %name, until = entry.trash.until, "moved to the trash");
+        if keep == Some(0) {
+            match self.purge(repository, entry.trash.id).await {
+                Ok(()) => return Ok(None),
+                Err(error) => tracing::info!(%pool, volume = %name, %error, "it stays in the trash for now"),
+            }
         }
-        tracing::info!(%pool, volume = %name, "deleted");
-        let attachments = Arc::clone(&self.attachments);
-        tokio::spawn(async move { attachments.deleted(id).await });
-        Ok(())
+        Ok(Some(trash::described(pool, entry)))
     }
 
-    fn repository(&self, pool: &PoolName) -> Result<Arc<Repository>> {
+    pub(crate) fn repository(&self, pool: &PoolName) -> Result<Arc<Repository>> {
         Ok(Arc::clone(&self.pools.open(pool)?.repository))
     }
 
@@ -445,6 +485,7 @@ impl Service {
                 LifeState::Creating => VolumeState::Creating,
                 LifeState::Ready => VolumeState::Ready,
                 LifeState::Deleting => VolumeState::Deleting,
+                LifeState::Trashing => VolumeState::Trashing,
             },
             attached_by: info.attachment.map(|by| AttachedBy {
                 this_host: by.host == self.state.host(),

@@ -174,7 +174,10 @@ impl Repository {
 
     async fn require_in_trash(&self, id: TrashId) -> Result<Seen, EngineError> {
         self.seen_in_trash(id).await?.ok_or_else(|| {
-            let message = format!("find {id} in the trash of {}: it is not there (any more)", self.label);
+            let message = format!(
+                "find {id} in the trash of {}: it is not there (any more)",
+                self.label
+            );
             EngineError::refused(ErrorKind::NotFound, message)
         })
     }

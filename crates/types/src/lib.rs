@@ -8,6 +8,7 @@ mod id;
 mod kind;
 mod limits;
 mod name;
+mod seconds;
 mod secret;
 mod size;
 
@@ -18,5 +19,6 @@ pub use id::{AttachmentId, HostId, TrashId, VolumeId};
 pub use kind::ErrorKind;
 pub use limits::{LimitsError, RateLimits};
 pub use name::{NameError, PoolName, SnapshotName, VolumeName, VolumeRef};
+pub use seconds::{Seconds, SecondsError};
 pub use secret::{KeyKind, KeySecret, SECRET_LEN_MAX, SecretError};
 pub use size::{ByteCount, SizeError};

@@ -5,9 +5,9 @@ use super::{Client, ClientError};
 use crate::mirror::MirrorTable;
 use crate::{
     AttachRequest, Attachment, ChangeKeys, CheckProgress, CheckVolume, CloneSnapshot, CreateSnapshot,
-    CreateSnapshots, CreateVolume, DetachRequest, ErrorBody, ExtendVolume, HostInfo, HostReport,
-    MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, SetCompression, SetDurability, Snapshot, Volume,
-    VolumeCheck, VolumeUsage, Warmed, paths,
+    CreateSnapshots, CreateVolume, Deletion, DetachRequest, ErrorBody, ExtendVolume, HostInfo, HostReport,
+    MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, RestoreVolume, SetCompression, SetDurability,
+    Snapshot, TrashEntry, Volume, VolumeCheck, VolumeUsage, Warmed, paths,
 };
 use bytes::Bytes;
 use http::Method;
@@ -106,15 +106,39 @@ impl Client {
         self.ask(&paths::volume(&volume.pool, &volume.volume)).await
     }
 
-    /// Deletes a volume and what is in it.
-    pub async fn delete_volume(&self, volume: &VolumeRef) -> Result<()> {
+    /// Deletes a volume and what is in it, or moves it to the trash: then the answer says for how long.
+    pub async fn delete_volume(&self, volume: &VolumeRef, how: Deletion) -> Result<Option<TrashEntry>> {
         no_snapshot(volume)?;
-        self.command(
-            Method::DELETE,
-            &paths::volume(&volume.pool, &volume.volume),
-            None::<&()>,
-        )
-        .await
+        let path = paths::volume(&volume.pool, &volume.volume);
+        let path = match how {
+            Deletion::AsConfigured => path,
+            Deletion::Now => format!("{path}?now=true"),
+            Deletion::Keep(seconds) => format!("{path}?keep={seconds}"),
+        };
+        let answer = self
+            .send(Method::DELETE, &path, Bytes::new(), Wait::ForEver)
+            .await?;
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        self.read(&Method::DELETE, &path, &answer).map(Some)
+    }
+
+    /// What is in a pool's trash.
+    pub async fn trash(&self, pool: &PoolName) -> Result<Vec<TrashEntry>> {
+        self.ask(&paths::trash(pool)).await
+    }
+
+    /// Makes a volume of the trash a volume again.
+    pub async fn restore_volume(&self, pool: &PoolName, id: &str, request: &RestoreVolume) -> Result<Volume> {
+        self.change(Method::POST, &paths::restore(pool, id), request)
+            .await
+    }
+
+    /// Removes a volume of the trash for good.
+    pub async fn purge_volume(&self, pool: &PoolName, id: &str) -> Result<()> {
+        self.command(Method::DELETE, &paths::trashed(pool, id), None::<&()>)
+            .await
     }
 
     /// Makes a volume larger; `size` is the new one.

@@ -1,7 +1,7 @@
 //! The client against a server on a real Unix socket that answers what it is told to.
 
 use super::{Client, ClientError};
-use crate::{CreateVolume, DetachRequest, ErrorBody};
+use crate::{CreateVolume, Deletion, DetachRequest, ErrorBody};
 use restblk_types::{ByteCount, ErrorKind, VolumeRef};
 use std::path::Path;
 use std::time::Duration;
@@ -181,14 +181,18 @@ async fn a_question_is_given_up_and_a_change_is_not() {
     let client = Client::new(&socket).patience(Duration::from_millis(30));
     let error = client.host().await.unwrap_err();
     assert!(matches!(error, ClientError::TimedOut { .. }), "{error:?}");
-    let change = tokio::time::timeout(Duration::from_millis(100), client.delete_volume(&disk())).await;
+    let change = tokio::time::timeout(
+        Duration::from_millis(100),
+        client.delete_volume(&disk(), Deletion::Now),
+    )
+    .await;
     assert!(change.is_err(), "a change waits on");
 }
 
 #[tokio::test]
 async fn a_snapshot_never_stands_for_its_volume() {
     let error = Client::new("/nowhere")
-        .delete_volume(&"main/disk1@monday".parse().unwrap())
+        .delete_volume(&"main/disk1@monday".parse().unwrap(), Deletion::AsConfigured)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);

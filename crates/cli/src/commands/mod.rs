@@ -20,6 +20,7 @@ mod pool;
 mod reference;
 mod serve;
 mod snapshot;
+mod trash;
 mod unexport;
 mod volume;
 
@@ -43,6 +44,9 @@ pub(crate) enum Command {
     /// Everything about volumes, also what is rarely needed
     #[command(subcommand)]
     Volume(volume::Volume),
+    /// The trash: log volumes that were deleted and can be restored
+    #[command(subcommand)]
+    Trash(trash::Trash),
     /// Snapshots: states of log volumes that stay
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
@@ -123,6 +127,7 @@ async fn ask(command: Command, session: &Session) -> Result {
         Command::Extend(extend) => extend.run(session).await,
         Command::Delete(delete) => delete.run(session).await,
         Command::Volume(volume) => volume.run(session).await,
+        Command::Trash(trash) => trash.run(session).await,
         Command::Snapshot(snapshot) => snapshot.run(session).await,
         Command::Check(check) => check.run(session).await,
         Command::Attach(attach) => attach.run(session).await,

@@ -293,6 +293,9 @@ fn of_record(volume: &VolumeRef, record: &VolumeRecord) -> Vec<Told> {
             "its creation was cut off: restblk create {volume} with the same size goes on with it, restblk delete {volume} clears it away"
         ),
         LifeState::Deleting => format!("its deletion was cut off: restblk delete {volume} goes on with it"),
+        LifeState::Trashing => {
+            format!("its move to the trash was cut off: restblk delete {volume} goes on with it")
+        }
     };
     vec![(Problem::LeftOver, "the volume's record".to_owned(), why)]
 }

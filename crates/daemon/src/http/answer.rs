@@ -8,8 +8,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use restblk_api::ErrorBody;
-use restblk_types::{ErrorKind, PoolName, VolumeName, VolumeRef};
+use restblk_types::{ErrorKind, PoolName, VolumeRef};
 use serde::de::DeserializeOwned;
+use std::{fmt::Display, str::FromStr};
 
 /// An error on its way out.
 pub(super) struct Failed(ErrorBody);
@@ -95,13 +96,17 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath<PoolName> {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for InPath<(PoolName, VolumeName)> {
+impl<T, S> FromRequestParts<S> for InPath<(PoolName, T)>
+where
+    T: FromStr<Err: Display>,
+    S: Send + Sync,
+{
     type Rejection = Failed;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> std::result::Result<Self, Failed> {
-        let axum::extract::Path((pool, volume)): axum::extract::Path<(String, String)> =
+        let axum::extract::Path((pool, other)): axum::extract::Path<(String, String)> =
             names(axum::extract::Path::from_request_parts(parts, state).await)?;
-        Ok(Self((names(pool.parse())?, names(volume.parse())?)))
+        Ok(Self((names(pool.parse())?, names(other.parse())?)))
     }
 }
 
@@ -120,7 +125,7 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath<VolumeRef> {
     }
 }
 
-fn names<T, E: std::fmt::Display>(parsed: std::result::Result<T, E>) -> std::result::Result<T, Failed> {
+fn names<T, E: Display>(parsed: std::result::Result<T, E>) -> std::result::Result<T, Failed> {
     parsed.map_err(|e| Failed(ErrorBody::new(ErrorKind::Invalid, format!("read the path: {e}"))))
 }
 

@@ -8,6 +8,7 @@ mod listen;
 mod openapi;
 mod pools;
 mod snapshots;
+mod trash;
 mod volumes;
 
 pub(crate) use listen::{bind, serve_metrics};
@@ -15,7 +16,7 @@ pub(crate) use listen::{bind, serve_metrics};
 use crate::{patience, service::Service};
 use axum::{
     Router, middleware,
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         )
         .route("/v1/volumes/{pool}/{volume}/keys", put(volumes::keys))
         .route("/v1/volumes/{pool}/{volume}/adopt", post(volumes::adopt))
+        .route("/v1/trash/{pool}", get(trash::list))
+        .route("/v1/trash/{pool}/{id}/restore", post(trash::restore))
         .layer(middleware::from_fn(patience::layer));
     Router::new()
         .merge(volumes)
@@ -62,6 +65,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             "/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/clone",
             post(snapshots::clone),
         )
+        .route("/v1/trash/{pool}/{id}", delete(trash::purge))
         .route("/v1/snapshots", post(snapshots::create_several))
         .route("/v1/volumes/{pool}/{volume}/flatten", post(snapshots::flatten))
         .route("/v1/volumes/{pool}/{volume}/usage", get(checks::usage))

@@ -2,11 +2,19 @@
 
 use super::{
     State,
-    answer::{Answer, Body, Created, Done, InPath, created, done, json},
+    answer::{Answer, Body, Created, Failed, InPath, created, json},
 };
-use axum::extract::Query;
-use restblk_api::{ChangeKeys, CreateVolume, ErrorBody, ExtendVolume, SetCompression, SetDurability, Volume};
-use restblk_types::{PoolName, RateLimits, VolumeName};
+use axum::{
+    Json,
+    extract::Query,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use restblk_api::{
+    ChangeKeys, CreateVolume, Deletion, ErrorBody, ExtendVolume, SetCompression, SetDurability, TrashEntry,
+    Volume,
+};
+use restblk_types::{ErrorKind, PoolName, RateLimits, VolumeName};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -38,9 +46,38 @@ pub(super) async fn show(
     json(service.volume(&pool, &volume).await)
 }
 
-#[utoipa::path(delete, path = "/v1/volumes/{pool}/{volume}", tag = "volumes", params(("pool" = String, Path), ("volume" = String, Path)), responses((status = 204), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
-pub(super) async fn delete(service: State, InPath((pool, volume)): InPath<(PoolName, VolumeName)>) -> Done {
-    done(service.delete_volume(&pool, &volume).await)
+/// What becomes of a volume that is deleted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct How {
+    /// It goes for good, whatever the daemon's configuration says.
+    #[serde(default)]
+    now: bool,
+    /// It is in the trash for so many seconds.
+    keep: Option<u64>,
+}
+
+/// Deletes a volume for good, or moves it to the trash.
+#[utoipa::path(delete, path = "/v1/volumes/{pool}/{volume}", tag = "volumes", params(("pool" = String, Path), ("volume" = String, Path), How), responses((status = 204), (status = 202, body = TrashEntry), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(super) async fn delete(
+    service: State,
+    InPath((pool, volume)): InPath<(PoolName, VolumeName)>,
+    Query(how): Query<How>,
+) -> Result<Response, Failed> {
+    let how = match (how.now, how.keep) {
+        (true, None) => Deletion::Now,
+        (false, Some(seconds)) => Deletion::Keep(seconds),
+        (false, None) => Deletion::AsConfigured,
+        (true, Some(_)) => {
+            let message = format!("delete {pool}/{volume}: `now` and `keep` exclude each other");
+            return Err(ErrorBody::new(ErrorKind::Invalid, message).into());
+        }
+    };
+    Ok(match service.delete_volume(&pool, &volume, how).await? {
+        Some(entry) => (StatusCode::ACCEPTED, Json(entry)).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
 }
 
 /// Makes a volume larger, also while it is attached to this host.

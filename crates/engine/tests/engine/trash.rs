@@ -53,7 +53,10 @@ async fn written(repository: &Repository, store: &Arc<MemoryStore>, name: &str) 
 /// It is a volume like any other, and has what was written.
 async fn is_whole(repository: &Repository, store: &Arc<MemoryStore>, name: &str, id: VolumeId) {
     let record = record_of(repository, name).await;
-    assert_eq!((record.id, record.state, record.trash), (id, LifeState::Ready, None));
+    assert_eq!(
+        (record.id, record.state, record.trash),
+        (id, LifeState::Ready, None)
+    );
     let log = open(repository, store, name).await;
     let mut found = [0; 4096];
     log.read(4096, &mut found).await.unwrap();
@@ -137,7 +140,10 @@ async fn clones_go_on_reading_and_the_parent_goes_with_the_last() {
     repository.clone_volume(child, &parent, snapshot).await.unwrap();
     parent.stop().await.unwrap();
     let entry = repository.trash_volume(&name("parent"), stay()).await.unwrap();
-    assert_eq!(kind(repository.purge_volume(entry.trash.id).await), ErrorKind::Busy);
+    assert_eq!(
+        kind(repository.purge_volume(entry.trash.id).await),
+        ErrorKind::Busy
+    );
     assert_eq!(repository.trash().await.unwrap()[0].state, TrashState::Kept);
     let log = open(&repository, &store, "child").await;
     let mut found = [0; 4096];
@@ -160,7 +166,10 @@ async fn a_move_that_was_cut_off_is_gone_on_with() {
             assert!(done.is_none());
             let state = info.record.state;
             if state == LifeState::Trashing {
-                assert_eq!(kind(repository.delete_volume(&name("v")).await), ErrorKind::Conflict);
+                assert_eq!(
+                    kind(repository.delete_volume(&name("v")).await),
+                    ErrorKind::Conflict
+                );
                 let taken = repository.take(&name("v"), claim("h"), Takeover::Refused).await;
                 assert_eq!(kind(taken), ErrorKind::Conflict);
             }
@@ -184,7 +193,10 @@ async fn a_restore_takes_a_move_back_that_was_cut_off() {
         let (repository, store) = repository().await;
         let id = written(&repository, &store, "v").await;
         let slow = slow(&store).await;
-        if cut(requests, slow.trash_volume(&name("v"), stay())).await.is_some() {
+        if cut(requests, slow.trash_volume(&name("v"), stay()))
+            .await
+            .is_some()
+        {
             return;
         }
         if let [entry] = &repository.trash().await.unwrap()[..] {
@@ -234,7 +246,13 @@ async fn a_purge_that_was_cut_off_is_gone_on_with_and_not_restored() {
         let entry = repository.trash_volume(&name("v"), stay()).await.unwrap();
         let slow = slow(&store).await;
         let done = cut(requests, slow.purge_volume(entry.trash.id)).await;
-        match repository.trash().await.unwrap().first().map(|entry| &entry.state) {
+        match repository
+            .trash()
+            .await
+            .unwrap()
+            .first()
+            .map(|entry| &entry.state)
+        {
             Some(TrashState::Kept) => {
                 repository.restore_volume(entry.trash.id, None).await.unwrap();
                 is_whole(&repository, &store, "v", id).await;
@@ -276,9 +294,17 @@ async fn a_slow_mover_harms_nobody() {
         let _ = moving.await;
         let in_trash = repository.trash().await.unwrap();
         match repository.volume(&volume).await {
-            Ok(_) => assert!(in_trash.is_empty(), "after {requests}: both there and in the trash"),
+            Ok(_) => assert!(
+                in_trash.is_empty(),
+                "after {requests}: both there and in the trash"
+            ),
             // It had not begun, and moved what was restored: a move as good as any.
-            Err(_) => drop(repository.restore_volume(in_trash[0].trash.id, None).await.unwrap()),
+            Err(_) => drop(
+                repository
+                    .restore_volume(in_trash[0].trash.id, None)
+                    .await
+                    .unwrap(),
+            ),
         }
         is_whole(&repository, &store, "v", id).await;
     }

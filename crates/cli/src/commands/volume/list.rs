@@ -55,6 +55,7 @@ pub(super) fn state(state: VolumeState) -> &'static str {
         VolumeState::Creating => "creating",
         VolumeState::Ready => "ready",
         VolumeState::Deleting => "deleting",
+        VolumeState::Trashing => "trashing",
     }
 }
 

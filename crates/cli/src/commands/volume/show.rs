@@ -186,6 +186,7 @@ fn long_state(state: VolumeState) -> String {
             ": a create did not finish; create it again with the same size to go on, or delete it"
         }
         VolumeState::Deleting => ": a delete did not finish; delete it again to go on",
+        VolumeState::Trashing => ": its move to the trash did not finish; delete it again to go on",
     };
     format!("{}{more}", list::state(state))
 }
