@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod fuzz;
 mod guest;
 mod process;
 mod quickstart;
@@ -42,6 +43,8 @@ enum Command {
     Show(show::Arguments),
     /// Run the benches of bench/
     Bench(bench::Arguments),
+    /// Try every decoder with inputs that nobody wrote
+    Fuzz(fuzz::Arguments),
     /// From nothing to a mounted volume (scripts/quickstart.sh)
     Quickstart(quickstart::Arguments),
     /// Run a command in a guest with this tree and its target folder shared read-only
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::main(&tree, &arguments),
         Command::Show(arguments) => show::main(&tree, &arguments),
         Command::Bench(arguments) => bench::main(&tree, &arguments),
+        Command::Fuzz(arguments) => fuzz::main(&tree, &arguments),
         Command::Quickstart(arguments) => quickstart::main(&tree, &arguments),
         Command::Guest(arguments) => guest::main(&tree, &arguments),
     };

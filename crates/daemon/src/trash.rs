@@ -69,7 +69,8 @@ impl Service {
     /// Removes a volume for good, however many objects it has: each request has its limit, all together have none.
     pub(crate) async fn purge(&self, repository: Arc<Repository>, id: TrashId) -> Result<()> {
         let purged = tokio::spawn(async move { repository.purge_volume(id).await }).await;
-        let purged = purged.map_err(|e| ErrorBody::new(ErrorKind::Bug, format!("finish the deletion: {e}")))?;
+        let purged =
+            purged.map_err(|e| ErrorBody::new(ErrorKind::Bug, format!("finish the deletion: {e}")))?;
         self.gone(purged.map_err(error::engine)?.id);
         Ok(())
     }

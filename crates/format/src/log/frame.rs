@@ -27,7 +27,7 @@
 
 use super::seal::{SEAL_LEN, Seal, SealKey};
 use super::{BLOCK, Codec, PAGE_LEN, Pointer};
-use crate::record::crc32c;
+use crate::record::{crc32c, has_crc32c};
 use std::borrow::Cow;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -189,7 +189,7 @@ impl Head {
         let sealed = raw.codec & SEALED != 0;
         let payload_start = FIXED_LEN + if sealed { SEAL_LEN } else { 4 * blocks };
         let head = bytes.get(..payload_start).ok_or(FrameError::Short)?;
-        if crc32c(&head[4..]) != raw.crc.get() {
+        if !has_crc32c(&head[4..], raw.crc.get()) {
             return Err(FrameError::Header);
         }
         let kind = FrameKind::from_bits(raw.kind).ok_or(FrameError::Header)?;
@@ -223,7 +223,7 @@ impl Head {
         let payload = bytes[self.payload_start..]
             .get(..self.payload_len)
             .ok_or(FrameError::Short)?;
-        if crc32c(payload) != self.payload_crc {
+        if !has_crc32c(payload, self.payload_crc) {
             return Err(FrameError::Payload);
         }
         Ok(payload)

@@ -23,7 +23,7 @@
 use crate::FormatError;
 use crate::log::SegmentNumber;
 use crate::log::seal::{SEAL_LEN, Seal, SealKey};
-use crate::record::crc32c;
+use crate::record::{crc32c, has_crc32c};
 use restblk_types::VolumeId;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -166,7 +166,7 @@ impl Header {
         let mut unsigned = [0; HEADER_LEN];
         unsigned.copy_from_slice(raw.as_bytes());
         unsigned[12..16].fill(0);
-        if crc32c(&unsigned) != raw.crc.get() {
+        if !has_crc32c(&unsigned, raw.crc.get()) {
             return Err(damaged("the header's checksum is wrong"));
         }
         let unknown = raw.incompat.get() & !INCOMPAT;
@@ -280,7 +280,7 @@ impl Header {
                     extents.object_len
                 ))
             })?;
-        if crc32c(json) != extents.body_crc {
+        if !has_crc32c(json, extents.body_crc) {
             return Err(FormatError::Damaged("its checksum is wrong".to_owned()));
         }
         Ok((header, json))

@@ -37,7 +37,7 @@
 use crate::FormatError;
 use crate::log::BLOCK;
 use crate::log::seal::{SEAL_LEN, Seal, SealKey};
-use crate::record::crc32c;
+use crate::record::{crc32c, has_crc32c};
 use restblk_types::VolumeId;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -120,7 +120,7 @@ impl Label {
         let mut unsigned = [0; size_of::<RawLabel>()];
         unsigned.copy_from_slice(raw.as_bytes());
         unsigned[8..12].fill(0);
-        if raw.magic != LABEL_MAGIC || crc32c(&unsigned) != raw.crc.get() {
+        if raw.magic != LABEL_MAGIC || !has_crc32c(&unsigned, raw.crc.get()) {
             return None;
         }
         Some(Self {
@@ -243,7 +243,7 @@ impl<'a> JournalRecord<'a> {
         let (raw, _) = RawRecord::ref_from_prefix(header).ok()?;
         let good = [RECORD_MAGIC, SEALED_MAGIC].contains(&raw.magic)
             && raw.position.get() == position
-            && crc32c(&raw.as_bytes()[4..]) == raw.crc.get();
+            && has_crc32c(&raw.as_bytes()[4..], raw.crc.get());
         let len = usize::try_from(raw.len.get()).ok()?;
         let whole = len == 0
             || (raw.blocks.get() as usize <= RECORD_BLOCKS_MAX && len == raw.blocks.get() as usize * BLOCK);
@@ -258,7 +258,7 @@ impl<'a> JournalRecord<'a> {
         let (raw, rest) = RawRecord::mut_from_prefix(bytes.get_mut(..stored)?).ok()?;
         let data = rest.get_mut(..raw.len.get() as usize)?;
         let good = match keys {
-            None => raw.magic == RECORD_MAGIC && crc32c(data).to_le_bytes() == raw.check,
+            None => raw.magic == RECORD_MAGIC && has_crc32c(data, u32::from_le_bytes(raw.check)),
             Some(keys) => {
                 let mut seal = [0; SEAL_LEN];
                 let (check, rest) = seal.split_at_mut(raw.check.len());

@@ -22,7 +22,7 @@ use super::{
     INDEX_ENTRY_LEN, ObjectType, Pointer, SegmentNumber,
 };
 use crate::FormatError;
-use crate::record::crc32c;
+use crate::record::{crc32c, has_crc32c};
 use restblk_types::VolumeId;
 
 /// Bytes of a segment's object at the most.
@@ -305,7 +305,7 @@ impl SegmentHead {
             .ok()
             .and_then(|len| bytes[HEADER_LEN..].get(..len))
             .ok_or_else(|| FormatError::Damaged("its index is cut off".to_owned()))?;
-        if crc32c(index) != extents.body_crc {
+        if !has_crc32c(index, extents.body_crc) {
             return Err(FormatError::Damaged("its index's checksum is wrong".to_owned()));
         }
         let (mut lines, []) = index.as_chunks() else {
