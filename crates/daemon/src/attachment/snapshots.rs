@@ -290,7 +290,7 @@ fn refused(kind: ErrorKind, why: &dyn std::fmt::Display) -> EngineError {
     EngineError::refused(kind, format!("clone: {why}"))
 }
 
-pub(super) fn missing(snapshot: &VolumeRef) -> ErrorBody {
+fn missing(snapshot: &VolumeRef) -> ErrorBody {
     let message = format!("find {snapshot}: the volume has no such snapshot");
     ErrorBody::new(ErrorKind::NotFound, message).hint(format!("restblk snapshot list {}", snapshot.whole()))
 }

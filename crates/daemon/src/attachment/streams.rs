@@ -7,7 +7,7 @@
 use super::{
     Attachments,
     opened::{Opened, Then},
-    snapshots::{find, log_of, missing},
+    snapshots::{find, log_of},
 };
 use crate::{clock, error, error::Result};
 use bytes::Bytes;
