@@ -40,10 +40,7 @@ pub(crate) enum Order {
     /// A new capacity in bytes.
     Resize(u64),
     /// A snapshot of all that was written until the sequence; `exact`: and of nothing else, the map is held there.
-    Snapshot {
-        new: New,
-        exact: bool,
-    },
+    Snapshot { new: New, exact: bool },
     /// The volume has a part of a snapshot, of so many bytes.
     Receive { receiving: Box<Receiving>, size: u64 },
     /// It has all of it.

@@ -16,7 +16,8 @@ async fn told(mut changes: Changes) -> BTreeMap<u64, bool> {
                 assert!(apart || unlike, "{last:?}, then {change:?}");
             }
             let block = BLOCK as u64;
-            blocks.extend((change.bytes.start / block..change.bytes.end / block).map(|at| (at, change.zeros)));
+            blocks
+                .extend((change.bytes.start / block..change.bytes.end / block).map(|at| (at, change.zeros)));
         }
     }
     blocks
@@ -73,12 +74,22 @@ proptest! {
 async fn a_small_change_of_a_large_volume_costs_a_few_pages() {
     let store = memory();
     let mut history = History::sized(&store, 1, 1 << 16).await;
-    history.go(&[Step::Write(0, 60_000), Step::Snapshot, Step::Write(31_337, 3), Step::Snapshot]).await;
+    history
+        .go(&[
+            Step::Write(0, 60_000),
+            Step::Snapshot,
+            Step::Write(31_337, 3),
+            Step::Snapshot,
+        ])
+        .await;
     let volume = history.reopened(&store).await.volume;
     let ids: Vec<u64> = volume.snapshots().iter().map(|snapshot| snapshot.id).collect();
     let mut changes = volume.changes(Some(ids[0]), Some(ids[1])).await.unwrap();
     let found = changes.blocks().await.unwrap().unwrap();
-    assert_eq!(found.iter().map(|(block, _)| *block).collect::<Vec<_>>(), [31_337, 31_338, 31_339]);
+    assert_eq!(
+        found.iter().map(|(block, _)| *block).collect::<Vec<_>>(),
+        [31_337, 31_338, 31_339]
+    );
     let loaded = changes.before.loaded() + changes.after.as_ref().unwrap().loaded();
     assert!(loaded <= 2 * 4, "{loaded} pages of {}", 60_000 / 128);
 }
@@ -87,7 +98,14 @@ async fn a_small_change_of_a_large_volume_costs_a_few_pages() {
 async fn a_snapshot_that_is_deleted_ends_it() {
     let store = memory();
     let mut history = History::new(&store, 1).await;
-    history.go(&[Step::Write(0, 9), Step::Snapshot, Step::Write(3, 9), Step::Snapshot]).await;
+    history
+        .go(&[
+            Step::Write(0, 9),
+            Step::Snapshot,
+            Step::Write(3, 9),
+            Step::Snapshot,
+        ])
+        .await;
     let ids: Vec<u64> = history.snapshots.keys().copied().collect();
     let mut changes = history.volume.changes(Some(ids[0]), Some(ids[1])).await.unwrap();
     history.volume.delete_snapshot(ids[0]).await.unwrap();

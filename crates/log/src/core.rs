@@ -239,8 +239,7 @@ impl Core {
     /// The numbers on a page of a snapshot's map.
     pub(crate) async fn page(&self, page: NeedsPage) -> Result<[u64; PAGE_FAN_OUT], LogError> {
         let frame = self.frame(page.pointer).await?;
-        let frame =
-            frame.ok_or_else(|| LogError::corrupt(page.pointer, "a page of the snapshot is gone"))?;
+        let frame = frame.ok_or_else(|| LogError::corrupt(page.pointer, "a page of the snapshot is gone"))?;
         page_numbers(&frame, page)
     }
 

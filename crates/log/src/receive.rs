@@ -154,7 +154,10 @@ impl Receiver<'_> {
         let snapshots = self.volume.snapshots();
         self.check_new(&snapshots)?;
         match &begin.from {
-            Some(from) => self.go_back_to(from, &snapshots, half.is_some(), how.force).await?,
+            Some(from) => {
+                self.go_back_to(from, &snapshots, half.is_some(), how.force)
+                    .await?
+            }
             None => self.be_empty(&snapshots, half.is_some()).await?,
         }
         let now = *self.volume.core.size.borrow();
@@ -176,11 +179,17 @@ impl Receiver<'_> {
         let to = &self.receiving.to;
         let moments = || snapshots.iter().filter_map(|snapshot| self.moment(snapshot));
         if let Some(there) = moments().find(|there| there.is(to)) {
-            let message = format!("receive {}: the volume has it already, as {}", to.name, there.name);
+            let message = format!(
+                "receive {}: the volume has it already, as {}",
+                to.name, there.name
+            );
             return Err(LogError::new(ErrorKind::Exists, message));
         }
         if moments().any(|there| there.name == to.name) {
-            let message = format!("receive {}: the volume has another snapshot of this name", to.name);
+            let message = format!(
+                "receive {}: the volume has another snapshot of this name",
+                to.name
+            );
             return Err(LogError::new(ErrorKind::Exists, message));
         }
         Ok(())
@@ -315,9 +324,7 @@ impl Receiver<'_> {
     pub async fn finish(mut self) -> Result<u64, LogError> {
         self.noted().await?;
         let to = self.receiving.to.clone();
-        self.volume
-            .order(Order::Received(Box::new(to)))
-            .await
+        self.volume.order(Order::Received(Box::new(to))).await
     }
 }
 

@@ -74,14 +74,6 @@ impl LogVolume {
                 from: from.map(moment).transpose()?,
                 encrypted: core.shelf.key_of_data().is_some(),
             };
-            if from.is_some_and(|from| from >= to) {
-                let message = format!(
-                    "send {} from {}: that one is not older",
-                    begin.to.name,
-                    begin.from.as_ref().map_or("", |from| &from.name)
-                );
-                return Err(LogError::new(ErrorKind::Invalid, message));
-            }
             let start = resumed.map_or(0, |token| token.position);
             let is_other = resumed.is_some_and(|token| {
                 token.to != begin.to.origin || token.from != begin.from.as_ref().map(|from| from.origin)
@@ -90,6 +82,14 @@ impl LogVolume {
                 let message = format!(
                     "go on with {}: the token is of another stream; restblk show tells the receiver's",
                     begin.to.name
+                );
+                return Err(LogError::new(ErrorKind::Invalid, message));
+            }
+            if from.is_some_and(|from| from >= to) {
+                let message = format!(
+                    "send {} from {}: that one is not older",
+                    begin.to.name,
+                    begin.from.as_ref().map_or("", |from| &from.name)
                 );
                 return Err(LogError::new(ErrorKind::Invalid, message));
             }
@@ -109,11 +109,12 @@ impl Sending {
     /// Sends it; ends early where nobody takes it any more. What cannot be read ends the stream with the reason, which is returned, too.
     pub async fn run(mut self, out: &mpsc::Sender<Bytes>) -> Result<(), LogError> {
         let (mut encoder, begun) = Encoder::begin(&self.begin, self.start);
-        let sent = if out.send(begun.into()).await.is_err() {
+        if out.send(begun.into()).await.is_err() {
             return Ok(());
-        } else {
-            self.pieces(&mut encoder, out).await
-        };
+        }
+        let sent = self.pieces(&mut encoder, out).await;
+        // Of what is missing because its snapshot is deleted, that is what is said.
+        let sent = sent.map_err(|error| self.changes.alive().err().unwrap_or(error));
         let last = match &sent {
             Ok(()) => encoder.end().to_vec(),
             Err(error) => encoder.give_up(&error.to_string()),
@@ -179,10 +180,7 @@ async fn read(core: Arc<Core>, piece: Piece) -> Result<(Piece, Vec<u8>), LogErro
         return Ok((piece, data));
     }
     core.alive()?;
-    Err(LogError::corrupt(
-        "a snapshot",
-        "a segment of it is gone, unless it was deleted meanwhile",
-    ))
+    Err(LogError::corrupt("a snapshot", "a segment of it is gone"))
 }
 
 /// Zeros that were not told yet: more may follow.
@@ -206,10 +204,9 @@ impl Zeros {
 fn told(encoder: &mut Encoder, zeros: &mut Zeros, (piece, data): (Piece, Vec<u8>)) -> Bytes {
     let mut out = Vec::with_capacity(data.len() + 4096);
     let mut data = &data[..];
-    let follows =
-        |(before, one): &ChangedBlock, (after, other): &ChangedBlock| {
-            *after == before + 1 && one.is_none() == other.is_none()
-        };
+    let follows = |(before, one): &ChangedBlock, (after, other): &ChangedBlock| {
+        *after == before + 1 && one.is_none() == other.is_none()
+    };
     for run in piece.chunk_by(follows) {
         let Some((first, pointer)) = run.first() else {
             continue;

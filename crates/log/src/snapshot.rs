@@ -143,7 +143,10 @@ pub(crate) async fn delete(core: &Core, id: u64) -> Result<(), LogError> {
     }
     if let Some(half) = told_from(core, id) {
         let name = title(visible(&core.state(), id)?);
-        return Err(half_of(&format!("delete the snapshot {name}, which is what the volume was"), &half));
+        return Err(half_of(
+            &format!("delete the snapshot {name}, which is what the volume was"),
+            &half,
+        ));
     }
     if children::prune(core, id).await? && !Defect::ReleasedUnderChildren.is_made() {
         return commit(core, |state| {
@@ -161,7 +164,10 @@ fn told_from(core: &Core, id: u64) -> Option<Receiving> {
     let state = core.state();
     let moment = visible(&state, id).ok()?.moment(core.shelf.volume)?;
     let half = state.head.receiving.clone()?;
-    half.from.as_ref().is_some_and(|from| from.is(&moment)).then_some(half)
+    half.from
+        .as_ref()
+        .is_some_and(|from| from.is(&moment))
+        .then_some(half)
 }
 
 /// Removes a snapshot that nobody reads from, with what it alone holds.

@@ -103,7 +103,10 @@ impl History {
     pub(crate) async fn clone(&self, store: &Arc<dyn Store>, id: u8) -> Self {
         let (snapshot, content) = self.snapshots.last_key_value().unwrap();
         let child = VolumeId::from_bytes([id; 16]);
-        self.volume.clone_snapshot(*snapshot, child, &writer()).await.unwrap();
+        self.volume
+            .clone_snapshot(*snapshot, child, &writer())
+            .await
+            .unwrap();
         Self {
             id,
             volume: open(store, id).await,
@@ -135,7 +138,10 @@ impl History {
                 let data: Vec<u8> = blocks.clone().flat_map(|at| content(self.tag, at)).collect();
                 self.now[blocks.clone()].fill(self.tag);
                 let flags = WriteFlags::default();
-                self.volume.write(blocks.start as u64 * block, &data, flags).await.unwrap();
+                self.volume
+                    .write(blocks.start as u64 * block, &data, flags)
+                    .await
+                    .unwrap();
             }
             Step::Discard(first, count) => {
                 let blocks = self.within(first, count);
@@ -146,7 +152,11 @@ impl History {
             Step::Snapshot => {
                 self.tag += 1;
                 let name = format!("s{}", self.tag);
-                let id = self.volume.snapshot(&name, &format!("at {}", self.tag)).await.unwrap();
+                let id = self
+                    .volume
+                    .snapshot(&name, &format!("at {}", self.tag))
+                    .await
+                    .unwrap();
                 self.snapshots.insert(id, self.now.clone());
             }
             Step::Resize(blocks) => {
@@ -154,12 +164,16 @@ impl History {
                 self.now.resize(usize::try_from(blocks).unwrap(), 0);
             }
             Step::Rollback(at) => {
-                let Some((id, content)) = self.snapshots.iter().nth(at) else { return };
+                let Some((id, content)) = self.snapshots.iter().nth(at) else {
+                    return;
+                };
                 self.volume.rollback(*id).await.unwrap();
                 self.now = content.clone();
             }
             Step::DeleteSnapshot(at) => {
-                let Some(id) = self.snapshots.keys().nth(at).copied() else { return };
+                let Some(id) = self.snapshots.keys().nth(at).copied() else {
+                    return;
+                };
                 self.volume.delete_snapshot(id).await.unwrap();
                 self.snapshots.remove(&id);
             }
@@ -180,7 +194,11 @@ async fn holds(device: &dyn BlockDevice, wanted: &[u32]) {
         let mut found = vec![0; tags.len() * BLOCK];
         device.read((first * BLOCK) as u64, &mut found).await.unwrap();
         for (at, (tag, found)) in (first..).zip(tags.iter().zip(found.chunks(BLOCK))) {
-            let wanted = if *tag == 0 { vec![0; BLOCK] } else { content(*tag, at) };
+            let wanted = if *tag == 0 {
+                vec![0; BLOCK]
+            } else {
+                content(*tag, at)
+            };
             assert!(found == wanted, "block {at}");
         }
     }
@@ -261,7 +279,14 @@ async fn receive(into: &LogVolume, bytes: &[u8], force: bool) -> Result<Ended, L
 }
 
 /// Sends a snapshot in as many parts as there are breaks, each after so many bytes of what is left.
-async fn send_in_parts(from: &History, into: &mut History, store: &Arc<dyn Store>, to: u64, before: Option<u64>, breaks: &[usize]) {
+async fn send_in_parts(
+    from: &History,
+    into: &mut History,
+    store: &Arc<dyn Store>,
+    to: u64,
+    before: Option<u64>,
+    breaks: &[usize],
+) {
     let mut token = None;
     for cut in breaks {
         let bytes = stream(&from.volume, to, before, token).await;
@@ -283,7 +308,9 @@ async fn send_in_parts(from: &History, into: &mut History, store: &Arc<dyn Store
     }
     let bytes = stream(&from.volume, to, before, token).await;
     let ended = receive(&into.volume, &bytes, false).await.unwrap();
-    let Ended::Whole(id) = ended else { panic!("{ended:?}") };
+    let Ended::Whole(id) = ended else {
+        panic!("{ended:?}")
+    };
     assert!(into.volume.receiving().is_none());
     into.snapshots.insert(id, from.snapshots[&to].clone());
     into.now = from.snapshots[&to].clone();
@@ -329,7 +356,14 @@ proptest! {
 async fn two() -> (History, History, Vec<u64>, Arc<dyn Store>) {
     let store = memory();
     let mut from = History::new(&store, 1).await;
-    from.go(&[Step::Write(0, 300), Step::Snapshot, Step::Write(100, 50), Step::Discard(10, 30), Step::Snapshot]).await;
+    from.go(&[
+        Step::Write(0, 300),
+        Step::Snapshot,
+        Step::Write(100, 50),
+        Step::Discard(10, 30),
+        Step::Snapshot,
+    ])
+    .await;
     let into = History::new(&store, 2).await;
     let ids = from.snapshots.keys().copied().collect();
     (from, into, ids, store)
@@ -362,7 +396,12 @@ async fn an_increment_is_taken_by_what_it_goes_on_from_alone() {
 async fn writing_what_changes_nothing_is_no_change() {
     let (from, mut into, ids, store) = two().await;
     send_in_parts(&from, &mut into, &store, ids[0], None, &[]).await;
-    into.go(&[Step::Write(400, 9), Step::Discard(400, 9), Step::Discard(500, 100)]).await;
+    into.go(&[
+        Step::Write(400, 9),
+        Step::Discard(400, 9),
+        Step::Discard(500, 100),
+    ])
+    .await;
     let mut into = into.reopened(&store).await;
     send_in_parts(&from, &mut into, &store, ids[1], Some(ids[0]), &[]).await;
 }
@@ -375,7 +414,10 @@ async fn a_newer_snapshot_stands_in_the_way_until_it_is_forced() {
     let increment = stream(&from.volume, ids[1], Some(ids[0]), None).await;
     let refused = receive(&into.volume, &increment, false).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
-    assert!(matches!(receive(&into.volume, &increment, true).await.unwrap(), Ended::Whole(_)));
+    assert!(matches!(
+        receive(&into.volume, &increment, true).await.unwrap(),
+        Ended::Whole(_)
+    ));
     holds(&into.volume, &from.snapshots[&ids[1]]).await;
 }
 
@@ -387,7 +429,10 @@ async fn a_half_is_of_no_use_but_for_its_way_back() {
     let increment = stream(&from.volume, ids[1], Some(ids[0]), None).await;
     let half = increment.len() / 2;
     let ended = receive(&into.volume, &increment[..half], false).await.unwrap();
-    assert!(matches!(ended, Ended::Broken(StreamError::Cut { .. }, Some(_))), "{ended:?}");
+    assert!(
+        matches!(ended, Ended::Broken(StreamError::Cut { .. }, Some(_))),
+        "{ended:?}"
+    );
     for refused in [
         into.volume.snapshot("x", "").await.unwrap_err(),
         into.volume.resize(1 << 30).await.unwrap_err(),
@@ -400,7 +445,10 @@ async fn a_half_is_of_no_use_but_for_its_way_back() {
     let mut other = History::new(&store, 3).await;
     other.go(&[Step::Write(0, 9), Step::Snapshot]).await;
     let others = stream(&other.volume, 1, None, None).await;
-    assert_eq!(receive(&into.volume, &others, false).await.unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(
+        receive(&into.volume, &others, false).await.unwrap_err().kind(),
+        ErrorKind::Busy
+    );
     into.volume.rollback(before).await.unwrap();
     assert!(into.volume.receiving().is_none());
     holds(&into.volume, &into.now).await;
@@ -414,8 +462,14 @@ async fn a_half_of_a_whole_volume_gives_way_to_another_by_force() {
     let half = first.len() / 2;
     receive(&into.volume, &first[..half], false).await.unwrap();
     let second = stream(&from.volume, ids[1], None, None).await;
-    assert_eq!(receive(&into.volume, &second, false).await.unwrap_err().kind(), ErrorKind::Busy);
-    assert!(matches!(receive(&into.volume, &second, true).await.unwrap(), Ended::Whole(_)));
+    assert_eq!(
+        receive(&into.volume, &second, false).await.unwrap_err().kind(),
+        ErrorKind::Busy
+    );
+    assert!(matches!(
+        receive(&into.volume, &second, true).await.unwrap(),
+        Ended::Whole(_)
+    ));
     holds(&into.volume, &from.snapshots[&ids[1]]).await;
 }
 
@@ -424,17 +478,30 @@ async fn a_stream_that_goes_on_too_far_ahead_is_refused() {
     let (from, into, ids, _) = two().await;
     let whole = stream(&from.volume, ids[0], None, None).await;
     let ended = receive(&into.volume, &whole[..200_000], false).await.unwrap();
-    let Ended::Broken(_, Some(mut token)) = ended else { panic!("{ended:?}") };
+    let Ended::Broken(_, Some(mut token)) = ended else {
+        panic!("{ended:?}")
+    };
     assert!(token.position < (300 * BLOCK) as u64);
     token.position += BLOCK as u64;
     let ahead = stream(&from.volume, ids[0], None, Some(token)).await;
     let refused = receive(&into.volume, &ahead, false).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
     // The token of one stream is not another's.
-    assert!(from.volume.sending(String::new(), ids[1], None, Some(token)).is_err());
-    assert!(from.volume.sending(String::new(), ids[0], Some(ids[1]), None).is_err());
+    assert!(
+        from.volume
+            .sending(String::new(), ids[1], None, Some(token))
+            .is_err()
+    );
+    assert!(
+        from.volume
+            .sending(String::new(), ids[0], Some(ids[1]), None)
+            .is_err()
+    );
     // From its beginning it may always go on.
-    assert!(matches!(receive(&into.volume, &whole, false).await.unwrap(), Ended::Whole(_)));
+    assert!(matches!(
+        receive(&into.volume, &whole, false).await.unwrap(),
+        Ended::Whole(_)
+    ));
 }
 
 #[tokio::test]
@@ -447,7 +514,9 @@ async fn a_damaged_stream_leaves_what_was_right_before_it() {
         let at = at.min(bytes.len() - 1);
         bytes[at] ^= 0x10;
         let ended = receive(&into.volume, &bytes, false).await.unwrap();
-        let Ended::Broken(StreamError::Damaged { .. }, next) = ended else { panic!("{ended:?}") };
+        let Ended::Broken(StreamError::Damaged { .. }, next) = ended else {
+            panic!("{ended:?}")
+        };
         token = next;
     }
     send_in_parts(&from, &mut into, &store, ids[0], None, &[]).await;

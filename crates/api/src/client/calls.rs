@@ -6,8 +6,8 @@ use crate::mirror::MirrorTable;
 use crate::{
     AttachRequest, Attachment, ChangeKeys, CheckProgress, CheckVolume, CloneSnapshot, CreateSnapshot,
     CreateSnapshots, CreateVolume, DetachRequest, DiffQuery, ErrorBody, ExtendVolume, HostInfo, HostReport,
-    MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, ReceiveQuery, SendQuery, SetCompression, SetDurability, Snapshot, Volume,
-    VolumeCheck, VolumeUsage, Warmed, paths,
+    MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, ReceiveQuery, SendQuery, SetCompression,
+    SetDurability, Snapshot, Volume, VolumeCheck, VolumeUsage, Warmed, paths,
 };
 use bytes::Bytes;
 use http::Method;
@@ -241,7 +241,10 @@ impl Client {
     pub async fn stream(&self, snapshot: &VolumeRef, query: &SendQuery) -> Result<Download> {
         let quoted = |word: &String| utf8_percent_encode(word, NON_ALPHANUMERIC).to_string();
         let from = query.from.as_ref().map(|from| format!("from={from}"));
-        let resume = query.resume.as_ref().map(|token| format!("resume={}", quoted(token)));
+        let resume = query
+            .resume
+            .as_ref()
+            .map(|token| format!("resume={}", quoted(token)));
         let plaintext = query.plaintext.then(|| "plaintext=true".to_owned());
         let query = [from, resume, plaintext].into_iter().flatten();
         self.download(&with_query(paths::stream(snapshot), query)).await
@@ -253,7 +256,8 @@ impl Client {
         let force = query.force.then(|| "force=true".to_owned());
         let plaintext = query.plaintext.then(|| "plaintext=true".to_owned());
         let query = force.into_iter().chain(plaintext);
-        self.upload(&with_query(paths::receive(volume), query), stream).await
+        self.upload(&with_query(paths::receive(volume), query), stream)
+            .await
     }
 
     /// Copies into a clone what it reads from other volumes; takes as long as that takes.

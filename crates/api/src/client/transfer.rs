@@ -26,7 +26,9 @@ pub struct Download {
 
 impl fmt::Debug for Download {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Download").field("client", &self.client).finish_non_exhaustive()
+        f.debug_struct("Download")
+            .field("client", &self.client)
+            .finish_non_exhaustive()
     }
 }
 
@@ -114,7 +116,11 @@ impl Client {
     }
 
     /// Gives a body piece by piece, and reads the answer, which may come before all of it was given.
-    pub(super) async fn upload<A: DeserializeOwned>(&self, path: &str, pieces: Pieces) -> Result<A, ClientError> {
+    pub(super) async fn upload<A: DeserializeOwned>(
+        &self,
+        path: &str,
+        pieces: Pieces,
+    ) -> Result<A, ClientError> {
         let (sender, connection) = connect(self).await?;
         let request = Request::builder()
             .method(Method::POST)

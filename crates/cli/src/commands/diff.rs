@@ -70,11 +70,18 @@ async fn told(session: &Session, what: &str, mut answer: Download) -> Result {
 }
 
 fn words(all: &DiffEnd) -> String {
-    format!("{} extents: {} of data, {} of zeros", all.extents, all.data, all.zero)
+    format!(
+        "{} extents: {} of data, {} of zeros",
+        all.extents, all.data, all.zero
+    )
 }
 
 fn nonsense(what: &str, why: &dyn std::fmt::Display) -> Failure {
-    Failure::new(ErrorKind::Bug, format!("the daemon's answer makes no sense: {why}")).what(what)
+    Failure::new(
+        ErrorKind::Bug,
+        format!("the daemon's answer makes no sense: {why}"),
+    )
+    .what(what)
 }
 
 /// Extents as they come: there may be more of them than fit into memory.
@@ -107,11 +114,7 @@ impl Out {
         }
         self.count += 1;
         if !self.is_json {
-            let DiffExtent {
-                offset,
-                length,
-                kind,
-            } = extent;
+            let DiffExtent { offset, length, kind } = extent;
             return writeln!(self.to, "{offset:>20}  {length:>20}  {}", kind.as_str());
         }
         let comma: &[u8] = if self.count > 1 { b",\n " } else { b"\n " };

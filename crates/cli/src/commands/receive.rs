@@ -63,9 +63,7 @@ impl Receive {
             plaintext: self.plaintext,
         };
         let shown = Shown::new(&meter, &what, self.progress, session.is_quiet());
-        let received = shown
-            .wait(session.client.receive(&volume, query, stream))
-            .await;
+        let received = shown.wait(session.client.receive(&volume, query, stream)).await;
         match received {
             Ok(made) => {
                 session.result(&made, |made| format!("{}\n", made.snapshot))?;

@@ -53,7 +53,9 @@ impl Send {
             resume: self.resume_from.clone(),
             plaintext: self.plaintext,
         };
-        let stream = session.call(&what, session.client.stream(&snapshot, &query)).await;
+        let stream = session
+            .call(&what, session.client.stream(&snapshot, &query))
+            .await;
         let stream = match stream {
             Ok(stream) => stream,
             Err(failure) => return Err(with_alternatives(session, failure, &snapshot).await),
@@ -71,13 +73,16 @@ async fn pass(what: &str, mut stream: Download, meter: &Meter, shown: &mut Shown
     let mut decoder = Decoder::default();
     let mut out = io::stdout().lock();
     while let Some(piece) = stream.piece().await.map_err(|error| {
-        Failure::api(what, error).hint("what the receiver has is not lost: restblk show there tells the token to go on by")
+        Failure::api(what, error)
+            .hint("what the receiver has is not lost: restblk show there tells the token to go on by")
     })? {
-        out.write_all(&piece).map_err(|error| cannot_write(what, &error))?;
+        out.write_all(&piece)
+            .map_err(|error| cannot_write(what, &error))?;
         decoder.push(&piece);
-        while let Some(event) = decoder.next_event().map_err(|error| {
-            Failure::new(error.kind(), error.to_string()).what(what)
-        })? {
+        while let Some(event) = decoder
+            .next_event()
+            .map_err(|error| Failure::new(error.kind(), error.to_string()).what(what))?
+        {
             if let Event::Begin { begin, .. } = event {
                 meter.size.store(begin.size, Ordering::Relaxed);
             }

@@ -39,13 +39,13 @@ use restblk_engine::log::{Cache, LogVolume};
 use restblk_nbd::Exports;
 use restblk_types::{AttachmentId, Compression, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
 use slot::Slot;
-use streams::ReceivedInto;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use streams::ReceivedInto;
 
 /// How long an extend waits for the kernel to show the new size.
 const RESIZE_MAX: Duration = Duration::from_secs(3);

@@ -54,11 +54,7 @@ impl Drop for Claim<'_> {
 
 impl Attachments {
     /// Tells what changed in a volume, or in a snapshot of it.
-    pub(crate) async fn diff(
-        self: &Arc<Self>,
-        of: VolumeRef,
-        from: Option<SnapshotName>,
-    ) -> Result<Pieces> {
+    pub(crate) async fn diff(self: &Arc<Self>, of: VolumeRef, from: Option<SnapshotName>) -> Result<Pieces> {
         let from = from.map(|name| of.at(name));
         let opened = self.open_for_reading(&of).await?;
         let begun = async {
@@ -91,9 +87,10 @@ impl Attachments {
     /// Sends a snapshot, or what changed since an earlier one.
     pub(crate) async fn send(self: &Arc<Self>, snapshot: VolumeRef, how: SendQuery) -> Result<Pieces> {
         let token: Option<Token> = match &how.resume {
-            Some(text) => Some(text.parse().map_err(|e| {
-                ErrorBody::new(ErrorKind::Invalid, format!("go on with {snapshot}: {e}"))
-            })?),
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|e| ErrorBody::new(ErrorKind::Invalid, format!("go on with {snapshot}: {e}")))?,
+            ),
             None => None,
         };
         let opened = self.open_for_reading(&snapshot).await?;
@@ -109,7 +106,10 @@ impl Attachments {
             }
             let to = find(log, &snapshot).map_err(log_error)?;
             let named = how.from.clone().map(|name| snapshot.at(name));
-            let named = named.map(|from| find(log, &from)).transpose().map_err(log_error)?;
+            let named = named
+                .map(|from| find(log, &from))
+                .transpose()
+                .map_err(log_error)?;
             let from = match token.and_then(|token| token.from) {
                 // The token says it, and a name that says otherwise is refused with the token.
                 Some(origin) if named.is_none() => Some(log.snapshot_of(origin).ok_or_else(|| {
@@ -169,13 +169,17 @@ impl Attachments {
             Some(Event::Begin { begin, start }) => (begin, start),
             _ => return Err(failed(Broken::Stream(StreamError::NotAStream))),
         };
-        let name: SnapshotName = begin.to.name.parse().map_err(|e| {
-            ErrorBody::new(ErrorKind::Invalid, format!("receive into {volume}: {e}"))
-        })?;
+        let name: SnapshotName = begin
+            .to
+            .name
+            .parse()
+            .map_err(|e| ErrorBody::new(ErrorKind::Invalid, format!("receive into {volume}: {e}")))?;
         let _claim = self.claim(volume)?;
         let record = self.make_receiver(volume, &begin, how).await?;
         let opened = self.open_for_reading(volume).await?;
-        let received = self.receive_into(&opened, &record, how, (&begin, start), &mut incoming).await;
+        let received = self
+            .receive_into(&opened, &record, how, (&begin, start), &mut incoming)
+            .await;
         self.close_volume(&opened, Then::LetGo).await;
         received?;
         let snapshot = volume.at(name);
@@ -323,7 +327,9 @@ impl Attachments {
 /// Refuses to serve a volume that has a part of a snapshot; its snapshots are whole.
 pub(super) fn check_whole(opened: &Opened, of: &VolumeRef) -> Result<()> {
     let half = opened.volume.log().filter(|_| of.snapshot.is_none());
-    half.map_or(Ok(()), |log| log.check_whole(&format!("attach {of}")).map_err(log_error))
+    half.map_or(Ok(()), |log| {
+        log.check_whole(&format!("attach {of}")).map_err(log_error)
+    })
 }
 
 /// Writes what comes.
@@ -383,9 +389,7 @@ where
 
 fn broken(volume: &VolumeRef, why: &Broken, token: Option<&Token>) -> ErrorBody {
     let body = match why {
-        Broken::Stream(error) => {
-            ErrorBody::new(error.kind(), format!("receive into {volume}: {error}"))
-        }
+        Broken::Stream(error) => ErrorBody::new(error.kind(), format!("receive into {volume}: {error}")),
         Broken::Connection(error) => ErrorBody::new(
             ErrorKind::Retry,
             format!("receive into {volume}: the stream broke: {error}"),
@@ -410,7 +414,12 @@ async fn tell(mut changes: Changes, begin: DiffBegin, out: &mpsc::Sender<Bytes>)
     let mut lines = vec![DiffLine::Begin(begin)];
     loop {
         let is_taken = out.send(text(&lines)).await.is_ok();
-        if !is_taken || !matches!(lines.last(), Some(DiffLine::Begin(_) | DiffLine::Extent(_)) | None) {
+        if !is_taken
+            || !matches!(
+                lines.last(),
+                Some(DiffLine::Begin(_) | DiffLine::Extent(_)) | None
+            )
+        {
             return;
         }
         lines = match changes.step().await {
@@ -434,11 +443,7 @@ fn extent(change: &Change, all: &mut DiffEnd) -> DiffLine {
     };
     of_kind.0 += length;
     all.extents += 1;
-    DiffLine::Extent(DiffExtent {
-        offset,
-        length,
-        kind,
-    })
+    DiffLine::Extent(DiffExtent { offset, length, kind })
 }
 
 /// Lines of JSON.

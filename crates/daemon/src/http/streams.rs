@@ -70,7 +70,8 @@ async fn drain(mut body: BodyDataStream) {
 }
 
 fn answer(content_type: &'static str, pieces: mpsc::Receiver<Bytes>) -> Response {
-    let next = async |mut pieces: mpsc::Receiver<Bytes>| Some((Ok::<_, Infallible>(pieces.recv().await?), pieces));
+    let next =
+        async |mut pieces: mpsc::Receiver<Bytes>| Some((Ok::<_, Infallible>(pieces.recv().await?), pieces));
     let body = Body::from_stream(stream::unfold(pieces, next));
     ([(CONTENT_TYPE, content_type)], body).into_response()
 }

@@ -4,8 +4,8 @@
 
 use super::encode::sum;
 use super::{
-    BEGIN_MAX, Begin, DATA_MAX, INCOMPAT, MAGIC, PRELUDE_LEN, REASON_MAX, RECORD_HEADER_LEN, StreamError, UNIT,
-    VERSION,
+    BEGIN_MAX, Begin, DATA_MAX, INCOMPAT, MAGIC, PRELUDE_LEN, REASON_MAX, RECORD_HEADER_LEN, StreamError,
+    UNIT, VERSION,
 };
 use crate::record::crc32c;
 use crc_fast::{CrcAlgorithm, Digest};
@@ -211,7 +211,10 @@ impl Decoder {
         let at = self.at - RECORD_HEADER_LEN as u64;
         self.headers.update(&raw[..28]);
         if sum(&self.headers) != word(raw, 28..32) {
-            return Err(damaged(at, "a record's checksum does not match, or one before it is missing"));
+            return Err(damaged(
+                at,
+                "a record's checksum does not match, or one before it is missing",
+            ));
         }
         let kind = Kind::ALL.into_iter().find(|kind| kind.letter() == raw[0]);
         let Some(kind) = kind.filter(|_| raw[1..4] == [0; 3]) else {
@@ -312,7 +315,9 @@ impl Decoder {
 fn check_prelude(prelude: &[u8; PRELUDE_LEN]) -> Result<(), StreamError> {
     let version = u16::from_le_bytes([prelude[8], prelude[9]]);
     if version != VERSION {
-        return Err(StreamError::Incompatible(format!("version {version} of its format")));
+        return Err(StreamError::Incompatible(format!(
+            "version {version} of its format"
+        )));
     }
     if crc32c(&prelude[..20]) != word(prelude, 20..24) {
         return Err(damaged(0, "its first bytes do not match their checksum"));

@@ -85,7 +85,11 @@ fn golden_bytes_are_written_and_read() {
     if std::env::var_os("RESTBLK_GOLDEN_WRITE").is_some() && !path.exists() {
         std::fs::write(&path, &bytes).unwrap();
     }
-    assert!(std::fs::read(&path).unwrap() == bytes, "{} is not what is written now", path.display());
+    assert!(
+        std::fs::read(&path).unwrap() == bytes,
+        "{} is not what is written now",
+        path.display()
+    );
     assert_eq!(decode([&bytes[..]]), (events, Ok(())));
 }
 
@@ -142,7 +146,10 @@ fn a_record_that_is_missing_or_doubled_or_moved_is_noticed() {
             .flatten()
             .collect();
         let (_, result) = decode([&bytes[..]]);
-        assert!(matches!(result, Err(StreamError::Damaged { .. })), "{order:?}: {result:?}");
+        assert!(
+            matches!(result, Err(StreamError::Damaged { .. })),
+            "{order:?}: {result:?}"
+        );
     }
 }
 
@@ -165,7 +172,10 @@ fn what_a_sender_must_not_write_is_refused() {
         let (mut encoder, mut bytes) = Encoder::begin(&begin(), 0);
         bytes.extend(write(&mut encoder));
         let (_, result) = decode([&bytes[..]]);
-        assert!(matches!(result, Err(StreamError::Damaged { .. })), "{what}: {result:?}");
+        assert!(
+            matches!(result, Err(StreamError::Damaged { .. })),
+            "{what}: {result:?}"
+        );
     }
     for bytes in [
         begin_of(|begin| begin.size = 4095, 0),
@@ -191,7 +201,10 @@ fn a_later_version_says_so() {
     feature[12] = 1;
     let crc = crate::record::crc32c(&feature[..20]).to_le_bytes();
     feature[20..24].copy_from_slice(&crc);
-    assert_eq!(decode([&feature[..]]).1.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        decode([&feature[..]]).1.unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
 }
 
 #[test]
@@ -221,7 +234,10 @@ fn a_token_comes_back_and_no_other_word_does() {
         for at in 0..text.len() {
             let mut other = text.clone().into_bytes();
             other[at] ^= 1;
-            assert_eq!(String::from_utf8(other).unwrap().parse::<Token>(), Err(TokenError));
+            assert_eq!(
+                String::from_utf8(other).unwrap().parse::<Token>(),
+                Err(TokenError)
+            );
             assert_eq!(text[..at].parse::<Token>(), Err(TokenError));
         }
         receiving.from = None;

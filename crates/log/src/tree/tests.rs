@@ -183,10 +183,16 @@ fn compared(pages: &Pages, before: &mut Radix, after: &mut Radix, mut range: Ran
     while !range.is_empty() {
         let some = compare(before, after, range.clone());
         assert!(some.until > range.start || !(some.before.is_empty() && some.after.is_empty()));
-        assert!(some.found.iter().all(|(index, _)| (range.start..some.until).contains(index)));
+        assert!(
+            some.found
+                .iter()
+                .all(|(index, _)| (range.start..some.until).contains(index))
+        );
         found.extend(some.found);
         range.start = some.until;
-        some.before.into_iter().for_each(|page| pages.install(before, page));
+        some.before
+            .into_iter()
+            .for_each(|page| pages.install(before, page));
         some.after.into_iter().for_each(|page| pages.install(after, page));
     }
     found

@@ -1,4 +1,6 @@
 //! `restblk image export`: a volume or a snapshot to a disk image.
+//!
+//! A file is written beside its place and put there when it is whole: what was there before stays until then.
 
 use super::qemu::{self, plain};
 use super::served::Served;
@@ -12,6 +14,7 @@ use clap::{Args, ValueHint};
 use restblk_types::ErrorKind;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -51,44 +54,68 @@ impl Export {
                 .hint("--force overwrites it"));
         }
         let is_device = there.is_some_and(|there| there.file_type().is_block_device());
+        let target = if is_device {
+            plain(&self.file)
+        } else {
+            beside(&self.file)
+        };
         let told = told_to_end()?;
         let served = Served::begin(session, &volume, true, self.key.read()?).await?;
         let size = served.size;
-        let mut arguments: Vec<OsString> = vec!["-f".into(), "raw".into(), "-O".into(), (&self.format).into()];
+        let mut arguments: Vec<OsString> =
+            vec!["-f".into(), "raw".into(), "-O".into(), (&self.format).into()];
         if is_device {
             arguments.push("-n".into());
         }
-        arguments.extend([(&served.uri).into(), plain(&self.file).into()]);
+        arguments.extend([(&served.uri).into(), target.clone().into()]);
         let convert = qemu::convert(session, &what, arguments, size, self.progress);
         let converted = tokio::select! {
             converted = convert => converted,
-            () = told => Err(Failure::new(ErrorKind::Unavailable, "it was told to end").what(what)),
+            () = told => Err(Failure::new(ErrorKind::Unavailable, "it was told to end").what(&what)),
         };
         let ended = served.end(session, converted.is_err()).await;
-        if let Err(failure) = converted {
-            return Err(self.half(failure, is_device));
+        let placed = converted.and_then(|()| match is_device {
+            true => Ok(()),
+            false => fs::rename(&target, &self.file).map_err(|error| {
+                Failure::new(
+                    ErrorKind::Unavailable,
+                    format!("it cannot be put into its place: {error}"),
+                )
+                .what(&what)
+            }),
+        });
+        if let Err(failure) = placed {
+            return Err(self.half(failure, &target, is_device));
         }
         ended?;
-        session.note(format!("exported {volume} to {} ({})", self.file.display(), self.format));
+        session.note(format!(
+            "exported {volume} to {} ({})",
+            self.file.display(),
+            self.format
+        ));
         Ok(())
     }
 
     /// What was written of the image is no image: it goes.
-    fn half(&self, failure: Failure, is_device: bool) -> Failure {
+    fn half(&self, failure: Failure, target: &Path, is_device: bool) -> Failure {
         let path = self.file.display();
         if is_device {
             return failure.hint(format!("what {path} has now is of no use"));
         }
-        match remove(&self.file) {
-            Ok(()) => failure.hint(format!("nothing of {path} was kept")),
-            Err(error) => failure.hint(format!("what {path} has is of no use, and cannot be removed: {error}")),
+        match fs::remove_file(target) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => failure.hint(format!(
+                "{} is of no use, and cannot be removed: {error}",
+                target.display()
+            )),
+            _ => failure.hint(format!("nothing was written to {path}")),
         }
     }
 }
 
-fn remove(file: &Path) -> std::io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+/// Where the file is written until it is whole: in the same folder.
+fn beside(file: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(file.file_name().unwrap_or(file.as_os_str()));
+    name.push(format!(".part-{}", std::process::id()));
+    plain(&file.with_file_name(name))
 }

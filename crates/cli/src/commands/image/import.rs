@@ -59,7 +59,10 @@ impl Import {
         let least = info.virtual_size.max(1).next_multiple_of(UNIT);
         let size = self.size.unwrap_or(ByteCount(least));
         if size.0 < info.virtual_size {
-            let message = format!("the image has {}, and the volume would have {size}", ByteCount(info.virtual_size));
+            let message = format!(
+                "the image has {}, and the volume would have {size}",
+                ByteCount(info.virtual_size)
+            );
             return Err(Failure::new(ErrorKind::Invalid, message)
                 .what(what)
                 .hint("leave --size out, or give more"));
@@ -73,10 +76,17 @@ impl Import {
         };
         match copied {
             Ok(()) => {
-                session.result(&session.call("show what was made", session.client.volume(&volume)).await?, |made| {
-                    format!("{}\n", made.volume)
-                })?;
-                session.note(format!("imported {} ({}), {size}", self.file.display(), info.format));
+                session.result(
+                    &session
+                        .call("show what was made", session.client.volume(&volume))
+                        .await?,
+                    |made| format!("{}\n", made.volume),
+                )?;
+                session.note(format!(
+                    "imported {} ({}), {size}",
+                    self.file.display(),
+                    info.format
+                ));
                 Ok(())
             }
             Err(failure) => Err(undo(session, &volume, failure).await),
@@ -121,7 +131,9 @@ async fn undo(session: &Session, volume: &VolumeRef, failure: Failure) -> Failur
     let request = restblk_api::DetachRequest { force: true };
     let _ = session.client.detach(volume, &request).await;
     match session.client.delete_volume(volume).await {
-        Ok(()) => failure.hint(format!("the volume {volume}, which was half made, is deleted again")),
+        Ok(()) => failure.hint(format!(
+            "the volume {volume}, which was half made, is deleted again"
+        )),
         Err(error) => failure.hint(format!(
             "the volume {volume} is half made, and could not be deleted: {error}; restblk delete {volume}"
         )),

@@ -46,7 +46,11 @@ pub(super) async fn info(file: &Path, format: Option<&str>) -> Result<Info> {
         return Err(failed(&what, &output.stderr));
     }
     serde_json::from_slice(&output.stdout).map_err(|error| {
-        Failure::new(ErrorKind::Bug, format!("{PROGRAM}'s answer makes no sense: {error}")).what(what)
+        Failure::new(
+            ErrorKind::Bug,
+            format!("{PROGRAM}'s answer makes no sense: {error}"),
+        )
+        .what(what)
     })
 }
 
@@ -60,7 +64,13 @@ pub(super) fn plain(file: &Path) -> std::path::PathBuf {
 }
 
 /// Copies an image; `size` is what the progress is of.
-pub(super) async fn convert<I, S>(session: &Session, what: &str, arguments: I, size: u64, progress: bool) -> Result
+pub(super) async fn convert<I, S>(
+    session: &Session,
+    what: &str,
+    arguments: I,
+    size: u64,
+    progress: bool,
+) -> Result
 where
     I: IntoIterator<Item = S>,
     S: AsRef<OsStr>,
@@ -139,12 +149,19 @@ fn cannot_start(error: &io::Error) -> Failure {
         return Failure::new(ErrorKind::Unsupported, format!("{PROGRAM} is not installed"))
             .hint("install it: apt install qemu-utils, or dnf install qemu-img");
     }
-    Failure::new(ErrorKind::Unavailable, format!("{PROGRAM} cannot be run: {error}"))
+    Failure::new(
+        ErrorKind::Unavailable,
+        format!("{PROGRAM} cannot be run: {error}"),
+    )
 }
 
 fn failed(what: &str, said: &[u8]) -> Failure {
     let said = String::from_utf8_lossy(said);
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     let why = if lines.is_empty() {
         "it said nothing".to_owned()
     } else {
@@ -169,7 +186,9 @@ mod tests {
         let said = b"    (0.00/100%)\r    (12.34/100%)\r".as_slice();
         follow(said, &meter).await.unwrap();
         assert_eq!(meter.position.load(Ordering::Relaxed), 123);
-        follow(b"noise\n (100.00/100%)\r".as_slice(), &meter).await.unwrap();
+        follow(b"noise\n (100.00/100%)\r".as_slice(), &meter)
+            .await
+            .unwrap();
         assert_eq!(meter.position.load(Ordering::Relaxed), 1000);
     }
 

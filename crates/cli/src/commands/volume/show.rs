@@ -124,10 +124,16 @@ fn used(usage: &VolumeUsage) -> Vec<(&'static str, String)> {
             "Snapshots",
             format!("{}, {} clones of them", usage.snapshots, usage.clones),
         ),
-        ("Receiving", usage.receiving.as_ref().map_or_else(String::new, half)),
+        (
+            "Receiving",
+            usage.receiving.as_ref().map_or_else(String::new, half),
+        ),
         (
             "Resume token",
-            usage.receiving.as_ref().map_or_else(String::new, |half| half.token.clone()),
+            usage
+                .receiving
+                .as_ref()
+                .map_or_else(String::new, |half| half.token.clone()),
         ),
         ("Last head", format!("{} (epoch/number)", usage.head)),
     ];
