@@ -61,11 +61,20 @@ impl Repository {
         &self,
         record: &VolumeRecord,
         key: Option<DataKey>,
-        receiving: Option<stream::Receiving>,
     ) -> Result<(), EngineError> {
         let writer = creator(record, key);
+        Ok(restblk_log::create(self.store.clone(), record.id, record.size, &writer).await?)
+    }
+
+    /// The same, of one that a snapshot is received into.
+    pub(crate) async fn make_half(
+        &self,
+        record: &VolumeRecord,
+        receiving: stream::Receiving,
+    ) -> Result<(), EngineError> {
+        let writer = creator(record, None);
         let (store, id, size) = (self.store.clone(), record.id, record.size);
-        Ok(restblk_log::create_half(store, id, size, &writer, receiving).await?)
+        Ok(restblk_log::create_half(store, id, size, &writer, Some(receiving)).await?)
     }
 
     pub(crate) async fn remove_log(&self, id: VolumeId) -> Result<(), EngineError> {

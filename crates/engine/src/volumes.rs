@@ -89,7 +89,7 @@ impl Repository {
         let begun = self.begin(new).await?;
         let made = match begun.record.layout {
             LayoutKind::Direct => self.make_object(&begun.record).await,
-            LayoutKind::Log => self.make_log(&begun.record, key, None).await,
+            LayoutKind::Log => self.make_log(&begun.record, key).await,
         };
         self.finish(begun, made).await
     }
@@ -101,7 +101,7 @@ impl Repository {
         receiving: Receiving,
     ) -> Result<VolumeRecord, EngineError> {
         let begun = self.begin(new).await?;
-        let made = self.make_log(&begun.record, None, Some(receiving)).await;
+        let made = self.make_half(&begun.record, receiving).await;
         self.finish(begun, made).await
     }
 

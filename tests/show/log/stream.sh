@@ -138,7 +138,7 @@ mkfifo "$WORK/pipe"
 export WORK
 began=$(elapsed_ms)
 for ((n = 0; n < count; n++)); do
-  for ((breaks = 1 + RANDOM % 3); breaks > 0; breaks--)); do
+  for ((breaks = 1 + RANDOM % 3; breaks > 0; breaks--)); do
     is_there $n || break_it $n
   done
   if ! is_there $n; then

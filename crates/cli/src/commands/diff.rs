@@ -1,4 +1,6 @@
 //! `restblk diff`: what changed between snapshots.
+//!
+//! As JSON by `-o json`, as every command, and not by an option of its own.
 
 use crate::complete;
 use crate::failure::{Failure, Result};

@@ -1,6 +1,8 @@
 //! `restblk receive`: a stream from standard input into a volume.
 //!
 //! Standard input is read by a thread of its own, which may wait in it for ever: the answer may come before all was read, and the program ends with that.
+//!
+//! Options of a new volume (layout, encryption, packing) are not repeated here: `restblk create` makes one as it is wanted, and a whole stream goes into that.
 
 use crate::complete;
 use crate::failure::{Failure, Result};

@@ -1,6 +1,8 @@
 //! `restblk send`: a snapshot, or what changed since an earlier one, on standard output.
 //!
 //! The stream is looked through on its way, so that one that is not whole is not taken for a backup: what is written is what the daemon sent, byte for byte.
+//!
+//! A token says what is sent and from which snapshot on; the snapshot is named all the same, so that nobody sends another one by the wrong token.
 
 use crate::complete;
 use crate::failure::{Failure, Result};

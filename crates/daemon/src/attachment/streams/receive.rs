@@ -1,44 +1,37 @@
-//! What changed between snapshots of log volumes, and streams of snapshots out of volumes and into them.
+//! A stream into a volume.
 //!
-//! What is told and sent goes out as fast as it is taken and no faster; it ends with the connection that asked for it. What is received is
-//! written as it comes, so that its sender waits for us, and what is right stays when the connection breaks: the volume says how far it is, and refuses to be used
-//! (`restblk_log`'s `receive`). A volume that is received into is attached nowhere meanwhile: who attaches and who receives look at each other under one lock.
+//! The volume says how far it is, and refuses to be used until it is whole (`restblk_log`'s `receive`). It is attached nowhere meanwhile: who attaches
+//! and who receives look at each other under one lock.
 
-use super::{
-    Attachments,
-    opened::{Opened, Then},
-    snapshots::{find, log_of},
+use super::log_error;
+use crate::{
+    attachment::{
+        Attachments,
+        opened::{Opened, Then},
+        snapshots::log_of,
+    },
+    clock, error,
+    error::Result,
 };
-use crate::{clock, error, error::Result};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use restblk_api::{
-    DiffBegin, DiffEnd, DiffExtent, DiffLine, ErrorBody, ExtentKind, ReceiveQuery, Receiving, SendQuery,
-    Snapshot,
-};
+use restblk_api::{ErrorBody, ReceiveQuery, Receiving, Snapshot};
 use restblk_block::BlockDevice;
 use restblk_engine::{
-    EngineError, NewVolume, Takeover,
+    NewVolume,
     log::{
-        Change, Changes, LogError, LogVolume, Receive, Receiver,
-        stream::{Begin, Decoder, Event, StreamError, Token},
+        LogError, LogVolume, Receive, Receiver,
+        stream::{self, Begin, Decoder, Event, StreamError, Token},
     },
 };
 use restblk_format::{LayoutKind, LifeState, VolumeRecord};
 use restblk_types::{
-    AttachmentId, BlockSize, ByteCount, Compression, Durability, ErrorKind, SnapshotName, VolumeId, VolumeRef,
+    BlockSize, ByteCount, Compression, Durability, ErrorKind, SnapshotName, VolumeId, VolumeRef,
 };
-use std::{collections::BTreeSet, sync::Arc};
-use tokio::sync::mpsc;
-
-/// Pieces of an answer that nobody has taken yet, at most 1 MiB each.
-const UNTAKEN: usize = 2;
-
-/// The answer of a task, piece by piece; the task ends when it is dropped.
-pub(crate) type Pieces = mpsc::Receiver<Bytes>;
+use std::collections::BTreeSet;
 
 /// Volumes that are received into.
-pub(super) type ReceivedInto = BTreeSet<VolumeRef>;
+pub(in crate::attachment) type ReceivedInto = BTreeSet<VolumeRef>;
 
 /// The only one who receives into a volume, which nobody attaches meanwhile.
 struct Claim<'a> {
@@ -53,102 +46,6 @@ impl Drop for Claim<'_> {
 }
 
 impl Attachments {
-    /// Tells what changed in a volume, or in a snapshot of it.
-    pub(crate) async fn diff(self: &Arc<Self>, of: VolumeRef, from: Option<SnapshotName>) -> Result<Pieces> {
-        let from = from.map(|name| of.at(name));
-        let opened = self.open_for_reading(&of).await?;
-        let begun = async {
-            let log = log_of(&opened, &of)?;
-            let id = |snapshot: &VolumeRef| find(log, snapshot).map_err(log_error);
-            let before = from.as_ref().map(id).transpose()?;
-            let after = of.snapshot.is_some().then(|| id(&of)).transpose()?;
-            if before.is_some() && before == after {
-                let message = format!("compare {of} with itself");
-                return Err(ErrorBody::new(ErrorKind::Invalid, message));
-            }
-            log.changes(before, after).await.map_err(log_error)
-        };
-        let changes = match begun.await {
-            Ok(changes) => changes,
-            Err(e) => {
-                self.close_volume(&opened, Then::LetGo).await;
-                return Err(e);
-            }
-        };
-        let (out, pieces) = mpsc::channel(UNTAKEN);
-        let (attachments, size) = (Arc::clone(self), ByteCount(changes.size()));
-        tokio::spawn(async move {
-            tell(changes, DiffBegin { of, from, size }, &out).await;
-            attachments.close_volume(&opened, Then::LetGo).await;
-        });
-        Ok(pieces)
-    }
-
-    /// Sends a snapshot, or what changed since an earlier one.
-    pub(crate) async fn send(self: &Arc<Self>, snapshot: VolumeRef, how: SendQuery) -> Result<Pieces> {
-        let token: Option<Token> = match &how.resume {
-            Some(text) => Some(
-                text.parse()
-                    .map_err(|e| ErrorBody::new(ErrorKind::Invalid, format!("go on with {snapshot}: {e}")))?,
-            ),
-            None => None,
-        };
-        let opened = self.open_for_reading(&snapshot).await?;
-        let begun = || {
-            let log = log_of(&opened, &snapshot)?;
-            if log.key().is_some() && !how.plaintext {
-                let message = format!(
-                    "send {snapshot}: its volume is encrypted, and what is sent would be in the clear"
-                );
-                return Err(ErrorBody::new(ErrorKind::Denied, message).hint(
-                    "--plaintext does so all the same; encrypt the stream on its way and wherever it is kept (age, gpg)",
-                ));
-            }
-            let to = find(log, &snapshot).map_err(log_error)?;
-            let named = how.from.clone().map(|name| snapshot.at(name));
-            let named = named
-                .map(|from| find(log, &from))
-                .transpose()
-                .map_err(log_error)?;
-            let from = match token.and_then(|token| token.from) {
-                // The token says it, and a name that says otherwise is refused with the token.
-                Some(origin) if named.is_none() => Some(log.snapshot_of(origin).ok_or_else(|| {
-                    let message = format!(
-                        "go on with {snapshot}: the snapshot that it was told from ({origin}) is not there any more"
-                    );
-                    ErrorBody::new(ErrorKind::NotFound, message)
-                        .hint("roll the receiver back, and send from a snapshot that both have")
-                })?),
-                _ => named,
-            };
-            log.sending(snapshot.whole().to_string(), to, from, token)
-                .map_err(log_error)
-        };
-        let sending = match begun() {
-            Ok(sending) => sending,
-            Err(e) => {
-                self.close_volume(&opened, Then::LetGo).await;
-                return Err(e);
-            }
-        };
-        let (out, pieces) = mpsc::channel(UNTAKEN);
-        let attachments = Arc::clone(self);
-        tokio::spawn(async move {
-            match sending.run(&out).await {
-                Ok(()) => tracing::info!(%snapshot, "the stream has ended"),
-                Err(error) => tracing::error!(%snapshot, %error, "the stream was given up"),
-            }
-            drop(out);
-            attachments.close_volume(&opened, Then::LetGo).await;
-        });
-        Ok(pieces)
-    }
-
-    async fn open_for_reading(&self, volume: &VolumeRef) -> Result<Arc<Opened>> {
-        self.open_volume(volume, AttachmentId::random(), Takeover::Refused, false, None)
-            .await
-    }
-
     /// Receives a snapshot into a volume, which is made where the stream has all of it.
     pub(crate) async fn receive<E: std::fmt::Display>(
         &self,
@@ -176,7 +73,7 @@ impl Attachments {
             .map_err(|e| ErrorBody::new(ErrorKind::Invalid, format!("receive into {volume}: {e}")))?;
         let _claim = self.claim(volume)?;
         let record = self.make_receiver(volume, &begin, how).await?;
-        let opened = self.open_for_reading(volume).await?;
+        let opened = self.open_shared(volume).await?;
         let received = self
             .receive_into(&opened, &record, how, (&begin, start), &mut incoming)
             .await;
@@ -257,7 +154,7 @@ impl Attachments {
             encryption: None,
             created_at: clock::now(),
         };
-        let receiving = restblk_engine::log::stream::Receiving {
+        let receiving = stream::Receiving {
             to: begin.to.clone(),
             from: None,
             position: 0,
@@ -297,7 +194,7 @@ impl Attachments {
     }
 
     /// The snapshot that a log volume has a part of: of one that is not open here as its last committed head tells.
-    pub(super) async fn receiving(
+    pub(in crate::attachment) async fn receiving(
         &self,
         volume: &VolumeRef,
         log: Option<&LogVolume>,
@@ -325,7 +222,7 @@ impl Attachments {
 }
 
 /// Refuses to serve a volume that has a part of a snapshot; its snapshots are whole.
-pub(super) fn check_whole(opened: &Opened, of: &VolumeRef) -> Result<()> {
+pub(in crate::attachment) fn check_whole(opened: &Opened, of: &VolumeRef) -> Result<()> {
     let half = opened.volume.log().filter(|_| of.snapshot.is_none());
     half.map_or(Ok(()), |log| {
         log.check_whole(&format!("attach {of}")).map_err(log_error)
@@ -402,57 +299,4 @@ fn broken(volume: &VolumeRef, why: &Broken, token: Option<&Token>) -> ErrorBody 
         )),
         None => body,
     }
-}
-
-fn log_error(error: LogError) -> ErrorBody {
-    error::engine(EngineError::from(error))
-}
-
-/// Tells changes, line by line.
-async fn tell(mut changes: Changes, begin: DiffBegin, out: &mpsc::Sender<Bytes>) {
-    let mut all = DiffEnd::default();
-    let mut lines = vec![DiffLine::Begin(begin)];
-    loop {
-        let is_taken = out.send(text(&lines)).await.is_ok();
-        if !is_taken
-            || !matches!(
-                lines.last(),
-                Some(DiffLine::Begin(_) | DiffLine::Extent(_)) | None
-            )
-        {
-            return;
-        }
-        lines = match changes.step().await {
-            Ok(Some(some)) => some.iter().map(|change| extent(change, &mut all)).collect(),
-            Ok(None) => vec![DiffLine::End(all)],
-            Err(error) => {
-                let mut failed = log_error(error);
-                failed.message.insert_str(0, "failed to ");
-                vec![DiffLine::Failed(failed)]
-            }
-        };
-    }
-}
-
-fn extent(change: &Change, all: &mut DiffEnd) -> DiffLine {
-    let (offset, length) = (change.bytes.start, change.bytes.end - change.bytes.start);
-    let (kind, of_kind) = if change.zeros {
-        (ExtentKind::Zero, &mut all.zero)
-    } else {
-        (ExtentKind::Data, &mut all.data)
-    };
-    of_kind.0 += length;
-    all.extents += 1;
-    DiffLine::Extent(DiffExtent { offset, length, kind })
-}
-
-/// Lines of JSON.
-fn text(lines: &[DiffLine]) -> Bytes {
-    let mut text = Vec::with_capacity(lines.len() * 64);
-    for line in lines {
-        // Names and numbers always have a JSON.
-        text.extend(serde_json::to_vec(line).unwrap_or_default());
-        text.push(b'\n');
-    }
-    text.into()
 }
