@@ -1,5 +1,6 @@
 //! Checks of volumes, and how much of the store they have.
 
+use crate::Receiving;
 use restblk_types::{ByteCount, KeySecret, VolumeRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -169,6 +170,9 @@ pub struct VolumeUsage {
     pub clones: u64,
     /// The newest head, `EPOCH/NUMBER`.
     pub head: String,
+    /// The snapshot that it has a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receiving: Option<Receiving>,
     /// What it has done while it is open on this host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<OpenUsage>,

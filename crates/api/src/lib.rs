@@ -14,6 +14,7 @@ pub mod mirror;
 pub mod paths;
 mod pool;
 mod snapshot;
+mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trash;
@@ -29,6 +30,9 @@ pub use host::{CacheInfo, Check, CheckState, HostInfo, HostReport, Warmed};
 pub use mirror::{MirrorChange, MirrorSpec, MirrorState, MirrorStatus};
 pub use pool::{OutagePolicy, Pool, PoolSpec, PoolState, Proven, ProvenMirror};
 pub use snapshot::{CloneSnapshot, CreateSnapshot, CreateSnapshots, Protection, Snapshot};
+pub use stream::{
+    DiffBegin, DiffEnd, DiffExtent, DiffLine, DiffQuery, ExtentKind, ReceiveQuery, Receiving, SendQuery,
+};
 pub use trash::{Deletion, RestoreVolume, TrashEntry, TrashState};
 pub use volume::{
     AttachedBy, ChangeKeys, CreateVolume, ExtendVolume, KeyChange, KeySlot, Layout, SetCompression,

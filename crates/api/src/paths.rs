@@ -38,6 +38,9 @@
 //! | POST `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/clone` | [`crate::CloneSnapshot`] → 201 [`crate::Volume`]; a volume that begins as the snapshot |
 //! | POST `/v1/snapshots` | [`crate::CreateSnapshots`] → 201 list of [`crate::Snapshot`]; of several volumes at one moment, or of none |
 //! | POST `/v1/volumes/{pool}/{volume}/flatten` | → 204; a clone reads from no other volume then |
+//! | GET `/v1/volumes/{pool}/{volume}/diff?from=…` | → lines of [`crate::DiffLine`]: what changed; of a snapshot: `{volume}@{snapshot}` |
+//! | GET `/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/stream?…` | [`crate::SendQuery`] in the query → the stream of docs/format.md |
+//! | POST `/v1/volumes/{pool}/{volume}/receive?…` | [`crate::ReceiveQuery`] in the query, such a stream → 201 [`crate::Snapshot`] |
 //! | POST `/v1/volumes/{pool}/{volume}/warm` | → [`crate::Warmed`]; the host's cache has all that the volume reads |
 //! | GET `/v1/attachments` | → list of [`crate::Attachment`] |
 //! | POST `/v1/attachments` | [`crate::AttachRequest`] → 201 [`crate::Attachment`] |
@@ -176,6 +179,24 @@ pub fn rollback(to: &VolumeRef) -> String {
 #[must_use]
 pub fn clone(of: &VolumeRef) -> String {
     format!("{}/clone", snapshot(of))
+}
+
+/// What changed in a volume, or in a snapshot of it.
+#[must_use]
+pub fn diff(of: &VolumeRef) -> String {
+    format!("{VOLUMES}/{}/{}/diff", of.pool, of.in_pool())
+}
+
+/// Send a snapshot.
+#[must_use]
+pub fn stream(of: &VolumeRef) -> String {
+    format!("{}/stream", snapshot(of))
+}
+
+/// Receive a snapshot.
+#[must_use]
+pub fn receive(volume: &VolumeRef) -> String {
+    format!("{VOLUMES}/{}/{}/receive", volume.pool, volume.volume)
 }
 
 /// Flatten a clone.

@@ -19,6 +19,12 @@ pub struct Snapshot {
     pub protected: bool,
     /// How many volumes were cloned from it.
     pub clones: usize,
+    /// What it is, here and wherever it was received: the id of the volume that it was made of, and its number there.
+    #[serde(default)]
+    pub origin: String,
+    /// It was received, and not made here.
+    #[serde(default)]
+    pub received: bool,
 }
 
 /// A new snapshot of a volume.

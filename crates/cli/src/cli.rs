@@ -51,13 +51,14 @@ pub(crate) enum OutputFormat {
 }
 
 /// The commands as `--help` groups them. A test holds that none is forgotten.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     (
         "Volumes",
         &[
             "create", "clone", "list", "show", "extend", "delete", "snapshot", "check", "volume",
         ],
     ),
+    ("Copies", &["diff", "send", "receive", "image"]),
     ("Devices", &["attach", "detach", "devices", "export", "unexport"]),
     ("Pools", &["pool", "mirror"]),
     ("Host", &["daemon", "serve", "cache", "doctor"]),

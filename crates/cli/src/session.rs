@@ -30,13 +30,18 @@ impl Session {
         self.format == OutputFormat::Json
     }
 
+    /// Whether little is to be said: as was asked, or because a program listens.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet || self.is_json()
+    }
+
     /// Waits for a call, with a sign of life on a terminal; `what` completes "failed to …".
     pub(crate) async fn call<T>(
         &self,
         what: &str,
         call: impl Future<Output = std::result::Result<T, ClientError>>,
     ) -> Result<T> {
-        let shown = !self.quiet && !self.is_json() && io::stderr().is_terminal();
+        let shown = !self.is_quiet() && io::stderr().is_terminal();
         progress::wait(shown, what, call)
             .await
             .map_err(|error| Failure::api(what, error))
@@ -49,7 +54,7 @@ impl Session {
         call: impl Future<Output = std::result::Result<T, ClientError>>,
         news: impl AsyncFnMut() -> Option<String>,
     ) -> Result<T> {
-        let shown = !self.quiet && !self.is_json() && io::stderr().is_terminal();
+        let shown = !self.is_quiet() && io::stderr().is_terminal();
         progress::follow(shown, what, call, news)
             .await
             .map_err(|error| Failure::api(what, error))
@@ -86,7 +91,7 @@ impl Session {
 
     /// Words beside the result: what was done, what to do next.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
-        if !self.quiet && !self.is_json() {
+        if !self.is_quiet() {
             eprintln!("{}", text.as_ref());
         }
     }

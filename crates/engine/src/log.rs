@@ -8,8 +8,8 @@ pub use restblk_cache::{Cache, CacheError, Figures as CacheFigures};
 use restblk_format::{LayoutKind, VolumeRecord};
 use restblk_log::Options;
 pub use restblk_log::{
-    DataKey, Disk, Figures, FileDisk, Head, Hold, Local, LogError, LogVolume, Progress, Snapshot,
-    SnapshotView, Usage, Writer, check, snapshot_together,
+    Change, Changes, DataKey, Disk, Figures, FileDisk, Head, Hold, Local, LogError, LogVolume, Progress,
+    Receive, Receiver, Sending, Snapshot, SnapshotView, Usage, Writer, check, snapshot_together, stream,
 };
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
@@ -64,6 +64,17 @@ impl Repository {
     ) -> Result<(), EngineError> {
         let writer = creator(record, key);
         Ok(restblk_log::create(self.store.clone(), record.id, record.size, &writer).await?)
+    }
+
+    /// The same, of one that a snapshot is received into.
+    pub(crate) async fn make_half(
+        &self,
+        record: &VolumeRecord,
+        receiving: stream::Receiving,
+    ) -> Result<(), EngineError> {
+        let writer = creator(record, None);
+        let (store, id, size) = (self.store.clone(), record.id, record.size);
+        Ok(restblk_log::create_half(store, id, size, &writer, Some(receiving)).await?)
     }
 
     pub(crate) async fn remove_log(&self, id: VolumeId) -> Result<(), EngineError> {

@@ -18,7 +18,7 @@
 
 use crate::{EngineError, Repository, flush::flush, log::creator, names, repository::Found};
 use restblk_format::{AttachmentRecord, Encryption, LayoutKind, LifeState, OtherFields, VolumeRecord};
-use restblk_log::{DataKey, LogVolume};
+use restblk_log::{DataKey, LogVolume, stream::Receiving};
 use restblk_store::{ETag, Instance, Precondition, Resize, clean_up};
 use restblk_types::{
     BlockSize, ByteCount, Compression, Durability, ErrorKind, RateLimits, VolumeId, VolumeName,
@@ -92,6 +92,17 @@ impl Repository {
             LayoutKind::Direct => self.make_object(&begun.record).await,
             LayoutKind::Log => self.make_log(&begun.record, key).await,
         };
+        self.finish(begun, made).await
+    }
+
+    /// Makes a log volume that a snapshot is received into: whoever looks at it is told so from its first moment on.
+    pub async fn create_half(
+        &self,
+        new: NewVolume,
+        receiving: Receiving,
+    ) -> Result<VolumeRecord, EngineError> {
+        let begun = self.begin(new).await?;
+        let made = self.make_half(&begun.record, receiving).await;
         self.finish(begun, made).await
     }
 

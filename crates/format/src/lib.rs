@@ -10,6 +10,7 @@ mod error;
 pub mod log;
 mod pool;
 mod record;
+pub mod stream;
 mod trash;
 mod volume;
 

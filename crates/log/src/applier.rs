@@ -10,10 +10,12 @@ use crate::batch::Batch;
 use crate::children::{self, Child};
 use crate::core::{Core, Which};
 use crate::gc::{self, Swept};
+use crate::snapshot::New;
 use crate::state::State;
 use crate::upload::seal;
 use crate::{LogError, checkpoint, flatten, snapshot};
 use restblk_format::log::{Kind, Tree};
+use restblk_format::stream::{Moment, Receiving};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -38,11 +40,11 @@ pub(crate) enum Order {
     /// A new capacity in bytes.
     Resize(u64),
     /// A snapshot of all that was written until the sequence; `exact`: and of nothing else, the map is held there.
-    Snapshot {
-        name: String,
-        created_at: String,
-        exact: bool,
-    },
+    Snapshot { new: New, exact: bool },
+    /// The volume has a part of a snapshot, of so many bytes.
+    Receive { receiving: Box<Receiving>, size: u64 },
+    /// It has all of it.
+    Received(Box<Moment>),
     /// A snapshot's end.
     DeleteSnapshot(u64),
     /// Whether a snapshot may be deleted.
@@ -160,18 +162,24 @@ async fn carry_out(core: &Core, order: Order) -> Result<u64, LogError> {
             core.size.send_replace(size);
             Ok(size)
         }
-        Order::Snapshot {
-            name,
-            created_at,
-            exact,
-        } => {
-            let made = snapshot::create(core, name, created_at).await;
+        Order::Snapshot { new, exact } => {
+            let made = snapshot::create(core, new).await;
             if exact {
                 core.state().holds.pop_front();
                 core.arrived.notify_one();
             }
             made
         }
+        Order::Receive { receiving, size } => {
+            checkpoint::checkpoint(core, |state| {
+                state.head.size = size;
+                state.head.receiving = Some(*receiving);
+            })
+            .await?;
+            core.size.send_replace(size);
+            Ok(0)
+        }
+        Order::Received(moment) => snapshot::create(core, New::received(*moment)).await,
         Order::DeleteSnapshot(id) => snapshot::delete(core, id).await.map(|()| 0),
         Order::Protect(id, protected) => snapshot::protect(core, id, protected).await.map(|()| 0),
         Order::Rollback(id) => rollback(core, id).await.map(|()| 0),

@@ -208,7 +208,8 @@ impl Core {
         }
     }
 
-    async fn load(&self, which: Which, pages: &[NeedsPage]) -> Result<(), LogError> {
+    /// Loads pages of a tree.
+    pub(crate) async fn load(&self, which: Which, pages: &[NeedsPage]) -> Result<(), LogError> {
         let load = async |page: &NeedsPage| -> Result<(), LogError> {
             let frame = match which {
                 Which::Map => self.frame(page.pointer).await?,
@@ -233,6 +234,13 @@ impl Core {
             try_join_all(some.iter().map(load)).await?;
         }
         Ok(())
+    }
+
+    /// The numbers on a page of a snapshot's map.
+    pub(crate) async fn page(&self, page: NeedsPage) -> Result<[u64; PAGE_FAN_OUT], LogError> {
+        let frame = self.frame(page.pointer).await?;
+        let frame = frame.ok_or_else(|| LogError::corrupt(page.pointer, "a page of the snapshot is gone"))?;
+        page_numbers(&frame, page)
     }
 
     /// A frame of the books (pages of the table, lists), which are never moved.

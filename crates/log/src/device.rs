@@ -10,8 +10,10 @@ use crate::defect::Defect;
 use crate::flatten::{self, Progress};
 use crate::journal::Found;
 use crate::local::Local;
+use crate::receive::Claimed;
 use crate::recover::{self, check_size};
 use crate::runs;
+use crate::snapshot::New;
 use crate::state::{Source, State};
 use crate::upload::seal;
 use crate::usage::Traffic;
@@ -48,6 +50,7 @@ pub struct LogVolume {
     pub(crate) orders: mpsc::UnboundedSender<applier::Asked>,
     applier: tokio::task::JoinHandle<()>,
     ahead: Mutex<Ahead>,
+    pub(crate) claimed: Claimed,
 }
 
 impl LogVolume {
@@ -70,6 +73,7 @@ impl LogVolume {
             orders,
             applier,
             ahead: Mutex::default(),
+            claimed: Claimed::default(),
         };
         for record in found {
             opened.replay(record).await?;
@@ -97,6 +101,7 @@ impl LogVolume {
     /// Sets the capacity in bytes: larger at any time; smaller cuts off what is beyond.
     pub async fn resize(&self, size: u64) -> Result<(), LogError> {
         check_size(size)?;
+        self.check_whole("resize the volume")?;
         let now = self.core.state().head.size;
         if size < now {
             let blocks = size / BLOCK as u64..now / BLOCK as u64;
@@ -107,14 +112,8 @@ impl LogVolume {
 
     /// Makes a snapshot of all that was written before; returns its id.
     pub async fn snapshot(&self, name: &str, created_at: &str) -> Result<u64, LogError> {
-        let (name, created_at) = (name.to_owned(), created_at.to_owned());
-        let exact = false;
-        self.order(Order::Snapshot {
-            name,
-            created_at,
-            exact,
-        })
-        .await
+        let new = New::made(name, created_at);
+        self.order(Order::Snapshot { new, exact: false }).await
     }
 
     /// All snapshots, oldest first; not those that are deleted and only held by clones.
@@ -192,8 +191,7 @@ impl LogVolume {
         self.order(Order::Protect(id, protected)).await.map(drop)
     }
 
-    /// Makes the volume what the snapshot is. Nobody may be using it.
-    pub async fn rollback(&self, id: u64) -> Result<(), LogError> {
+    pub(crate) async fn roll_back(&self, id: u64) -> Result<(), LogError> {
         self.core.state().rollbacks_begun += 1;
         self.order(Order::Rollback(id)).await.map(drop)
     }
@@ -231,7 +229,7 @@ impl LogVolume {
     }
 
     /// Asks the applier, once all that was written before is on its way.
-    async fn order(&self, order: Order) -> Result<u64, LogError> {
+    pub(crate) async fn order(&self, order: Order) -> Result<u64, LogError> {
         self.core.alive()?;
         let until = seal(&self.core, &mut self.core.state());
         self.ask(order, until).await
@@ -244,10 +242,27 @@ impl LogVolume {
     }
 
     async fn ask(&self, order: Order, until: u32) -> Result<u64, LogError> {
+        let answered = self.send_order(order, until)?;
+        self.answered(answered).await
+    }
+
+    /// Asks the applier; its answer comes when it does.
+    pub(crate) fn send_order(
+        &self,
+        order: Order,
+        until: u32,
+    ) -> Result<oneshot::Receiver<Result<u64, LogError>>, LogError> {
         let (answer, answered) = oneshot::channel();
         self.orders
             .send((order, until, answer))
             .map_err(|_| self.gone())?;
+        Ok(answered)
+    }
+
+    pub(crate) async fn answered(
+        &self,
+        answered: oneshot::Receiver<Result<u64, LogError>>,
+    ) -> Result<u64, LogError> {
         match answered.await {
             Ok(done) => done,
             Err(_) => Err(self.gone()),
@@ -260,7 +275,7 @@ impl LogVolume {
         ended.unwrap_or_else(|| LogError::bug("the volume's task has ended"))
     }
 
-    async fn hole(&self, blocks: Range<u64>) -> Result<(), LogError> {
+    pub(crate) async fn hole(&self, blocks: Range<u64>) -> Result<(), LogError> {
         let mut first = blocks.start;
         while first < blocks.end {
             let some = first..blocks.end.min(first + HOLE_MAX);
@@ -274,7 +289,7 @@ impl LogVolume {
         Ok(())
     }
 
-    async fn write_blocks(&self, first: u64, data: Bytes) -> Result<(), LogError> {
+    pub(crate) async fn write_blocks(&self, first: u64, data: Bytes) -> Result<(), LogError> {
         let (mut first, mut data) = (first, data);
         Traffic::count(&self.core.shelf.traffic().written, data.len());
         while !data.is_empty() {
@@ -430,7 +445,7 @@ impl LogVolume {
         for _ in 0..READS {
             self.core.alive()?;
             let sources = self.core.sources(blocks.clone()).await?;
-            if fill(&self.core, &sources, blocks.start, buf).await? {
+            if fill(&self.core, &sources, blocks.clone(), buf).await? {
                 return Ok(());
             }
         }
@@ -445,7 +460,7 @@ impl LogVolume {
 pub(crate) async fn fill(
     core: &Core,
     sources: &[Source],
-    first: u64,
+    blocks: impl Iterator<Item = u64>,
     buf: &mut [u8],
 ) -> Result<bool, LogError> {
     let mut wanted: BTreeMap<Pointer, Option<Arc<Frame>>> = BTreeMap::new();
@@ -464,7 +479,7 @@ pub(crate) async fn fill(
         let Some(frame) = frame else { return Ok(false) };
         wanted.insert(pointer, Some(frame));
     }
-    for (block, (source, to)) in (first..).zip(sources.iter().zip(buf.as_chunks_mut::<BLOCK>().0)) {
+    for (block, (source, to)) in blocks.zip(sources.iter().zip(buf.as_chunks_mut::<BLOCK>().0)) {
         match source {
             Source::Known(Known::Data(data)) => to.copy_from_slice(data),
             Source::Known(Known::Hole) => to.fill(0),

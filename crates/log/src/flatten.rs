@@ -110,7 +110,7 @@ async fn copy_run(volume: &LogVolume, run: &[(u64, Pointer)], rollbacks: u64) ->
     let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
     let sources: Vec<Source> = run.iter().map(|(_, pointer)| Source::Stored(*pointer)).collect();
     let mut data = vec![0; run.len() * BLOCK];
-    if !fill(core, &sources, first, &mut data).await? {
+    if !fill(core, &sources, first.., &mut data).await? {
         // The map says something else by now.
         return Ok(0);
     }

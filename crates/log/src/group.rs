@@ -8,6 +8,7 @@
 use crate::LogError;
 use crate::applier::Order;
 use crate::device::LogVolume;
+use crate::snapshot::New;
 use crate::upload::seal;
 use futures_util::future::join_all;
 use restblk_types::ErrorKind;
@@ -66,8 +67,7 @@ fn cut(members: &[(Arc<LogVolume>, String)], order: &[usize], created_at: &str) 
         let (volume, name) = &members[*at];
         let until = seal(&volume.core, state);
         let asked = Order::Snapshot {
-            name: name.clone(),
-            created_at: created_at.to_owned(),
+            new: New::made(name, created_at),
             exact: true,
         };
         let (answer, answered) = oneshot::channel();

@@ -12,6 +12,7 @@ mod ahead;
 mod ancestors;
 mod applier;
 mod batch;
+mod changes;
 pub mod check;
 mod checkpoint;
 mod children;
@@ -30,8 +31,10 @@ mod group;
 mod journal;
 mod local;
 mod look;
+mod receive;
 mod recover;
 mod runs;
+mod send;
 mod series;
 mod shelf;
 mod snapshot;
@@ -47,7 +50,10 @@ mod warm;
 mod crypt_tests;
 #[cfg(test)]
 mod sim_tests;
+#[cfg(test)]
+mod stream_tests;
 
+pub use changes::{Change, Changes};
 pub use children::Child;
 pub use core::Hold;
 pub use destroy::{check_no_clones, destroy};
@@ -59,10 +65,13 @@ pub use group::snapshot_together;
 pub use journal::Disk;
 pub use local::Local;
 pub use look::look;
-pub use recover::create;
+pub use receive::{Receive, Receiver};
+pub use recover::{create, create_half};
 pub use restblk_cache::Cache;
 pub use restblk_format::log::{Codec, DataKey, Head, Snapshot};
+pub use restblk_format::stream;
 pub use restblk_types::Durability;
+pub use send::Sending;
 pub use usage::{Figures, Usage, usage};
 pub use view::SnapshotView;
 

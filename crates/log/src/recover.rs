@@ -20,6 +20,7 @@ use crate::{LogError, Options, Writer, checkpoint};
 use bytes::Bytes;
 use futures_util::future::{try_join, try_join_all};
 use restblk_format::log::{BLOCK, Entry, Epoch, FEATURE_SEALED, Head, Kind, ObjectType, SegmentNumber, Span};
+use restblk_format::stream::Receiving;
 use restblk_store::Store;
 use restblk_types::{ErrorKind, VolumeId};
 use std::sync::Arc;
@@ -34,6 +35,17 @@ pub async fn create(
     size: u64,
     writer: &Writer,
 ) -> Result<(), LogError> {
+    create_half(store, volume, size, writer, None).await
+}
+
+/// The same; it has a part of a snapshot from its first moment on, although nothing of it yet.
+pub async fn create_half(
+    store: Arc<dyn Store>,
+    volume: VolumeId,
+    size: u64,
+    writer: &Writer,
+    receiving: Option<Receiving>,
+) -> Result<(), LogError> {
     check_size(size)?;
     let head = Head {
         epochs: vec![Span {
@@ -43,6 +55,7 @@ pub async fn create(
             map: 1,
             gc: 1,
         }],
+        receiving,
         features: if writer.key.is_some() { FEATURE_SEALED } else { 0 },
         ..Head::empty(volume, size)
     };

@@ -9,17 +9,57 @@ use crate::children;
 use crate::core::{Core, Which};
 use crate::defect::Defect;
 use crate::diff::diff;
+use crate::receive::half_of;
 use crate::state::{State, cut};
 use crate::table::{self, is_held};
 use crate::tree::Radix;
 use restblk_format::log::{Kind, SegmentNumber, Snapshot};
+use restblk_format::stream::{Moment, Origin, Receiving};
 use restblk_types::ErrorKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-pub(crate) async fn create(core: &Core, name: String, created_at: String) -> Result<u64, LogError> {
+/// A snapshot that is to be made.
+#[derive(Debug)]
+pub(crate) struct New {
+    name: String,
+    created_at: String,
+    /// What it is a copy of.
+    origin: Option<Origin>,
+}
+
+impl New {
+    /// Of what the volume is.
+    pub(crate) fn made(name: &str, created_at: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            created_at: created_at.to_owned(),
+            origin: None,
+        }
+    }
+
+    /// Of what it has received.
+    pub(crate) fn received(moment: Moment) -> Self {
+        Self {
+            name: moment.name,
+            created_at: moment.created_at,
+            origin: Some(moment.origin),
+        }
+    }
+}
+
+/// Makes a snapshot. One that was received ends the receiving in the same head.
+pub(crate) async fn create(core: &Core, new: New) -> Result<u64, LogError> {
+    let New {
+        name,
+        created_at,
+        origin,
+    } = new;
     let id = {
         let state = core.state();
+        if let Some(half) = state.head.receiving.as_ref().filter(|_| origin.is_none()) {
+            return Err(half_of(&format!("make the snapshot {name}"), half));
+        }
         if state
             .head
             .snapshots
@@ -44,7 +84,11 @@ pub(crate) async fn create(core: &Core, name: String, created_at: String) -> Res
             map: state.head.map,
             protected: false,
             children: Vec::new(),
+            origin,
         };
+        if origin.is_some() {
+            state.head.receiving = None;
+        }
         state.head.snapshots.push(snapshot);
         state.head.snapshot_next = id + 1;
     })
@@ -97,6 +141,13 @@ pub(crate) async fn delete(core: &Core, id: u64) -> Result<(), LogError> {
         );
         return Err(LogError::new(ErrorKind::Busy, message));
     }
+    if let Some(half) = told_from(core, id) {
+        let name = title(visible(&core.state(), id)?);
+        return Err(half_of(
+            &format!("delete the snapshot {name}, which is what the volume was"),
+            &half,
+        ));
+    }
     if children::prune(core, id).await? && !Defect::ReleasedUnderChildren.is_made() {
         return commit(core, |state| {
             if let Some(snapshot) = find(state, id) {
@@ -106,6 +157,17 @@ pub(crate) async fn delete(core: &Core, id: u64) -> Result<(), LogError> {
         .await;
     }
     remove(core, id).await
+}
+
+/// What the volume has a part of, told from this snapshot: it is the way back.
+fn told_from(core: &Core, id: u64) -> Option<Receiving> {
+    let state = core.state();
+    let moment = visible(&state, id).ok()?.moment(core.shelf.volume)?;
+    let half = state.head.receiving.clone()?;
+    half.from
+        .as_ref()
+        .is_some_and(|from| from.is(&moment))
+        .then_some(half)
 }
 
 /// Removes a snapshot that nobody reads from, with what it alone holds.
@@ -234,7 +296,12 @@ pub(crate) async fn rollback(core: &Core, id: u64) -> Result<(), LogError> {
             state.map = Radix::open(then);
         }
     }
-    checkpoint(core, |state| state.head.size = size).await?;
+    checkpoint(core, |state| {
+        state.head.size = size;
+        // What it had a part of is given up.
+        state.head.receiving = None;
+    })
+    .await?;
     core.size.send_replace(size);
     Ok(())
 }

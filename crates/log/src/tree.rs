@@ -5,6 +5,10 @@
 //!
 //! Invariant: a clean page has no dirty page below it, so a flush looks only where something changed.
 
+mod compare;
+
+pub(crate) use compare::{Compared, compare};
+
 use restblk_format::log::{PAGE_FAN_OUT, PAGE_LEN, Pointer, Tree};
 use std::ops::Range;
 

@@ -2,7 +2,7 @@
 
 use crate::LogError;
 use crate::batch::Known;
-use crate::core::{Core, page_numbers};
+use crate::core::Core;
 use crate::device::{blocks, fill};
 use crate::snapshot;
 use crate::state::Source;
@@ -59,10 +59,7 @@ impl SnapshotView {
                 return Ok(());
             }
             try_join_all(missing.into_iter().map(|page| async move {
-                let frame = self.core.frame(page.pointer).await?;
-                let frame =
-                    frame.ok_or_else(|| LogError::corrupt(page.pointer, "a page of the snapshot is gone"))?;
-                let numbers = page_numbers(&frame, page)?;
+                let numbers = self.core.page(page).await?;
                 self.map().install(page, &numbers);
                 Ok::<_, LogError>(())
             }))
@@ -81,7 +78,7 @@ impl SnapshotView {
             };
             range.clone().map(source).collect()
         };
-        let there = fill(&self.core, &sources, range.start, buf).await?;
+        let there = fill(&self.core, &sources, range.clone(), buf).await?;
         self.map().shrink(self.core.options.pages);
         if there {
             return Ok(());

@@ -1,13 +1,13 @@
 //! The calls, in the order of the table in [`crate::paths`].
 
 use super::request::Wait;
-use super::{Client, ClientError};
+use super::{Client, ClientError, Download, Pieces};
 use crate::mirror::MirrorTable;
 use crate::{
     AttachRequest, Attachment, ChangeKeys, CheckProgress, CheckVolume, CloneSnapshot, CreateSnapshot,
-    CreateSnapshots, CreateVolume, Deletion, DetachRequest, ErrorBody, ExtendVolume, HostInfo, HostReport,
-    MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, RestoreVolume, SetCompression, SetDurability,
-    Snapshot, TrashEntry, Volume, VolumeCheck, VolumeUsage, Warmed, paths,
+    CreateSnapshots, CreateVolume, Deletion, DetachRequest, DiffQuery, ErrorBody, ExtendVolume, HostInfo,
+    HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, ReceiveQuery, RestoreVolume, SendQuery,
+    SetCompression, SetDurability, Snapshot, TrashEntry, Volume, VolumeCheck, VolumeUsage, Warmed, paths,
 };
 use bytes::Bytes;
 use http::Method;
@@ -255,6 +255,35 @@ impl Client {
         self.change(Method::POST, &paths::clone(snapshot), request).await
     }
 
+    /// What changed in a volume, or in a snapshot of it: lines of [`crate::DiffLine`].
+    pub async fn diff(&self, of: &VolumeRef, query: &DiffQuery) -> Result<Download> {
+        let from = query.from.as_ref().map(|from| format!("from={from}"));
+        self.download(&with_query(paths::diff(of), from)).await
+    }
+
+    /// A snapshot, or what changed since an earlier one, as a stream.
+    pub async fn stream(&self, snapshot: &VolumeRef, query: &SendQuery) -> Result<Download> {
+        let quoted = |word: &String| utf8_percent_encode(word, NON_ALPHANUMERIC).to_string();
+        let from = query.from.as_ref().map(|from| format!("from={from}"));
+        let resume = query
+            .resume
+            .as_ref()
+            .map(|token| format!("resume={}", quoted(token)));
+        let plaintext = query.plaintext.then(|| "plaintext=true".to_owned());
+        let query = [from, resume, plaintext].into_iter().flatten();
+        self.download(&with_query(paths::stream(snapshot), query)).await
+    }
+
+    /// Gives a stream to a volume, which has its snapshot then.
+    pub async fn receive(&self, volume: &VolumeRef, query: ReceiveQuery, stream: Pieces) -> Result<Snapshot> {
+        no_snapshot(volume)?;
+        let force = query.force.then(|| "force=true".to_owned());
+        let plaintext = query.plaintext.then(|| "plaintext=true".to_owned());
+        let query = force.into_iter().chain(plaintext);
+        self.upload(&with_query(paths::receive(volume), query), stream)
+            .await
+    }
+
     /// Copies into a clone what it reads from other volumes; takes as long as that takes.
     pub async fn flatten(&self, volume: &VolumeRef) -> Result<()> {
         no_snapshot(volume)?;
@@ -300,6 +329,15 @@ impl Client {
             .send(Method::GET, paths::METRICS, Bytes::new(), Wait::Patience)
             .await?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+}
+
+fn with_query(path: String, query: impl IntoIterator<Item = String>) -> String {
+    let query: Vec<String> = query.into_iter().collect();
+    if query.is_empty() {
+        path
+    } else {
+        format!("{path}?{}", query.join("&"))
     }
 }
 

@@ -14,8 +14,10 @@ mod error;
 mod request;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 pub use error::ClientError;
+pub use transfer::{Download, Pieces};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -5,7 +5,8 @@ use crate::ErrorBody;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
+use hyper::body::Body;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use std::io;
@@ -14,6 +15,9 @@ use tokio::net::UnixStream;
 
 /// The longest answer that is read: some hundred thousand volumes.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// A connection, and what drives it.
+type Connected<B> = (SendRequest<B>, Connection<TokioIo<UnixStream>, B>);
 
 /// How long a call may take.
 #[derive(Clone, Copy)]
@@ -96,9 +100,20 @@ impl Client {
         if status.is_success() {
             return Ok(answer);
         }
-        match serde_json::from_slice::<ErrorBody>(&answer) {
-            Ok(error) => Err(error.into()),
-            Err(_) => Err(self.protocol(&method, path, &format!("status {status} without an explanation"))),
+        Err(self.refused(&method, path, status, &answer))
+    }
+
+    /// The error that an answer tells.
+    pub(super) fn refused(
+        &self,
+        method: &Method,
+        path: &str,
+        status: StatusCode,
+        answer: &[u8],
+    ) -> ClientError {
+        match serde_json::from_slice::<ErrorBody>(answer) {
+            Ok(error) => error.into(),
+            Err(_) => self.protocol(method, path, &format!("status {status} without an explanation")),
         }
     }
 
@@ -108,12 +123,7 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), ClientError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|error| self.cannot_connect(&error))?;
-        let (mut sender, connection) = http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.broken(&error))?;
+        let (sender, connection) = connect(self).await?;
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -124,25 +134,7 @@ impl Client {
         let request = request
             .body(Full::new(body))
             .map_err(|error| self.protocol(method, path, &error))?;
-        let answer = async move {
-            let response = sender
-                .send_request(request)
-                .await
-                .map_err(|error| self.broken(&error))?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
-                .collect()
-                .await;
-            let body = body.map_err(|error| self.broken(&*error))?.to_bytes();
-            Ok((status, body))
-        };
-        // The connection is driven here and not in a task of its own, so that dropping this future closes it.
-        tokio::pin!(answer, connection);
-        tokio::select! {
-            biased;
-            answer = &mut answer => answer,
-            _ = &mut connection => answer.await,
-        }
+        answer_of(self, sender, connection, request).await
     }
 
     pub(super) fn cannot_connect(&self, error: &io::Error) -> ClientError {
@@ -158,19 +150,67 @@ impl Client {
         }
     }
 
-    fn broken(&self, error: &(dyn std::error::Error + 'static)) -> ClientError {
+    pub(super) fn broken(&self, error: &(dyn std::error::Error + 'static)) -> ClientError {
         ClientError::Broken {
             socket: self.socket.clone(),
             reason: chain(error),
         }
     }
 
-    fn protocol(&self, method: &Method, path: &str, reason: &impl ToString) -> ClientError {
+    pub(super) fn protocol(&self, method: &Method, path: &str, reason: &impl ToString) -> ClientError {
         ClientError::Protocol {
             socket: self.socket.clone(),
             what: format!("{method} {path}"),
             reason: reason.to_string(),
         }
+    }
+}
+
+/// A fresh connection, to be driven beside what is asked over it.
+pub(super) async fn connect<B>(client: &Client) -> Result<Connected<B>, ClientError>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let stream = UnixStream::connect(&client.socket)
+        .await
+        .map_err(|error| client.cannot_connect(&error))?;
+    http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| client.broken(&error))
+}
+
+/// Sends a request and reads the whole answer.
+pub(super) async fn answer_of<B>(
+    client: &Client,
+    mut sender: SendRequest<B>,
+    connection: Connection<TokioIo<UnixStream>, B>,
+    request: Request<B>,
+) -> Result<(StatusCode, Bytes), ClientError>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let answer = async move {
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| client.broken(&error))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await;
+        let body = body.map_err(|error| client.broken(&*error))?.to_bytes();
+        Ok((status, body))
+    };
+    // The connection is driven here and not in a task of its own, so that dropping this future closes it.
+    tokio::pin!(answer, connection);
+    tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        _ = &mut connection => answer.await,
     }
 }
 

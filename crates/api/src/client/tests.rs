@@ -1,7 +1,8 @@
 //! The client against a server on a real Unix socket that answers what it is told to.
 
 use super::{Client, ClientError};
-use crate::{CreateVolume, Deletion, DetachRequest, ErrorBody};
+use crate::{CreateVolume, Deletion, DetachRequest, DiffQuery, ErrorBody, ReceiveQuery, SendQuery};
+use bytes::Bytes;
 use restblk_types::{ByteCount, ErrorKind, VolumeRef};
 use std::path::Path;
 use std::time::Duration;
@@ -196,4 +197,68 @@ async fn a_snapshot_never_stands_for_its_volume() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn an_answer_is_taken_piece_by_piece() {
+    let dir = TempDir::new().unwrap();
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n";
+    for (end, is_whole) in [("0\r\n\r\n", true), ("", false)] {
+        let (client, asked) = server(&dir, format!("{chunked}{end}"));
+        let query = SendQuery {
+            from: Some("monday".parse().unwrap()),
+            resume: Some("rb1.x".to_owned()),
+            plaintext: true,
+        };
+        let mut stream = client
+            .stream(&disk().at("tuesday".parse().unwrap()), &query)
+            .await
+            .unwrap();
+        let mut found = Vec::new();
+        let end = loop {
+            match stream.piece().await {
+                Ok(Some(piece)) => found.extend_from_slice(&piece),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        assert_eq!(found, b"abcde");
+        assert_eq!(end.is_ok(), is_whole, "{end:?}");
+        let wanted = "GET /v1/volumes/main/disk1/snapshots/tuesday/stream?from=monday&resume=rb1%2Ex&plaintext=true HTTP/1.1";
+        let asked = asked.await.unwrap();
+        assert!(asked.starts_with(wanted), "{asked}");
+        std::fs::remove_file(client.socket()).unwrap();
+    }
+    let (client, _asked) = server(
+        &dir,
+        http(
+            "404 Not Found",
+            r#"{"kind":"not_found","message":"no such snapshot"}"#,
+        ),
+    );
+    let refused = client.diff(&disk(), &DiffQuery::default()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn an_answer_may_come_before_all_was_given() {
+    let dir = TempDir::new().unwrap();
+    let (client, asked) = server(
+        &dir,
+        http("409 Conflict", r#"{"kind":"busy","message":"attached"}"#),
+    );
+    let (give, pieces) = tokio::sync::mpsc::channel(1);
+    let giver = tokio::spawn(async move { while give.send(Ok(Bytes::from(vec![7; 1000]))).await.is_ok() {} });
+    let query = ReceiveQuery {
+        force: true,
+        plaintext: false,
+    };
+    let refused = client.receive(&disk(), query, pieces).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Busy, "{refused}");
+    giver.await.unwrap();
+    let asked = asked.await.unwrap();
+    assert!(
+        asked.starts_with("POST /v1/volumes/main/disk1/receive?force=true HTTP/1.1"),
+        "{asked}"
+    );
 }

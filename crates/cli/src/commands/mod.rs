@@ -9,15 +9,19 @@ mod control_files;
 mod daemon;
 mod detach;
 mod devices;
+mod diff;
 mod doctor;
 mod export;
+mod image;
 mod keys;
 mod limits;
 mod loop_helper;
 mod man;
 mod mirror;
 mod pool;
+mod receive;
 mod reference;
+mod send;
 mod serve;
 mod snapshot;
 mod trash;
@@ -51,6 +55,12 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Snapshot(snapshot::Snapshot),
     Check(check::Check),
+    Diff(diff::Diff),
+    Send(send::Send),
+    Receive(receive::Receive),
+    /// Disk images (raw, qcow2, …) of volumes, and volumes of them
+    #[command(subcommand)]
+    Image(image::Image),
     Attach(attach::Attach),
     Detach(detach::Detach),
     Devices(devices::Devices),
@@ -130,6 +140,10 @@ async fn ask(command: Command, session: &Session) -> Result {
         Command::Trash(trash) => trash.run(session).await,
         Command::Snapshot(snapshot) => snapshot.run(session).await,
         Command::Check(check) => check.run(session).await,
+        Command::Diff(diff) => diff.run(session).await,
+        Command::Send(send) => send.run(session).await,
+        Command::Receive(receive) => receive.run(session).await,
+        Command::Image(image) => image.run(session).await,
         Command::Attach(attach) => attach.run(session).await,
         Command::Detach(detach) => detach.run(session).await,
         Command::Devices(devices) => devices.run(session).await,

@@ -5,6 +5,7 @@ use super::{
     names::Names,
     opened::{Opened, Then},
     slot::{Live, Served, Slot},
+    streams::check_whole,
 };
 use crate::{clock, error::Result, state::Remembered};
 use restblk_api::{AttachRequest, Attachment};
@@ -81,7 +82,11 @@ impl Attachments {
                 key,
             )
             .await?;
-        let live = match self.serve_held(slot, &opened).await {
+        let served = match check_whole(&opened, &remembered.volume) {
+            Ok(()) => self.serve_held(slot, &opened).await,
+            Err(e) => Err(e),
+        };
+        let live = match served {
             Ok(live) => live,
             Err(e) => {
                 self.close_volume(&opened, Then::LetGo).await;

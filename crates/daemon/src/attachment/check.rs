@@ -245,7 +245,9 @@ impl Attachments {
         let encryption = record.encryption.as_ref();
         let key = self.context.keys.of(volume, record.id, encryption, None).await?;
         let usage = repository.log_usage(&record, key).await.map_err(error::engine)?;
+        let receiving = self.receiving(volume, log.as_deref(), &record).await?;
         Ok(VolumeUsage {
+            receiving,
             allocated: ByteCount(usage.allocated),
             held: ByteCount(usage.held),
             garbage: ByteCount(usage.garbage),

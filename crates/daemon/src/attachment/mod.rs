@@ -21,6 +21,7 @@ mod opened;
 mod recover;
 mod slot;
 mod snapshots;
+mod streams;
 
 use crate::{
     error::Result,
@@ -44,6 +45,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use streams::ReceivedInto;
 
 /// How long an extend waits for the kernel to show the new size.
 const RESIZE_MAX: Duration = Duration::from_secs(3);
@@ -83,6 +85,8 @@ pub(crate) struct Attachments {
     names: Names,
     openings: Openings,
     slots: Mutex<BTreeMap<VolumeRef, Arc<Slot>>>,
+    /// Changed with `slots` locked.
+    received_into: Mutex<ReceivedInto>,
 }
 
 impl Attachments {
@@ -93,11 +97,16 @@ impl Attachments {
             names,
             openings: Openings::default(),
             slots: Mutex::default(),
+            received_into: Mutex::default(),
         })
     }
 
     fn slots(&self) -> MutexGuard<'_, BTreeMap<VolumeRef, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn received_into(&self) -> MutexGuard<'_, ReceivedInto> {
+        self.received_into.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slot(&self, volume: &VolumeRef) -> Option<Arc<Slot>> {
@@ -115,6 +124,10 @@ impl Attachments {
                 ErrorKind::Exists,
                 format!("attach {}: it is attached already{at}", remembered.volume),
             ));
+        }
+        if self.received_into().contains(&remembered.volume) {
+            let message = format!("attach {}: a stream is being received into it", remembered.volume);
+            return Err(ErrorBody::new(ErrorKind::Busy, message).hint("attach it when that has ended"));
         }
         if let Some(alias) = &remembered.alias
             && let Some(other) = slots

@@ -22,16 +22,20 @@ use std::sync::Arc;
 impl Attachments {
     /// A log volume's snapshots, oldest first. Of one that is not open here as its last committed head tells.
     pub(crate) async fn snapshots(&self, volume: &VolumeRef) -> Result<Vec<Snapshot>> {
-        let kept = match self.openings.find(volume).await {
-            Some(opened) => log_of(&opened, volume)?.snapshots(),
+        let (id, kept) = match self.openings.find(volume).await {
+            Some(opened) => {
+                let kept = log_of(&opened, volume)?.snapshots();
+                (opened.lease.record().volume, kept)
+            }
             None => {
                 let repository = &self.context.pools.open(&volume.pool)?.repository;
                 let info = repository.volume(&volume.volume).await.map_err(error::engine)?;
                 let head = repository.log_head(&info.record).await;
-                head.map_err(error::engine)?.snapshots
+                (info.record.id, head.map_err(error::engine)?.snapshots)
             }
         };
-        Ok(kept.iter().filter_map(|kept| describe(volume, kept)).collect())
+        let described = kept.iter().filter_map(|kept| describe(volume, id, kept));
+        Ok(described.collect())
     }
 
     /// One of them.
@@ -231,7 +235,7 @@ impl Attachments {
         self.note_size(volume, size).await
     }
 
-    async fn note_size(&self, volume: &VolumeRef, size: u64) -> Result<()> {
+    pub(super) async fn note_size(&self, volume: &VolumeRef, size: u64) -> Result<()> {
         let repository = &self.context.pools.open(&volume.pool)?.repository;
         let noted = repository.note_size(&volume.volume, size).await;
         noted.map(drop).map_err(error::engine)
@@ -262,7 +266,7 @@ pub(super) fn view(opened: &Opened, snapshot: &VolumeRef) -> Result<SnapshotView
     found.map_err(|e| error::engine(EngineError::from(e)))
 }
 
-fn log_of<'a>(opened: &'a Opened, volume: &VolumeRef) -> Result<&'a Arc<LogVolume>> {
+pub(super) fn log_of<'a>(opened: &'a Opened, volume: &VolumeRef) -> Result<&'a Arc<LogVolume>> {
     opened.volume.log().ok_or_else(|| {
         let message = format!("use {volume}: volumes of the direct layout have no snapshots of their own");
         ErrorBody::new(ErrorKind::Unsupported, message).hint(
@@ -271,7 +275,7 @@ fn log_of<'a>(opened: &'a Opened, volume: &VolumeRef) -> Result<&'a Arc<LogVolum
     })
 }
 
-fn find(log: &LogVolume, snapshot: &VolumeRef) -> std::result::Result<u64, LogError> {
+pub(super) fn find(log: &LogVolume, snapshot: &VolumeRef) -> std::result::Result<u64, LogError> {
     let name = snapshot.snapshot.as_ref().map(SnapshotName::as_str);
     let snapshots = log.snapshots();
     let found = snapshots
@@ -292,9 +296,11 @@ fn missing(snapshot: &VolumeRef) -> ErrorBody {
 }
 
 /// A snapshot as the API tells it; nothing for one that was deleted and is held by clones alone.
-fn describe(volume: &VolumeRef, kept: &Kept) -> Option<Snapshot> {
+fn describe(volume: &VolumeRef, id: VolumeId, kept: &Kept) -> Option<Snapshot> {
     Some(Snapshot {
         snapshot: volume.at(kept.name.as_ref()?.parse().ok()?),
+        origin: kept.moment(id)?.origin.to_string(),
+        received: kept.origin.is_some(),
         size: ByteCount(kept.size),
         created_at: kept.created_at.clone(),
         protected: kept.protected,

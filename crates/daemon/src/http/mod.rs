@@ -8,6 +8,7 @@ mod listen;
 mod openapi;
 mod pools;
 mod snapshots;
+mod streams;
 mod trash;
 mod volumes;
 
@@ -74,6 +75,12 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             get(checks::progress).post(checks::check),
         )
         .route("/v1/volumes/{pool}/{volume}/warm", post(snapshots::warm))
+        .route("/v1/volumes/{pool}/{volume}/diff", get(streams::diff))
+        .route(
+            "/v1/volumes/{pool}/{volume}/snapshots/{snapshot}/stream",
+            get(streams::send),
+        )
+        .route("/v1/volumes/{pool}/{volume}/receive", post(streams::receive))
         .route("/v1/host", get(host::info))
         .route("/v1/doctor", get(host::doctor))
         .route("/v1/pools", get(pools::list).post(pools::create))

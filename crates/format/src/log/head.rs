@@ -1,8 +1,9 @@
 //! Epochs, heads and tombstones: a header, and JSON that a person can read.
 
 use super::seal::SealKey;
-use super::{Header, Kind, ObjectType, Pointer, SegmentNumber};
+use super::{FEATURE_RECEIVING, Header, Kind, ObjectType, Pointer, SegmentNumber};
 use crate::FormatError;
+use crate::stream::{Moment, Origin, Receiving};
 use restblk_types::VolumeId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeMap;
@@ -94,6 +95,25 @@ pub struct Snapshot {
     /// Volumes that were cloned from it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<VolumeId>,
+    /// What it is a copy of; none where it was made of this volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+impl Snapshot {
+    /// The snapshot of a volume, as streams name it; none where it is deleted for users.
+    #[must_use]
+    pub fn moment(&self, volume: VolumeId) -> Option<Moment> {
+        let own = Origin {
+            volume,
+            snapshot: self.id,
+        };
+        Some(Moment {
+            origin: self.origin.unwrap_or(own),
+            name: self.name.clone()?,
+            created_at: self.created_at.clone(),
+        })
+    }
 }
 
 /// The state of a volume at one moment: all that a recovery starts from.
@@ -129,6 +149,9 @@ pub struct Head {
     /// The next snapshot's id.
     #[serde(default)]
     pub snapshot_next: u64,
+    /// The snapshot that the volume has a part of: it is not to be used meanwhile, and the header says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receiving: Option<Receiving>,
     /// What a reader must know of what this head leads to ([`super::FEATURE_SEALED`] …): the header says it, too.
     #[serde(default, skip_serializing_if = "is_none_of")]
     pub features: u32,
@@ -168,6 +191,7 @@ impl Head {
             books: BTreeMap::new(),
             snapshots: Vec::new(),
             snapshot_next: 1,
+            receiving: None,
             features: 0,
             deletions: Vec::new(),
         }
@@ -184,7 +208,7 @@ impl Head {
         key: Option<&SealKey>,
     ) -> Vec<u8> {
         let header = Header {
-            incompat: self.features,
+            incompat: self.features | self.receiving.as_ref().map_or(0, |_| FEATURE_RECEIVING),
             ..header_of(ObjectType::Head, volume, epoch, sequence, nonce)
         };
         header.with_json(&json(self), key)

@@ -40,8 +40,10 @@ const VERSION: u8 = 1;
 pub const FEATURE_SEALED: u32 = 1;
 /// In `incompat`: so is some of it packed by Zstandard.
 pub const FEATURE_ZSTD: u32 = 2;
+/// In `incompat` of a head: the volume is a part of a snapshot that is being received, and of no use until it is whole.
+pub const FEATURE_RECEIVING: u32 = 4;
 /// Features that this version knows.
-const INCOMPAT: u32 = FEATURE_SEALED | FEATURE_ZSTD;
+const INCOMPAT: u32 = FEATURE_SEALED | FEATURE_ZSTD | FEATURE_RECEIVING;
 const RO_COMPAT: u32 = 0;
 
 /// What an object is.

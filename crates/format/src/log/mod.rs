@@ -33,7 +33,7 @@ mod tests;
 pub use codec::Codec;
 pub use frame::{Frame, FrameError, FrameKind, MAX_BLOCKS, StoredFrame};
 pub use head::{Epoch, Head, Lineage, Snapshot, Span, Tombstone, Tree};
-pub use header::{FEATURE_SEALED, FEATURE_ZSTD, HEADER_LEN, Header, ObjectType};
+pub use header::{FEATURE_RECEIVING, FEATURE_SEALED, FEATURE_ZSTD, HEADER_LEN, Header, ObjectType};
 pub use index::{Entry, EntryKind, INDEX_ENTRY_LEN};
 pub use journal::{JournalRecord, LABEL_LEN, Label, RECORD_BLOCKS_MAX, RECORD_UNIT, RECORDS_START};
 pub use page::{PAGE_FAN_OUT, PAGE_LEN};

@@ -54,6 +54,7 @@ fn head() -> Head {
         books: Default::default(),
         snapshots: Vec::new(),
         snapshot_next: 2,
+        receiving: None,
         features: FEATURE_SEALED,
         deletions: Vec::new(),
     }

@@ -1,6 +1,7 @@
 //! Golden bytes, round trips, and bytes that nobody wrote.
 
 use super::*;
+use crate::stream::{Moment, Origin, Receiving};
 use proptest::prelude::*;
 use restblk_types::VolumeId;
 use zeroize::Zeroizing;
@@ -93,8 +94,10 @@ fn a_head() -> Head {
             map: tree,
             protected: true,
             children: Vec::new(),
+            origin: None,
         }],
         snapshot_next: 2,
+        receiving: None,
         features: 0,
         deletions: vec![number(Kind::Gc, 8)],
     }
@@ -112,6 +115,25 @@ fn a_parent() -> Head {
         ..head.snapshots[0].clone()
     };
     head.snapshots.insert(0, hidden);
+    head
+}
+
+/// The head of a volume that has received one snapshot and a part of the next.
+fn a_copy() -> Head {
+    let mut head = a_head();
+    let volume = VolumeId::from_bytes([5; 16]);
+    let origin = |snapshot| Origin { volume, snapshot };
+    head.snapshots[0].origin = Some(origin(12));
+    head.receiving = Some(Receiving {
+        to: Moment {
+            origin: origin(13),
+            name: "tuesday".to_owned(),
+            created_at: "2026-11-26T07:00:00Z".to_owned(),
+        },
+        from: head.snapshots[0].moment(head.lineage[0].volume),
+        position: 512 << 20,
+        since: "2026-11-26T08:00:00Z".to_owned(),
+    });
     head
 }
 
@@ -138,6 +160,10 @@ fn golden_bytes_are_written_and_read() {
     let head = a_head().encode(volume(), 2, 41, NONCE, None);
     golden("head.log", &head);
     assert_eq!(Head::decode(&head).unwrap().1, a_head());
+    let copy = a_copy().encode(volume(), 2, 41, NONCE, None);
+    golden("receiving.log", &copy);
+    let (header, read) = Head::decode(&copy).unwrap();
+    assert_eq!((header.incompat, read), (FEATURE_RECEIVING, a_copy()));
     let parent = a_parent().encode(volume(), 2, 42, NONCE, None);
     golden("parent.log", &parent);
     assert_eq!(Head::decode(&parent).unwrap().1, a_parent());

@@ -23,6 +23,7 @@ use bytes::Bytes;
 use restblk_format::log::{
     Head, Kind, PAGE_LEN, Pointer, SegmentBuilder, SegmentNumber, Snapshot, Span, Tree,
 };
+use restblk_format::stream::Receiving;
 use restblk_types::ErrorKind;
 use std::collections::{BTreeMap, HashMap};
 
@@ -59,6 +60,11 @@ pub(super) fn blank(parts: &Parts<'_>, spans: Vec<Span>, size: u64) -> Head {
             block_size: head.block_size,
             lineage: head.lineage.clone(),
             snapshot_next: head.snapshot_next,
+            // What was received may be among what is lost: it is to be sent from its beginning.
+            receiving: head
+                .receiving
+                .clone()
+                .map(|half| Receiving { position: 0, ..half }),
             features: head.features,
             ..empty
         },

@@ -378,6 +378,7 @@ fn a_head(spans: &[(u32, u32, u32)]) -> Head {
         books: BTreeMap::new(),
         snapshots: Vec::new(),
         snapshot_next: 1,
+        receiving: None,
         features: 0,
         deletions: Vec::new(),
     }
@@ -404,6 +405,7 @@ proptest! {
                 map: Tree::default(),
                 protected: false,
                 children: Vec::new(),
+                origin: None,
             };
             let child = first_head(&parent, id(generation - 1), &snapshot, id(generation)).unwrap();
             for (kind, cut) in [(Kind::Log, snapshot.log), (Kind::Map, snapshot.map_cut)] {

@@ -176,3 +176,61 @@ fn a_flush_writes_what_changed_alone() {
     let (_, gone) = pages.flush(&mut tree);
     assert_eq!((pages.next, gone.len()), (163, 3));
 }
+
+/// All that differs within a range, page by page as it is asked for.
+fn compared(pages: &Pages, before: &mut Radix, after: &mut Radix, mut range: Range<u64>) -> Vec<(u64, u64)> {
+    let mut found = Vec::new();
+    while !range.is_empty() {
+        let some = compare(before, after, range.clone());
+        assert!(some.until > range.start || !(some.before.is_empty() && some.after.is_empty()));
+        assert!(
+            some.found
+                .iter()
+                .all(|(index, _)| (range.start..some.until).contains(index))
+        );
+        found.extend(some.found);
+        range.start = some.until;
+        some.before
+            .into_iter()
+            .for_each(|page| pages.install(before, page));
+        some.after.into_iter().for_each(|page| pages.install(after, page));
+    }
+    found
+}
+
+proptest! {
+    #[test]
+    fn what_differs_is_found_whatever_is_in_memory(
+        first in prop::collection::vec((0..40_000_u64, 1..5_u64), 0..60),
+        then in prop::collection::vec((prop_oneof![0..40_000_u64, 0..1_u64 << 30], 0..5_u64), 0..60),
+        stored in any::<bool>(),
+        window in (0..30_000_u64, 1..1_u64 << 31),
+    ) {
+        let mut pages = Pages::default();
+        let (mut tree, mut was, mut is) = (Radix::default(), BTreeMap::new(), BTreeMap::new());
+        for (index, number) in first {
+            pages.with(&mut tree, |tree| tree.set(index, number));
+            was.insert(index, number);
+        }
+        let (before, _) = pages.flush(&mut tree);
+        is.clone_from(&was);
+        for (index, number) in then {
+            pages.with(&mut tree, |tree| tree.set(index, number));
+            is.insert(index, number);
+        }
+        let mut after = if stored { Radix::open(pages.flush(&mut tree).0) } else { tree };
+        let range = window.0..window.0 + window.1;
+        let number = |map: &BTreeMap<u64, u64>, index| map.get(&index).copied().unwrap_or(0);
+        let wanted: Vec<(u64, u64)> = is
+            .range(range.clone())
+            .filter(|(index, is)| number(&was, **index) != **is)
+            .map(|(index, is)| (*index, *is))
+            .collect();
+        let found = compared(&pages, &mut Radix::open(before), &mut after, range.clone());
+        prop_assert_eq!(&found, &wanted);
+        // And back.
+        let found = compared(&pages, &mut after, &mut Radix::open(before), range);
+        let back: Vec<(u64, u64)> = wanted.iter().map(|(index, _)| (*index, number(&was, *index))).collect();
+        prop_assert_eq!(found, back);
+    }
+}

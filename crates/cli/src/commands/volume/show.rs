@@ -8,7 +8,7 @@ use crate::output::pairs;
 use crate::session::Session;
 use crate::values::{VolumeArg, with_alternatives};
 use clap::Args;
-use restblk_api::{Attachment, Layout, OpenUsage, Volume, VolumeState, VolumeUsage};
+use restblk_api::{Attachment, Layout, OpenUsage, Receiving, Volume, VolumeState, VolumeUsage};
 use restblk_types::ByteCount;
 use serde::Serialize;
 
@@ -124,12 +124,32 @@ fn used(usage: &VolumeUsage) -> Vec<(&'static str, String)> {
             "Snapshots",
             format!("{}, {} clones of them", usage.snapshots, usage.clones),
         ),
+        (
+            "Receiving",
+            usage.receiving.as_ref().map_or_else(String::new, half),
+        ),
+        (
+            "Resume token",
+            usage
+                .receiving
+                .as_ref()
+                .map_or_else(String::new, |half| half.token.clone()),
+        ),
         ("Last head", format!("{} (epoch/number)", usage.head)),
     ];
     if let Some(open) = &usage.open {
         lines.extend(moved(open));
     }
     lines
+}
+
+/// What a volume has a part of.
+fn half(half: &Receiving) -> String {
+    let percent = u128::from(half.position) * 100 / u128::from(half.size.0.max(1));
+    format!(
+        "{} since {}: up to byte {} ({percent} %); it cannot be used until it has all",
+        half.snapshot, half.since, half.position
+    )
 }
 
 /// What an open one has moved, and what it has not.
