@@ -17,4 +17,6 @@ pub use encryption::{Costs, ENCRYPTION, Encryption, KeyError, Slot};
 pub use error::FormatError;
 pub use pool::{PoolRecord, Proved, ProvedMirror};
 pub use record::{Decoded, RECORD_LEN, Record};
-pub use volume::{LayoutKind, LifeState, OtherFields, VolumeRecord, ZSTD};
+pub use volume::{
+    CONVERTED, Conversion, ConversionStage, LayoutKind, LifeState, OtherFields, VolumeRecord, ZSTD,
+};
