@@ -55,7 +55,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Volumes",
         &[
-            "create", "clone", "list", "show", "extend", "delete", "snapshot", "check", "volume",
+            "create", "clone", "list", "show", "extend", "convert", "delete", "snapshot", "check", "volume",
         ],
     ),
     ("Devices", &["attach", "detach", "devices", "export", "unexport"]),

@@ -8,6 +8,7 @@
 //! | create | record `creating` (exclusive) → object (exclusive) → its size → flush → record `ready` | `creating`: create again goes on, delete clears away |
 //! | extend | object's size → flush → record's size | a longer object under the old size: the volume is as before |
 //! | delete | record `deleting` → object away → record away | `deleting`: delete again goes on |
+//! | convert | [`crate::convert`] | what the record's `conversion` says |
 //! | adopt | record `ready` (exclusive), from the object's size | nothing, or all of it |
 //!
 //! What is an object of the name for a direct volume is, for a log volume, the objects under its id ([`crate::log`]). A create that goes
@@ -85,6 +86,9 @@ impl Repository {
     /// Makes a volume, or goes on with a create of the same size that did not finish. `Exists` where the name is taken.
     pub async fn create_volume(&self, new: NewVolume) -> Result<VolumeRecord, EngineError> {
         check_size(new.size, new.block_size)?;
+        if new.layout == LayoutKind::Log {
+            self.check_log(&format!("create {}", self.full(&new.name)), new.block_size)?;
+        }
         let key = new.encryption.as_ref().map(|(_, key)| key.clone());
         let begun = self.begin(new).await?;
         let made = match begun.record.layout {
@@ -121,7 +125,7 @@ impl Repository {
             self.check_writes(&operation)?;
             self.check_block_size(&operation, new.block_size)?;
         } else {
-            self.check_log(&operation, new.block_size)?;
+            self.check_log_store(&operation)?;
         }
         let key = names::volume(&new.name);
         let mut record = VolumeRecord {
@@ -137,11 +141,14 @@ impl Repository {
             rate_limits: RateLimits::default(),
             created_at: new.created_at,
             state: LifeState::Creating,
+            log_id: None,
+            conversion: None,
             incompat: Vec::new(),
             ro_compat: Vec::new(),
             other: OtherFields::new(),
         };
         record.compress(new.compression);
+        record.settle();
         if let Some((encryption, _)) = new.encryption {
             record.encrypt(encryption);
         }
@@ -259,7 +266,7 @@ impl Repository {
     }
 
     /// Sets the size and flushes it, together with an earlier change that this cache of the store `took`.
-    async fn set_object_size(
+    pub(crate) async fn set_object_size(
         &self,
         record: &VolumeRecord,
         size: u64,
@@ -302,8 +309,9 @@ impl Repository {
 
     /// Removes the bytes of a volume; that there are none is as good.
     async fn remove_data(&self, record: &VolumeRecord) -> Result<(), EngineError> {
+        self.remove_other_side(record).await?;
         match record.layout {
-            LayoutKind::Log => self.remove_log(record.id).await,
+            LayoutKind::Log => self.remove_log(record.log_id()).await,
             LayoutKind::Direct => match self
                 .store
                 .delete(&names::data(&record.name), Precondition::Always)
@@ -339,6 +347,8 @@ impl Repository {
             rate_limits: RateLimits::default(),
             created_at,
             state: LifeState::Ready,
+            log_id: None,
+            conversion: None,
             incompat: Vec::new(),
             ro_compat: Vec::new(),
             other: OtherFields::new(),
@@ -398,6 +408,7 @@ impl Repository {
             read_only_because,
         } = self.require_ready(name).await?;
         refuse_unknown(&read_only_because)?;
+        self.require_settled("extend", &record)?;
         check_size(size, record.block_size)?;
         if size <= record.size {
             return Err(EngineError::refused(
@@ -542,7 +553,7 @@ impl Repository {
         refuse_unknown(&read_only_because)?;
         self.require_free(&record).await?;
         if record.layout == LayoutKind::Log {
-            self.require_unused(&record).await?;
+            self.require_unused("delete", &record).await?;
         }
         let key = names::volume(name);
         if record.state != LifeState::Deleting {

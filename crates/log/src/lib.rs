@@ -59,7 +59,7 @@ pub use group::snapshot_together;
 pub use journal::Disk;
 pub use local::Local;
 pub use look::look;
-pub use recover::create;
+pub use recover::{check_size, create};
 pub use restblk_cache::Cache;
 pub use restblk_format::log::{Codec, DataKey, Head, Snapshot};
 pub use restblk_types::Durability;

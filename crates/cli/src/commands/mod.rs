@@ -38,6 +38,7 @@ pub(crate) enum Command {
     List(volume::list::List),
     Show(volume::show::Show),
     Extend(volume::extend::Extend),
+    Convert(volume::convert::Convert),
     #[command(alias = "rm")]
     Delete(volume::delete::Delete),
     /// Everything about volumes, also what is rarely needed
@@ -121,6 +122,7 @@ async fn ask(command: Command, session: &Session) -> Result {
         Command::List(list) => list.run(session).await,
         Command::Show(show) => show.run(session).await,
         Command::Extend(extend) => extend.run(session).await,
+        Command::Convert(convert) => convert.run(session).await,
         Command::Delete(delete) => delete.run(session).await,
         Command::Volume(volume) => volume.run(session).await,
         Command::Snapshot(snapshot) => snapshot.run(session).await,

@@ -11,6 +11,7 @@
 mod attach;
 mod bring_up;
 mod check;
+mod convert;
 mod detach;
 mod end;
 mod held;
@@ -31,6 +32,7 @@ use crate::{
     transports::Transports,
 };
 pub(crate) use check::Checks;
+use convert::Conversions;
 use names::Names;
 use opened::Openings;
 use restblk_api::{Attachment, ErrorBody};
@@ -41,7 +43,7 @@ use slot::Slot;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -82,16 +84,21 @@ pub(crate) struct Attachments {
     context: Context,
     names: Names,
     openings: Openings,
+    conversions: Conversions,
+    /// For what goes on in the background.
+    me: Weak<Self>,
     slots: Mutex<BTreeMap<VolumeRef, Arc<Slot>>>,
 }
 
 impl Attachments {
     pub(crate) fn new(context: Context) -> Arc<Self> {
         let names = Names::new(&context.dev_dir, &context.run_dir);
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
             context,
             names,
             openings: Openings::default(),
+            conversions: Conversions::default(),
+            me: Weak::clone(me),
             slots: Mutex::default(),
         })
     }
@@ -158,9 +165,10 @@ impl Attachments {
         all
     }
 
-    /// Whether an attachment is one of this host's.
+    /// Whether an attachment is one of this host's, or what something is done under here.
     fn knows(&self, id: AttachmentId) -> bool {
-        self.slots().values().any(|slot| {
+        let is_open = self.openings.all().iter().any(|opened| opened.lease.id() == id);
+        is_open || self.slots().values().any(|slot| {
             let remembered = slot.remembered();
             remembered.id == id || remembered.held_as == Some(id)
         })
@@ -198,7 +206,7 @@ impl Attachments {
 
     /// A log volume that is open.
     async fn open_log(&self, volume: &VolumeRef) -> Option<Arc<LogVolume>> {
-        self.openings.find(volume).await?.volume.log().cloned()
+        self.openings.find(volume).await?.volume.log()
     }
 
     /// What opens encrypted volumes on this host.
