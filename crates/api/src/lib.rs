@@ -29,6 +29,6 @@ pub use mirror::{MirrorChange, MirrorSpec, MirrorState, MirrorStatus};
 pub use pool::{OutagePolicy, Pool, PoolSpec, PoolState, Proven, ProvenMirror};
 pub use snapshot::{CloneSnapshot, CreateSnapshot, CreateSnapshots, Protection, Snapshot};
 pub use volume::{
-    AttachedBy, ChangeKeys, ConvertVolume, CreateVolume, ExtendVolume, KeyChange, KeySlot, Layout, SetCompression,
-    SetDurability, Volume, VolumeConversion, VolumeEncryption, VolumeState,
+    AttachedBy, ChangeKeys, ConvertVolume, CreateVolume, ExtendVolume, KeyChange, KeySlot, Layout,
+    SetCompression, SetDurability, Volume, VolumeConversion, VolumeEncryption, VolumeState,
 };

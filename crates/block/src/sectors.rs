@@ -58,9 +58,7 @@ impl<D: BlockDevice> Sectors<D> {
         let (last, block) = (len - self.block, index(self.block));
         self.device.read(start, &mut blocks[..block]).await?;
         if last > 0 {
-            self.device
-                .read(start + last, &mut blocks[index(last)..])
-                .await?;
+            self.device.read(start + last, &mut blocks[index(last)..]).await?;
         }
         let at = index(offset - start);
         blocks[at..at + data.len()].copy_from_slice(data);
@@ -169,10 +167,7 @@ mod tests {
     const SIZE: u64 = 16 * 4096;
 
     fn device() -> Sectors<MemoryDevice> {
-        Sectors::new(
-            MemoryDevice::new(index(SIZE), BlockSize::B4096),
-            BlockSize::B512,
-        )
+        Sectors::new(MemoryDevice::new(index(SIZE), BlockSize::B4096), BlockSize::B512)
     }
 
     #[derive(Clone, Debug)]
@@ -256,7 +251,10 @@ mod tests {
             let mut block = vec![0; 4096];
             device.read(0, &mut block).await.unwrap();
             for (sector, bytes) in block.chunks(512).enumerate() {
-                assert!(bytes.iter().all(|byte| *byte == round ^ sector as u8), "{round} {sector}");
+                assert!(
+                    bytes.iter().all(|byte| *byte == round ^ sector as u8),
+                    "{round} {sector}"
+                );
             }
         }
     }
@@ -264,7 +262,10 @@ mod tests {
     #[tokio::test]
     async fn a_discard_spares_parts_of_blocks() {
         let device = device();
-        device.write(0, &[7; 3 * 4096], WriteFlags::default()).await.unwrap();
+        device
+            .write(0, &[7; 3 * 4096], WriteFlags::default())
+            .await
+            .unwrap();
         device.discard(512, 4096 + 3584).await.unwrap();
         device.discard(8192 + 512, 512).await.unwrap();
         let mut found = vec![0; 3 * 4096];

@@ -85,10 +85,7 @@ impl Front {
     }
 
     /// Requests take this way from now on. Returns what ends when the last one on the way before is done.
-    pub(crate) fn take(self: &Arc<Self>, way: Way) -> impl Future<Output = ()> + Send + 'static {
-        if let Way::Plain(side) = &way {
-            self.follow_size(side);
-        }
+    pub(crate) fn take(&self, way: Way) -> impl Future<Output = ()> + Send + 'static {
         let next = Now::new(way);
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *now, next);
@@ -101,13 +98,15 @@ impl Front {
     }
 
     /// Tells those who watch this device of the side's sizes, as long as both are there.
-    fn follow_size(self: &Arc<Self>, side: &Side) {
+    pub(crate) fn follow_size(self: &Arc<Self>, side: &Side) {
         let (front, mut sizes) = (Arc::downgrade(self), side.device().watch_size());
         tokio::spawn(async move {
             while sizes.changed().await.is_ok() {
                 let size = *sizes.borrow_and_update();
                 let Some(front) = front.upgrade() else { return };
-                front.size.send_if_modified(|now| std::mem::replace(now, size) != size);
+                front
+                    .size
+                    .send_if_modified(|now| std::mem::replace(now, size) != size);
             }
         });
     }

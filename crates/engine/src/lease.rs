@@ -24,7 +24,7 @@
 
 use crate::guard::Guard;
 use crate::{EngineError, Repository, names};
-use restblk_format::{AttachmentRecord, LayoutKind, VolumeRecord};
+use restblk_format::{AttachmentRecord, ConversionStage, LayoutKind, VolumeRecord};
 use restblk_store::{LockToken, Store, StoreError, clean_up};
 use restblk_types::{AttachmentId, ErrorKind, HostId, VolumeId, VolumeName};
 use std::sync::Arc;
@@ -180,8 +180,11 @@ impl Repository {
             return Ok(());
         }
         let volume = self.read::<VolumeRecord>(&names::volume(name)).await?;
-        let has_file =
-            |volume: &VolumeRecord| volume.layout == LayoutKind::Direct || volume.conversion.is_some();
+        let has_file = |volume: &VolumeRecord| {
+            let conversion = volume.conversion.as_ref();
+            volume.layout == LayoutKind::Direct
+                || conversion.is_some_and(|conversion| conversion.stage != ConversionStage::Making)
+        };
         if !volume.is_some_and(|volume| has_file(&volume.record)) {
             return Ok(());
         }

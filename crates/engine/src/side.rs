@@ -88,7 +88,13 @@ impl Side {
         }
     }
 
-    /// The same, and ends the serving: nothing is on this host alone then.
+    /// Has all that was written on the store, and safe there, whatever a flush waits for: what the old side had may have been there for years.
+    pub(crate) async fn settle(&self) -> Result<(), BlockError> {
+        self.device.flush().await?;
+        self.drain().await
+    }
+
+    /// Brings all that was written to the store, and ends the serving: nothing is on this host alone then.
     pub(crate) async fn stop(&self) -> Result<(), BlockError> {
         match &self.lies {
             Lies::Direct(_) => Ok(()),

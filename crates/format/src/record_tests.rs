@@ -92,11 +92,20 @@ fn a_volume_that_is_converted_is_written_as_ever() {
     record.convert(Some(conversion(LayoutKind::Log)));
     golden(&record, include_bytes!("../golden/converting.record"));
     let mut after = record.converted().unwrap();
-    assert_eq!(after.conversion.as_ref().unwrap().stage, ConversionStage::Clearing);
+    assert_eq!(
+        after.conversion.as_ref().unwrap().stage,
+        ConversionStage::Clearing
+    );
     after.convert(None);
     golden(&after, include_bytes!("../golden/converted.record"));
-    assert_eq!((after.layout, after.log_id()), (LayoutKind::Log, VolumeId::from_bytes([8; 16])));
-    assert_eq!((after.id, after.incompat.clone()), (record.id, vec![CONVERTED.to_owned()]));
+    assert_eq!(
+        (after.layout, after.log_id()),
+        (LayoutKind::Log, VolumeId::from_bytes([8; 16]))
+    );
+    assert_eq!(
+        (after.id, after.incompat.clone()),
+        (record.id, vec![CONVERTED.to_owned()])
+    );
     // There and back is nowhere.
     after.convert(Some(conversion(LayoutKind::Direct)));
     let mut back = after.converted().unwrap();

@@ -5,9 +5,9 @@ use super::{Client, ClientError};
 use crate::mirror::MirrorTable;
 use crate::{
     AttachRequest, Attachment, ChangeKeys, CheckProgress, CheckVolume, CloneSnapshot, ConvertVolume,
-    CreateSnapshot, CreateSnapshots, CreateVolume, DetachRequest, ErrorBody, ExtendVolume, HostInfo, HostReport,
-    MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, SetCompression, SetDurability, Snapshot, Volume,
-    VolumeCheck, VolumeUsage, Warmed, paths,
+    CreateSnapshot, CreateSnapshots, CreateVolume, DetachRequest, ErrorBody, ExtendVolume, HostInfo,
+    HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, SetCompression, SetDurability,
+    Snapshot, Volume, VolumeCheck, VolumeUsage, Warmed, paths,
 };
 use bytes::Bytes;
 use http::Method;

@@ -18,9 +18,7 @@ use restblk_engine::{
     convert::{self, Ended, Ground, NewLayout, Opener, Orders, Progress},
 };
 use restblk_format::{Conversion, LayoutKind, VolumeRecord};
-use restblk_types::{
-    AttachmentId, ByteCount, Durability, ErrorKind, RateLimits, VolumeId, VolumeRef,
-};
+use restblk_types::{AttachmentId, ByteCount, Durability, ErrorKind, RateLimits, VolumeId, VolumeRef};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -46,7 +44,16 @@ pub(super) struct Running {
     orders: Orders,
     begun: Instant,
     progress: Mutex<Progress>,
-    ended: watch::Sender<Option<Result<()>>>,
+    ended: watch::Sender<Option<Told>>,
+}
+
+/// How it ended, for those who wait for that.
+#[derive(Clone, Debug)]
+enum Told {
+    Converted,
+    TakenBack(ErrorBody),
+    /// It is as the record tells.
+    Failed(ErrorBody),
 }
 
 impl Running {
@@ -75,11 +82,13 @@ impl Running {
         });
     }
 
-    async fn wait(&self) -> Result<()> {
+    async fn wait(&self) -> Told {
         let mut ended = self.ended.subscribe();
         // The sender is in `self`, so waiting cannot fail.
         let ended = ended.wait_for(Option::is_some).await.ok();
-        ended.and_then(|ended| ended.clone()).unwrap_or(Ok(()))
+        ended
+            .and_then(|ended| ended.clone())
+            .unwrap_or_else(|| Told::Failed(ErrorBody::new(ErrorKind::Bug, "wait for a conversion")))
     }
 }
 
@@ -133,7 +142,10 @@ impl Attachments {
             }
         };
         running.limit(request.bytes_per_s);
-        running.wait().await
+        match running.wait().await {
+            Told::Converted => Ok(()),
+            Told::TakenBack(why) | Told::Failed(why) => Err(why),
+        }
     }
 
     async fn begin(&self, opened: &Opened, request: &ConvertVolume) -> Result<VolumeRecord> {
@@ -143,8 +155,9 @@ impl Attachments {
             Layout::Log => LayoutKind::Log,
         };
         if to == LayoutKind::Direct && (request.durability.is_some() || request.compression.is_some()) {
-            let message =
-                format!("convert {volume}: a direct volume's file holds its bytes as they are, and is on the store alone");
+            let message = format!(
+                "convert {volume}: a direct volume's file holds its bytes as they are, and is on the store alone"
+            );
             return Err(ErrorBody::new(ErrorKind::Invalid, message)
                 .hint("leave out the durability and the compression"));
         }
@@ -153,8 +166,9 @@ impl Attachments {
             let message = format!(
                 "convert {volume}: its device was attached as one without a volatile cache, which the kernel never flushes, and a log volume has one"
             );
-            return Err(ErrorBody::new(ErrorKind::Unsupported, message)
-                .hint(format!("restblk detach {volume}, then convert it; it can be attached again while that is under way")));
+            return Err(ErrorBody::new(ErrorKind::Unsupported, message).hint(format!(
+                "restblk detach {volume}, then convert it; it can be attached again while that is under way"
+            )));
         }
         let new = NewLayout {
             to,
@@ -163,7 +177,11 @@ impl Attachments {
             compression: request.compression.unwrap_or_default(),
             since: clock::now(),
         };
-        let begun = opened.pool.repository.begin_conversion(&volume.volume, &new).await;
+        let begun = opened
+            .pool
+            .repository
+            .begin_conversion(&volume.volume, &new)
+            .await;
         begun.map_err(error::engine)
     }
 
@@ -198,28 +216,34 @@ impl Attachments {
         let told = match ended {
             Ok(Ended::Converted(record)) => {
                 tracing::info!(%volume, layout = ?record.layout, "converted");
-                Ok(())
+                Told::Converted
             }
             Ok(Ended::TakenBack(why)) => {
-                tracing::warn!(%volume, why, "not converted: it is as it was");
-                let message = format!("convert {volume}: {why}; the volume is as it was");
-                Err(ErrorBody::new(ErrorKind::Conflict, message))
+                tracing::warn!(%volume, %why, "not converted: it is as it was");
+                Told::TakenBack(ErrorBody::new(
+                    why.kind(),
+                    format!("{why}; the volume is as it was"),
+                ))
             }
             Err(e) => {
                 tracing::error!(%volume, error = %e, "not converted");
-                Err(error::engine(e).hint(format!("restblk show {volume} tells how far it is; restblk convert {volume} goes on")))
+                Told::Failed(error::engine(e).hint(format!(
+                    "restblk show {volume} tells how far it is; restblk convert {volume} goes on"
+                )))
             }
         };
         self.conversions.running().remove(volume);
-        self.close_volume(&opened, Then::LetGo).await;
+        // An attachment that is being recovered opens it again.
+        let then = if self.slot(volume).is_some() {
+            Then::Keep
+        } else {
+            Then::LetGo
+        };
+        self.close_volume(&opened, then).await;
         running.ended.send_replace(Some(told));
     }
 
-    async fn drive(
-        &self,
-        opened: &Opened,
-        running: &Running,
-    ) -> std::result::Result<Ended, EngineError> {
+    async fn drive(&self, opened: &Opened, running: &Running) -> std::result::Result<Ended, EngineError> {
         let ground = Ground {
             repository: &opened.pool.repository,
             lease: &opened.lease,
@@ -264,8 +288,7 @@ impl Attachments {
                         Some(running) => (running, Some(opened)),
                         None => {
                             self.close_volume(&opened, Then::LetGo).await;
-                            let message =
-                                format!("take the conversion of {volume} back: none is under way");
+                            let message = format!("take the conversion of {volume} back: none is under way");
                             return Err(ErrorBody::new(ErrorKind::NotFound, message));
                         }
                     }
@@ -277,12 +300,11 @@ impl Attachments {
             self.close_volume(&opened, Then::LetGo).await;
         }
         match running.wait().await {
-            Err(e) if e.kind == ErrorKind::Conflict => Ok(()),
-            Err(e) => Err(e),
-            Ok(()) => {
+            Told::TakenBack(_) => Ok(()),
+            Told::Failed(why) => Err(why),
+            Told::Converted => {
                 let message = format!("take the conversion of {volume} back: it was done already");
-                Err(ErrorBody::new(ErrorKind::Conflict, message)
-                    .hint("convert it to the other layout"))
+                Err(ErrorBody::new(ErrorKind::Conflict, message).hint("convert it to the other layout"))
             }
         }
     }

@@ -44,7 +44,11 @@ impl Attachments {
             return ErrorBody::new(ErrorKind::Busy, message)
                 .hint(format!("restblk detach {}, then {doing} it", slot.volume()));
         }
-        let is_open = self.openings.all().iter().any(|opened| opened.lease.id() == holder.id);
+        let is_open = self
+            .openings
+            .all()
+            .iter()
+            .any(|opened| opened.lease.id() == holder.id);
         if is_open {
             let message = format!("{doing} {volume}: something is done to it on this host");
             return ErrorBody::new(ErrorKind::Busy, message).hint(format!(

@@ -168,10 +168,11 @@ impl Attachments {
     /// Whether an attachment is one of this host's, or what something is done under here.
     fn knows(&self, id: AttachmentId) -> bool {
         let is_open = self.openings.all().iter().any(|opened| opened.lease.id() == id);
-        is_open || self.slots().values().any(|slot| {
-            let remembered = slot.remembered();
-            remembered.id == id || remembered.held_as == Some(id)
-        })
+        is_open
+            || self.slots().values().any(|slot| {
+                let remembered = slot.remembered();
+                remembered.id == id || remembered.held_as == Some(id)
+            })
     }
 
     /// The attachments of a pool.

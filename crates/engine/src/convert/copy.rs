@@ -147,11 +147,16 @@ mod tests {
         let blocks = |bytes: &[u8]| -> Vec<u8> { bytes.iter().flat_map(|byte| [*byte; BLOCK]).collect() };
         let in_blocks = |wanted: &[u8], found: &[u8]| -> Vec<(usize, usize)> {
             let runs = differing(&blocks(wanted), &blocks(found));
-            runs.iter().map(|(start, end)| (start / BLOCK, end / BLOCK)).collect()
+            runs.iter()
+                .map(|(start, end)| (start / BLOCK, end / BLOCK))
+                .collect()
         };
         assert_eq!(in_blocks(&[0, 1, 2, 0, 3], &[]), [(1, 3), (4, 5)]);
         assert_eq!(in_blocks(&[0, 0], &[]), []);
-        assert_eq!(in_blocks(&[1, 2, 0, 0, 5], &[1, 3, 3, 0, 4]), [(1, 2), (2, 3), (4, 5)]);
+        assert_eq!(
+            in_blocks(&[1, 2, 0, 0, 5], &[1, 3, 3, 0, 4]),
+            [(1, 2), (2, 3), (4, 5)]
+        );
         assert_eq!(in_blocks(&[0, 0, 7], &[1, 1, 1]), [(0, 2), (2, 3)]);
     }
 }

@@ -193,7 +193,12 @@ impl Mirrored {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         let mirror = Arc::clone(&self.0);
         let done = tokio::spawn(async move { mirror.change(change).await }).await;
-        done.unwrap_or_else(|e| Err(BlockError::new(ErrorKind::Bug, format!("change both layouts: {e}"))))
+        done.unwrap_or_else(|e| {
+            Err(BlockError::new(
+                ErrorKind::Bug,
+                format!("change both layouts: {e}"),
+            ))
+        })
     }
 }
 

@@ -67,7 +67,7 @@ pub enum Ended {
     /// The volume has its new layout.
     Converted(VolumeRecord),
     /// It is as it was, for this reason.
-    TakenBack(String),
+    TakenBack(EngineError),
 }
 
 /// Goes on with the conversion that the volume's record tells of, to its end.
@@ -85,7 +85,7 @@ pub async fn convert(
         name,
         ..
     } = ground;
-    let mut why = "it was being taken back already".to_owned();
+    let mut why = ground.refused(ErrorKind::Conflict, "it was being taken back already");
     // The new side is of this very call, and has nothing but zeros.
     let mut is_empty = false;
     let mut record = repository.record(name).await?;
@@ -100,9 +100,10 @@ pub async fn convert(
         lease.check().await?;
         record = match conversion.stage {
             ConversionStage::Making => {
-                let made = match is_cancelled(orders) {
-                    Ok(()) => repository.make_side(&record).await,
-                    cancelled => cancelled,
+                let made = if *orders.cancel.borrow() {
+                    Err(ground.cancelled())
+                } else {
+                    repository.make_side(&record).await
                 };
                 match made {
                     Ok(()) => {
@@ -114,22 +115,24 @@ pub async fn convert(
                     Err(e) => {
                         repository.remove_side(lease, &record, conversion.to).await?;
                         repository.mark(name, &conversion, None).await?;
-                        return Ok(Ended::TakenBack(e.to_string()));
+                        return Ok(Ended::TakenBack(e));
                     }
                 }
             }
-            ConversionStage::Copying => match ground.bring_over(&record, opener, is_empty, orders, told).await {
-                Ok(after) => after,
-                Err(e) if e.kind() == ErrorKind::Fenced => return Err(e),
-                Err(e) => {
-                    lease.check().await?;
-                    tracing::warn!(volume = %name, error = %e, "the conversion is taken back");
-                    why = e.to_string();
-                    repository
-                        .mark(name, &conversion, at(ConversionStage::Leaving))
-                        .await?
+            ConversionStage::Copying => {
+                match ground.bring_over(&record, opener, is_empty, orders, told).await {
+                    Ok(after) => after,
+                    Err(e) if e.kind() == ErrorKind::Fenced => return Err(e),
+                    Err(e) => {
+                        lease.check().await?;
+                        tracing::warn!(volume = %name, error = %e, "the conversion is taken back");
+                        why = e;
+                        repository
+                            .mark(name, &conversion, at(ConversionStage::Leaving))
+                            .await?
+                    }
                 }
-            },
+            }
             ConversionStage::Leaving => {
                 repository.remove_side(lease, &record, conversion.to).await?;
                 repository.mark(name, &conversion, None).await?;
@@ -155,7 +158,7 @@ impl Ground<'_> {
         orders: &Orders,
         told: &(dyn Fn(Progress) + Sync),
     ) -> Result<VolumeRecord, EngineError> {
-        let bug = || EngineError::refused(ErrorKind::Bug, "convert: no conversion is under way");
+        let bug = || self.refused(ErrorKind::Bug, "no conversion is under way");
         let (Some(after), Some(conversion)) = (record.converted(), &record.conversion) else {
             return Err(bug());
         };
@@ -174,7 +177,7 @@ impl Ground<'_> {
         let copied = tokio::select! {
             copied = copied => copied.map_err(failed),
             why = mirror.lost() => Err(failed(why)),
-            () = is_told(&orders.cancel) => Err(cancelled()),
+            () = is_told(&orders.cancel) => Err(self.cancelled()),
         };
         let switched = match copied {
             Ok(()) => self.switch(&mirror, conversion).await,
@@ -196,21 +199,32 @@ impl Ground<'_> {
 
     /// Makes the new side the volume, with changes held meanwhile; returns when nobody uses the old one any more.
     async fn switch(self, mirror: &Mirror, conversion: &Conversion) -> Result<VolumeRecord, EngineError> {
-        let new = &mirror.new;
+        let (old, new) = (&mirror.old, &mirror.new);
+        if let Some(log) = old.as_log()
+            && !log.children().is_empty()
+        {
+            // Clones that are gone are listed until somebody looks.
+            log.reap().await?;
+        }
         // Most of it is done while changes go on.
-        new.device().flush().await.map_err(failed)?;
+        settle(old, new).await?;
         let held = mirror.hold().await;
         mirror.whole().map_err(failed)?;
+        settle(old, new).await?;
         self.require_unchanged(mirror)?;
-        new.device().flush().await.map_err(failed)?;
         self.lease.check().await?;
-        let after = self
-            .repository
-            .switch(self.lease, self.name, conversion)
-            .await?;
+        let switched = self.repository.switch(self.lease, self.name, conversion).await;
+        let after = switched.inspect_err(|e| {
+            if e.kind() == ErrorKind::Fenced {
+                // Perhaps it was done, and the old side is the volume no more.
+                old.fail(ErrorKind::Fenced, &e.to_string());
+            }
+        })?;
         mirror.decide(new);
-        let left = self.volume.front().take(Way::Plain(new.clone()));
+        let front = self.volume.front();
+        let left = front.take(Way::Plain(new.clone()));
         drop(held);
+        front.follow_size(new);
         tracing::info!(volume = %self.name, layout = ?after.layout, "the volume has its new layout");
         left.await;
         Ok(after)
@@ -223,6 +237,9 @@ impl Ground<'_> {
             .old
             .as_log()
             .is_some_and(|log| !log.snapshots().is_empty() || !log.children().is_empty());
+        if let Some(error) = mirror.old.failure() {
+            return Err(failed(error));
+        }
         let why = if size(&mirror.old) != size(&mirror.new) {
             "its size was changed meanwhile"
         } else if has_snapshots {
@@ -230,8 +247,18 @@ impl Ground<'_> {
         } else {
             return Ok(());
         };
-        let message = format!("convert {}: {why}", self.repository.full(self.name));
-        Err(EngineError::refused(ErrorKind::Busy, message))
+        Err(self.refused(ErrorKind::Busy, why))
+    }
+
+    fn refused(self, kind: ErrorKind, why: &str) -> EngineError {
+        EngineError::refused(
+            kind,
+            format!("convert {}: {why}", self.repository.full(self.name)),
+        )
+    }
+
+    fn cancelled(self) -> EngineError {
+        self.refused(ErrorKind::Conflict, "it was cancelled")
     }
 }
 
@@ -251,6 +278,12 @@ impl Repository {
     }
 }
 
+/// Has all on both sides safe. The old one, too: a store that has lost writes since it acknowledged them says so to a flush alone.
+async fn settle(old: &Side, new: &Side) -> Result<(), EngineError> {
+    old.device().flush().await.map_err(failed)?;
+    new.settle().await.map_err(failed)
+}
+
 fn failed(error: BlockError) -> EngineError {
     EngineError::refused(error.kind(), error.to_string())
 }
@@ -266,15 +299,4 @@ fn other(layout: LayoutKind) -> LayoutKind {
         LayoutKind::Direct => LayoutKind::Log,
         LayoutKind::Log => LayoutKind::Direct,
     }
-}
-
-fn is_cancelled(orders: &Orders) -> Result<(), EngineError> {
-    if *orders.cancel.borrow() {
-        return Err(cancelled());
-    }
-    Ok(())
-}
-
-fn cancelled() -> EngineError {
-    EngineError::refused(ErrorKind::Conflict, "convert: it was cancelled")
 }

@@ -1,6 +1,8 @@
 //! What a conversion asks of the repository: the volume's record from stage to stage, and the objects of the two sides.
 
-use crate::{EngineError, Lease, Repository, log::creator, names, repository::Found, volumes::refuse_unknown};
+use crate::{
+    EngineError, Lease, Repository, log::creator, names, repository::Found, volumes::refuse_unknown,
+};
 use restblk_format::{Conversion, ConversionStage, LayoutKind, VolumeRecord};
 use restblk_log::Writer;
 use restblk_store::{Precondition, Resize};
@@ -272,11 +274,14 @@ impl Repository {
         if side == LayoutKind::Log {
             return self.remove_log(conversion.log_id).await;
         }
+        if !self.has_file(record, conversion.stage).await? {
+            return Ok(());
+        }
         match lease.lock_file(true).await {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             locked => locked?,
         }
-        let removed = self.remove_file(record, conversion.stage).await;
+        let removed = self.remove(&names::data(&record.name), None).await;
         lease.unlock_file().await?;
         removed
     }
@@ -288,21 +293,23 @@ impl Repository {
         };
         match record.layout {
             LayoutKind::Direct => self.remove_log(conversion.log_id).await,
-            LayoutKind::Log => self.remove_file(record, conversion.stage).await,
+            LayoutKind::Log if self.has_file(record, conversion.stage).await? => {
+                self.remove(&names::data(&record.name), None).await
+            }
+            LayoutKind::Log => Ok(()),
         }
     }
 
-    async fn remove_file(&self, record: &VolumeRecord, stage: ConversionStage) -> Result<(), EngineError> {
-        let key = names::data(&record.name);
-        if stage == ConversionStage::Making {
-            match self.store.head(&key).await {
-                Ok(found) if found.size == 0 => {}
-                Ok(_) => return Ok(()),
-                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-                Err(e) => return Err(e.into()),
-            }
+    /// Whether a file of the volume's name is the volume's: before it was written down that it was made, one that has bytes is not.
+    async fn has_file(&self, record: &VolumeRecord, stage: ConversionStage) -> Result<bool, EngineError> {
+        if stage != ConversionStage::Making {
+            return Ok(true);
         }
-        self.remove(&key, None).await
+        match self.store.head(&names::data(&record.name)).await {
+            Ok(found) => Ok(found.size == 0),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e.into()),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! A store whose client dies: from one request on, counted from when it is armed, nothing is answered any more.
+//! A store whose client dies: after so many requests, counted from when it is armed, nothing is done or answered any more. That a request was done
+//! and not answered is, to whoever comes next, that the one after it was not done.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,13 +9,15 @@ use restblk_store::{
 };
 use restblk_types::Extent;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Cut {
     inner: MemoryStore,
-    /// Requests that are still answered, and whether the one after them is carried out.
-    left: Mutex<Option<(u64, bool)>>,
+    /// Requests that are still answered.
+    left: Mutex<Option<u64>>,
+    is_dead: AtomicBool,
 }
 
 impl Cut {
@@ -22,37 +25,34 @@ impl Cut {
         Self {
             inner,
             left: Mutex::new(None),
+            is_dead: AtomicBool::new(false),
         }
     }
 
-    /// So many requests are answered from now on; the next one is the last, carried out or not.
-    pub(crate) fn arm(&self, after: u64, is_done: bool) {
-        *self.left.lock().unwrap() = Some((after, is_done));
+    /// So many requests are answered from now on.
+    pub(crate) fn arm(&self, after: u64) {
+        *self.left.lock().unwrap() = Some(after);
     }
 
-    /// Whether the last request was reached.
+    /// Whether there was one more than that.
     pub(crate) fn is_dead(&self) -> bool {
-        matches!(*self.left.lock().unwrap(), Some((0, false)))
+        self.is_dead.load(Ordering::SeqCst)
     }
 
-    /// Returns where the request is answered; what is done of the last one is done first.
+    /// Returns where the request is answered.
     async fn pass<T>(&self, work: impl Future<Output = T>) -> T {
-        let is_done = {
-            let mut left = self.left.lock().unwrap();
-            match &mut *left {
-                None => None,
-                Some((0, is_done)) => Some(std::mem::take(is_done)),
-                Some((count, _)) => {
-                    *count -= 1;
-                    None
-                }
+        let is_answered = match &mut *self.left.lock().unwrap() {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
             }
         };
-        match is_done {
-            None => return work.await,
-            Some(true) => drop(work.await),
-            Some(false) => {}
+        if is_answered {
+            return work.await;
         }
+        self.is_dead.store(true, Ordering::SeqCst);
         std::future::pending().await
     }
 }

@@ -67,7 +67,9 @@ pub(crate) async fn objects_of(store: &MemoryStore, id: VolumeId) -> usize {
 /// The ids under which there are objects.
 pub(crate) fn ids(store: &MemoryStore) -> BTreeSet<VolumeId> {
     let keys = store.keys();
-    let of_volumes = keys.iter().filter_map(|key| key.as_str().strip_prefix(".restblk/vol/"));
+    let of_volumes = keys
+        .iter()
+        .filter_map(|key| key.as_str().strip_prefix(".restblk/vol/"));
     of_volumes
         .filter_map(|rest| rest.split('/').next()?.parse().ok())
         .collect()

@@ -61,7 +61,10 @@ impl Convert {
         };
         let news = async || {
             let volume = session.client.volume(&name).await.ok()?;
-            volume.conversion.as_ref().map(|conversion| far(conversion, volume.size))
+            volume
+                .conversion
+                .as_ref()
+                .map(|conversion| far(conversion, volume.size))
         };
         let converting = session.client.convert(&name, &request);
         match session.follow(&what, converting, news).await {
@@ -94,5 +97,8 @@ pub(crate) fn far(conversion: &VolumeConversion, size: ByteCount) -> String {
     };
     let percent = u128::from(done.0) * 100 / u128::from(size.0.max(1));
     let copied = conversion.copied.unwrap_or_default();
-    format!("{}, {done} of {size} ({percent} %), {copied} copied", conversion.stage)
+    format!(
+        "{}, {done} of {size} ({percent} %), {copied} copied",
+        conversion.stage
+    )
 }
