@@ -35,6 +35,6 @@ pub use stream::{
 };
 pub use trash::{Deletion, RestoreVolume, TrashEntry, TrashState};
 pub use volume::{
-    AttachedBy, ChangeKeys, CreateVolume, ExtendVolume, KeyChange, KeySlot, Layout, SetCompression,
-    SetDurability, Volume, VolumeEncryption, VolumeState,
+    AttachedBy, ChangeKeys, ConvertVolume, CreateVolume, ExtendVolume, KeyChange, KeySlot, Layout,
+    SetCompression, SetDurability, Volume, VolumeConversion, VolumeEncryption, VolumeState,
 };

@@ -26,6 +26,8 @@
 //! | PUT `/v1/volumes/{pool}/{volume}/compression` | [`crate::SetCompression`] → [`crate::Volume`]; of a log volume, in force at once where it is attached to this host |
 //! | PUT `/v1/volumes/{pool}/{volume}/keys` | [`crate::ChangeKeys`] → [`crate::Volume`]; of an encrypted volume, attached or not |
 //! | POST `/v1/volumes/{pool}/{volume}/adopt` | → 201 [`crate::Volume`]; a raw file of another program becomes a volume |
+//! | POST `/v1/volumes/{pool}/{volume}/convert` | [`crate::ConvertVolume`] → [`crate::Volume`], when it has its new layout; goes on without its connection |
+//! | DELETE `/v1/volumes/{pool}/{volume}/convert` | → 204, when the change is taken back |
 //! | GET `/v1/volumes/{pool}/{volume}/usage` | → [`crate::VolumeUsage`], of a log volume |
 //! | POST `/v1/volumes/{pool}/{volume}/check` | [`crate::CheckVolume`] → [`crate::VolumeCheck`], when it has ended; a check ends with its connection, a repair goes on |
 //! | GET `/v1/volumes/{pool}/{volume}/check` | → [`crate::CheckProgress`] of the check that is under way |
@@ -134,6 +136,12 @@ pub fn keys(pool: &PoolName, volume: &VolumeName) -> String {
 #[must_use]
 pub fn adopt(pool: &PoolName, volume: &VolumeName) -> String {
     format!("{VOLUMES}/{pool}/{volume}/adopt")
+}
+
+/// Change a volume's layout.
+#[must_use]
+pub fn convert(pool: &PoolName, volume: &VolumeName) -> String {
+    format!("{VOLUMES}/{pool}/{volume}/convert")
 }
 
 /// What a volume has on its store.

@@ -137,6 +137,47 @@ pub struct ExtendVolume {
     pub size: ByteCount,
 }
 
+/// Another layout for a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConvertVolume {
+    /// How it is to lie on its store.
+    pub to: Layout,
+    /// What a flush of a log volume waits for; by default the store, as that of a direct volume does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<Durability>,
+    /// How the data of a log volume is packed; by default with LZ4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// Bytes a second that are copied at the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub bytes_per_s: Option<ByteCount>,
+}
+
+/// A change of a volume's layout that is not done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct VolumeConversion {
+    /// The layout that it leads to.
+    pub to: Layout,
+    /// How far it is: `making` and `copying`, while the volume has its old layout; `leaving`, where it is taken back; `clearing`, where it has its
+    /// new one and what is left of the old one is removed.
+    pub stage: String,
+    /// When it was begun, RFC 3339, UTC.
+    pub since: String,
+    /// Bytes of the volume that were looked at, where this host is at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub done: Option<ByteCount>,
+    /// Bytes of them that had to be copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub copied: Option<ByteCount>,
+    /// Seconds that this host has been at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
 /// Where a volume is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -165,7 +206,7 @@ pub struct AttachedBy {
 }
 
 /// A volume.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Volume {
     /// `pool/volume`.
     #[schema(value_type = String, example = "main/disk1")]
@@ -197,6 +238,9 @@ pub struct Volume {
     pub rate_limits: RateLimits,
     /// When it was made, RFC 3339, UTC.
     pub created_at: String,
+    /// The change of its layout that is not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversion: Option<VolumeConversion>,
     /// Where it is in its life.
     pub state: VolumeState,
     /// Who holds it.

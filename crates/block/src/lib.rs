@@ -9,11 +9,15 @@ mod device;
 mod error;
 mod limit;
 mod memory;
+mod ranges;
 mod read_only;
+mod sectors;
 
 pub use check::{Checked, check_extent};
 pub use device::{BlockDevice, Features, Geometry, WriteFlags};
 pub use error::BlockError;
 pub use limit::{Limited, Limiter};
 pub use memory::MemoryDevice;
+pub use ranges::{Range, Ranges};
 pub use read_only::ReadOnly;
+pub use sectors::Sectors;

@@ -308,6 +308,8 @@ impl Service {
             )
             .hint("extend it on that host, whose device then grows with it"));
         }
+        let settled = repository.require_settled("extend", &before.record);
+        settled.map_err(error::engine)?;
         if before.record.layout == LayoutKind::Log {
             self.attachments.resize_log(&volume, size.0).await?;
         } else {
@@ -466,8 +468,8 @@ impl Service {
 
     fn describe(&self, pool: &PoolName, info: VolumeInfo) -> Volume {
         let record = info.record;
+        let volume = VolumeRef::new(pool.clone(), record.name);
         Volume {
-            volume: VolumeRef::new(pool.clone(), record.name),
             id: record.id.to_string(),
             size: ByteCount(record.size),
             block_size: record.block_size,
@@ -481,12 +483,16 @@ impl Service {
             dialect: record.dialect,
             rate_limits: record.rate_limits,
             created_at: record.created_at,
+            conversion: record
+                .conversion
+                .map(|conversion| self.attachments.conversion(&volume, conversion)),
             state: match record.state {
                 LifeState::Creating => VolumeState::Creating,
                 LifeState::Ready => VolumeState::Ready,
                 LifeState::Deleting => VolumeState::Deleting,
                 LifeState::Trashing => VolumeState::Trashing,
             },
+            volume,
             attached_by: info.attachment.map(|by| AttachedBy {
                 this_host: by.host == self.state.host(),
                 host_id: by.host.to_string(),

@@ -24,7 +24,7 @@
 
 use crate::guard::Guard;
 use crate::{EngineError, Repository, names};
-use restblk_format::{AttachmentRecord, LayoutKind, VolumeRecord};
+use restblk_format::{AttachmentRecord, ConversionStage, LayoutKind, VolumeRecord};
 use restblk_store::{LockToken, Store, StoreError, clean_up};
 use restblk_types::{AttachmentId, ErrorKind, HostId, VolumeId, VolumeName};
 use std::sync::Arc;
@@ -63,8 +63,6 @@ pub struct Lease {
     repository: Arc<Repository>,
     record: AttachmentRecord,
     name: VolumeName,
-    /// Its bytes are one object, on a store with locks.
-    lockable: bool,
     /// The object's lock, where the store has locks.
     guard: Arc<Guard>,
 }
@@ -126,11 +124,15 @@ impl Repository {
             repository: Arc::clone(self),
             record,
             name: name.clone(),
-            lockable: is_direct && self.capabilities.lock,
             guard: Arc::new(Guard::new(names::data(name))),
         };
         lease.check().await?;
-        if let Err(e) = lease.lock(steal).await {
+        let locked = if is_direct {
+            lease.lock_file(steal).await
+        } else {
+            Ok(())
+        };
+        if let Err(e) = locked {
             clean_up(lease.release()).await?;
             return Err(e);
         }
@@ -178,7 +180,12 @@ impl Repository {
             return Ok(());
         }
         let volume = self.read::<VolumeRecord>(&names::volume(name)).await?;
-        if volume.is_none_or(|volume| volume.record.layout != LayoutKind::Direct) {
+        let has_file = |volume: &VolumeRecord| {
+            let conversion = volume.conversion.as_ref();
+            volume.layout == LayoutKind::Direct
+                || conversion.is_some_and(|conversion| conversion.stage != ConversionStage::Making)
+        };
+        if !volume.is_some_and(|volume| has_file(&volume.record)) {
             return Ok(());
         }
         let data = names::data(name);
@@ -228,9 +235,9 @@ impl Lease {
         &self.record
     }
 
-    /// Locks the volume's object, where the store has locks.
-    async fn lock(&self, steal: bool) -> Result<(), EngineError> {
-        if !self.lockable {
+    /// Locks the volume's object, where the store has locks and it is not locked by this lease already.
+    pub(crate) async fn lock_file(&self, steal: bool) -> Result<(), EngineError> {
+        if !self.repository.capabilities.lock || self.guard.token().is_some() {
             return Ok(());
         }
         match self.ask_for_lock(steal).await {
@@ -329,6 +336,12 @@ impl Lease {
 
     /// Lets the volume go. Nobody else's record is touched; that ours is gone already is as good.
     pub async fn release(&self) -> Result<(), EngineError> {
+        self.unlock_file().await?;
+        self.repository.forget(&self.name, self.record.id).await
+    }
+
+    /// Unlocks the volume's object; that it is gone, or another's, is as good.
+    pub(crate) async fn unlock_file(&self) -> Result<(), EngineError> {
         if let Some(token) = self.guard.let_go() {
             let unlocked = self
                 .repository
@@ -343,6 +356,6 @@ impl Lease {
                 _ => {}
             }
         }
-        self.repository.forget(&self.name, self.record.id).await
+        Ok(())
     }
 }

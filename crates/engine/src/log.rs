@@ -29,8 +29,20 @@ pub(crate) fn creator(record: &VolumeRecord, key: Option<DataKey>) -> Writer {
 }
 
 impl Repository {
-    /// `Unsupported` where the store does not do what log volumes rest on.
+    /// `Unsupported` where the store does not do what log volumes rest on, or for other blocks than the layout's.
     pub(crate) fn check_log(&self, operation: &str, block_size: BlockSize) -> Result<(), EngineError> {
+        self.check_log_store(operation)?;
+        if block_size == BlockSize::B4096 {
+            return Ok(());
+        }
+        Err(EngineError::refused(
+            ErrorKind::Unsupported,
+            format!("{operation}: the log layout has blocks of 4096 bytes"),
+        ))
+    }
+
+    /// `Unsupported` where the store does not do what log volumes rest on.
+    pub(crate) fn check_log_store(&self, operation: &str) -> Result<(), EngineError> {
         let can = &self.capabilities;
         let lacks = if !can.exclusive_create {
             "of racing creates more than one may win there, and that is how a second writer is fenced"
@@ -40,11 +52,6 @@ impl Repository {
             "it takes no objects of 8 MiB"
         } else if !can.list {
             "it does not list, and the space of deleted volumes could not be found"
-        } else if block_size != BlockSize::B4096 {
-            return Err(EngineError::refused(
-                ErrorKind::Unsupported,
-                format!("{operation}: the log layout has blocks of 4096 bytes"),
-            ));
         } else {
             return Ok(());
         };
@@ -63,7 +70,7 @@ impl Repository {
         key: Option<DataKey>,
     ) -> Result<(), EngineError> {
         let writer = creator(record, key);
-        Ok(restblk_log::create(self.store.clone(), record.id, record.size, &writer).await?)
+        Ok(restblk_log::create(self.store.clone(), record.log_id(), record.size, &writer).await?)
     }
 
     /// The same, of one that a snapshot is received into.
@@ -88,35 +95,44 @@ impl Repository {
         }
     }
 
-    /// `Busy` where a log volume has snapshots, or volumes that were cloned from it.
-    pub(crate) async fn require_unused(&self, record: &VolumeRecord) -> Result<(), EngineError> {
+    /// `Busy` where a log volume has snapshots, or volumes that were cloned from it. `doing` is what is refused then.
+    pub(crate) async fn require_unused(&self, doing: &str, record: &VolumeRecord) -> Result<(), EngineError> {
         let snapshots = match self.log_head(record).await {
             Ok(head) => head.snapshots.iter().filter(|kept| kept.name.is_some()).count(),
             // Half made, or half deleted.
             Err(e) if e.kind() == ErrorKind::NotFound => 0,
             Err(e) => return Err(e),
         };
-        if snapshots == 0 {
-            return Ok(restblk_log::check_no_clones(self.store.clone(), record.id).await?);
-        }
         let full = self.full(&record.name);
+        if snapshots == 0 {
+            let unused = restblk_log::check_no_clones(self.store.clone(), record.log_id()).await;
+            return unused.map_err(|e| match e.kind() {
+                // Its message begins with what the log layout calls it.
+                ErrorKind::Busy => {
+                    let message = e.to_string();
+                    let why = message.split_once(": ").map_or(&*message, |(_, why)| why);
+                    EngineError::refused(ErrorKind::Busy, format!("{doing} {full}: {why}"))
+                }
+                _ => e.into(),
+            });
+        }
         Err(EngineError::refused(
             ErrorKind::Busy,
             format!(
-                "delete {full}: it has {snapshots} snapshots: delete them first (restblk snapshot list {full})"
+                "{doing} {full}: it has {snapshots} snapshots: delete them first (restblk snapshot list {full})"
             ),
         ))
     }
 
     /// The last committed state of a log volume, whoever has it attached.
     pub async fn log_head(&self, record: &VolumeRecord) -> Result<Head, EngineError> {
-        Ok(restblk_log::look(self.store.clone(), record.id).await?)
+        Ok(restblk_log::look(self.store.clone(), record.log_id()).await?)
     }
 
     /// What a log volume has on the store; with its key where it is encrypted.
     pub async fn log_usage(&self, record: &VolumeRecord, key: Option<DataKey>) -> Result<Usage, EngineError> {
         self.check_key(record, key.as_ref())?;
-        Ok(restblk_log::usage(self.store.clone(), record.id, key).await?)
+        Ok(restblk_log::usage(self.store.clone(), record.log_id(), key).await?)
     }
 
     /// Looks a log volume through; with its key where it is encrypted.
@@ -128,7 +144,7 @@ impl Repository {
         teller: check::Teller<'_>,
     ) -> Result<check::Report, EngineError> {
         self.check_key(record, key.as_ref())?;
-        Ok(check::check(self.store.clone(), record.id, key, how, teller).await?)
+        Ok(check::check(self.store.clone(), record.log_id(), key, how, teller).await?)
     }
 
     /// Repairs a log volume that is ours by its lease.
@@ -141,7 +157,7 @@ impl Repository {
         teller: check::Teller<'_>,
     ) -> Result<check::Repaired, EngineError> {
         self.check_key(record, writer.key.as_ref())?;
-        Ok(check::repair(self.store.clone(), record.id, what, writer, journal, teller).await?)
+        Ok(check::repair(self.store.clone(), record.log_id(), what, writer, journal, teller).await?)
     }
 
     /// What is wrong with a direct volume's file, as far as can be told: that it is there, and as long as it should be.
@@ -200,7 +216,7 @@ impl Repository {
             return Err(EngineError::refused(
                 ErrorKind::Unsupported,
                 format!(
-                    "open {full}: it is of the direct layout, which has neither snapshots nor clones; create one with --layout log and copy it there"
+                    "open {full}: it is of the direct layout, which has neither snapshots nor clones; restblk convert --to log makes it one that has"
                 ),
             ));
         }
@@ -213,7 +229,7 @@ impl Repository {
             ..Options::default()
         };
         let (journal, cache) = (local.journal.is_some(), local.cache.is_some());
-        let opened = LogVolume::open(store, record.id, writer, options, local).await;
+        let opened = LogVolume::open(store, record.log_id(), writer, options, local).await;
         let opened = opened.map_err(|e| EngineError::refused(e.kind(), format!("open {full}: {e}")))?;
         tracing::info!(
             volume = full,

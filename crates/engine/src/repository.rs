@@ -197,9 +197,19 @@ impl Repository {
         record: &R,
         seen: Option<ETag>,
     ) -> Result<(), EngineError> {
-        let body = encode(key, record)?;
-        let written = self.store.put(key, body, self.condition(seen)).await?;
+        let written = self.put(key, record, seen).await?;
         self.flushed(key, written).await.map(drop)
+    }
+
+    /// The same, to be flushed by the caller.
+    pub(crate) async fn put<R: Record>(
+        &self,
+        key: &Key,
+        record: &R,
+        seen: Option<ETag>,
+    ) -> Result<Written, EngineError> {
+        let body = encode(key, record)?;
+        Ok(self.store.put(key, body, self.condition(seen)).await?)
     }
 
     /// Removes a record that was read with this state; that it is gone already is as good.
@@ -217,7 +227,7 @@ impl Repository {
         }
     }
 
-    async fn flushed(&self, key: &Key, written: Written) -> Result<Written, EngineError> {
+    pub(crate) async fn flushed(&self, key: &Key, written: Written) -> Result<Written, EngineError> {
         flush(&*self.store, key, written.instance.as_slice()).await?;
         Ok(written)
     }

@@ -69,6 +69,12 @@ impl Repository {
         if record.state != LifeState::Trashing {
             self.require_ready(name).await?;
             self.require_free(&record).await?;
+            if record.conversion.is_some() {
+                let message = format!(
+                    "{what}: the change of its layout did not finish; finish it first (restblk convert)"
+                );
+                return Err(EngineError::refused(ErrorKind::Conflict, message));
+            }
             self.require_unprotected(&what, &record).await?;
             let before = record.clone();
             record.state = LifeState::Trashing;
@@ -233,9 +239,9 @@ impl Repository {
         let seen = self.require_in_trash(id).await?;
         let record = seen.entry.record.clone();
         // Asked before anything is decided: until then it can be restored.
-        restblk_log::check_no_clones(self.store.clone(), record.id).await?;
+        restblk_log::check_no_clones(self.store.clone(), record.log_id()).await?;
         self.claim_end(&seen, TrashEndBy::Purge).await?;
-        self.remove_log(record.id).await?;
+        self.remove_log(record.log_id()).await?;
         self.finish_end(&seen, TrashEndBy::Purge).await?;
         Ok(record)
     }

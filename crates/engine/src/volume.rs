@@ -1,6 +1,7 @@
-//! An open volume, whatever its layout.
+//! An open volume, whatever its layout, which may change while it is open: its device stays.
 
-use crate::direct::DirectDevice;
+use crate::front::{Front, Way};
+use crate::side::Side;
 use restblk_block::{BlockDevice, BlockError};
 use restblk_log::LogVolume;
 use restblk_types::ErrorKind;
@@ -8,69 +9,69 @@ use std::sync::Arc;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub enum Volume {
-    /// One object, byte for byte.
-    Direct(Arc<DirectDevice>),
-    /// Segments and a map.
-    Log(Arc<LogVolume>),
+pub struct Volume {
+    front: Arc<Front>,
 }
 
 impl Volume {
+    /// A volume that lies on this side. Must be called within a runtime.
+    #[must_use]
+    pub fn new(side: Side) -> Self {
+        Self {
+            front: Front::new(side),
+        }
+    }
+
+    pub(crate) fn front(&self) -> &Arc<Front> {
+        &self.front
+    }
+
     /// Its device.
     #[must_use]
     pub fn device(&self) -> Arc<dyn BlockDevice> {
-        match self {
-            Self::Direct(device) => device.clone(),
-            Self::Log(volume) => volume.clone(),
+        self.front.clone()
+    }
+
+    /// The side that is the volume now.
+    fn side(&self) -> Side {
+        match self.front.way() {
+            Way::Plain(side) => side,
+            Way::Mirrored(mirrored) => mirrored.volume().clone(),
         }
     }
 
     /// The log, where it is of that layout.
     #[must_use]
-    pub fn log(&self) -> Option<&Arc<LogVolume>> {
-        match self {
-            Self::Direct(_) => None,
-            Self::Log(volume) => Some(volume),
-        }
+    pub fn log(&self) -> Option<Arc<LogVolume>> {
+        self.side().as_log().cloned()
     }
 
     /// A direct volume's object has a new size, larger than before. A log volume knows its own.
     pub fn grown(&self, size: u64) {
-        if let Self::Direct(device) = self {
-            device.grown(size);
-        }
+        self.side().grown(size);
     }
 
     /// Ends the device: every later request fails for this reason. The first reason stays.
     pub fn fail(&self, kind: ErrorKind, reason: &str) {
-        match self {
-            Self::Direct(device) => device.fail(kind, reason),
-            Self::Log(volume) => volume.fail(kind, reason),
+        match self.front.way() {
+            Way::Plain(side) => side.fail(kind, reason),
+            Way::Mirrored(mirrored) => mirrored.fail(kind, reason),
         }
     }
 
     /// Why the device was ended, if it was.
     #[must_use]
     pub fn failure(&self) -> Option<BlockError> {
-        match self {
-            Self::Direct(device) => device.failure().cloned(),
-            Self::Log(volume) => volume.failure().map(BlockError::from),
-        }
+        self.side().failure()
     }
 
     /// Brings all that was written to the store; the volume stays open. What a direct volume was given is there already.
     pub async fn drain(&self) -> Result<(), BlockError> {
-        match self {
-            Self::Direct(_) => Ok(()),
-            Self::Log(volume) => Ok(volume.checkpoint().await?),
-        }
+        self.side().drain().await
     }
 
     /// The same, and ends the serving: nothing is on this host alone then.
     pub async fn stop(&self) -> Result<(), BlockError> {
-        match self {
-            Self::Direct(_) => Ok(()),
-            Self::Log(volume) => Ok(volume.stop().await?),
-        }
+        self.side().stop().await
     }
 }

@@ -9,6 +9,7 @@
 //! | extend | object's size → flush → record's size | a longer object under the old size: the volume is as before |
 //! | delete | record `deleting` → object away → record away | `deleting`: delete again goes on |
 //! | trash | see [`crate::trash`] | `trashing`: delete again goes on |
+//! | convert | [`crate::convert`] | what the record's `conversion` says |
 //! | adopt | record `ready` (exclusive), from the object's size | nothing, or all of it |
 //!
 //! What is an object of the name for a direct volume is, for a log volume, the objects under its id ([`crate::log`]). A create that goes
@@ -86,6 +87,9 @@ impl Repository {
     /// Makes a volume, or goes on with a create of the same size that did not finish. `Exists` where the name is taken.
     pub async fn create_volume(&self, new: NewVolume) -> Result<VolumeRecord, EngineError> {
         check_size(new.size, new.block_size)?;
+        if new.layout == LayoutKind::Log {
+            self.check_log(&format!("create {}", self.full(&new.name)), new.block_size)?;
+        }
         let key = new.encryption.as_ref().map(|(_, key)| key.clone());
         let begun = self.begin(new).await?;
         let made = match begun.record.layout {
@@ -133,7 +137,7 @@ impl Repository {
             self.check_writes(&operation)?;
             self.check_block_size(&operation, new.block_size)?;
         } else {
-            self.check_log(&operation, new.block_size)?;
+            self.check_log_store(&operation)?;
         }
         let key = names::volume(&new.name);
         let mut record = VolumeRecord {
@@ -150,11 +154,14 @@ impl Repository {
             created_at: new.created_at,
             state: LifeState::Creating,
             trash: None,
+            log_id: None,
+            conversion: None,
             incompat: Vec::new(),
             ro_compat: Vec::new(),
             other: OtherFields::new(),
         };
         record.compress(new.compression);
+        record.settle();
         if let Some((encryption, _)) = new.encryption {
             record.encrypt(encryption);
         }
@@ -272,7 +279,7 @@ impl Repository {
     }
 
     /// Sets the size and flushes it, together with an earlier change that this cache of the store `took`.
-    async fn set_object_size(
+    pub(crate) async fn set_object_size(
         &self,
         record: &VolumeRecord,
         size: u64,
@@ -315,8 +322,9 @@ impl Repository {
 
     /// Removes the bytes of a volume; that there are none is as good.
     async fn remove_data(&self, record: &VolumeRecord) -> Result<(), EngineError> {
+        self.remove_other_side(record).await?;
         match record.layout {
-            LayoutKind::Log => self.remove_log(record.id).await,
+            LayoutKind::Log => self.remove_log(record.log_id()).await,
             LayoutKind::Direct => match self
                 .store
                 .delete(&names::data(&record.name), Precondition::Always)
@@ -353,6 +361,8 @@ impl Repository {
             created_at,
             state: LifeState::Ready,
             trash: None,
+            log_id: None,
+            conversion: None,
             incompat: Vec::new(),
             ro_compat: Vec::new(),
             other: OtherFields::new(),
@@ -412,6 +422,7 @@ impl Repository {
             read_only_because,
         } = self.require_ready(name).await?;
         refuse_unknown(&read_only_because)?;
+        self.require_settled("extend", &record)?;
         check_size(size, record.block_size)?;
         if size <= record.size {
             return Err(EngineError::refused(
@@ -563,7 +574,7 @@ impl Repository {
             return Err(EngineError::refused(ErrorKind::Conflict, message));
         }
         if record.layout == LayoutKind::Log {
-            self.require_unused(&record).await?;
+            self.require_unused("delete", &record).await?;
         }
         if record.state != LifeState::Deleting {
             let before = record.clone();

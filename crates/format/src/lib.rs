@@ -20,4 +20,6 @@ pub use error::FormatError;
 pub use pool::{PoolRecord, Proved, ProvedMirror};
 pub use record::{Decoded, RECORD_LEN, Record};
 pub use trash::{Trash, TrashEnd, TrashEndBy};
-pub use volume::{LayoutKind, LifeState, OtherFields, VolumeRecord, ZSTD};
+pub use volume::{
+    CONVERTED, Conversion, ConversionStage, LayoutKind, LifeState, OtherFields, VolumeRecord, ZSTD,
+};

@@ -1,7 +1,8 @@
 use super::*;
 use crate::log::DataKey;
 use crate::{
-    AttachmentRecord, Costs, ENCRYPTION, Encryption, LayoutKind, LifeState, PoolRecord, VolumeRecord, ZSTD,
+    AttachmentRecord, CONVERTED, Conversion, ConversionStage, Costs, ENCRYPTION, Encryption, LayoutKind,
+    LifeState, PoolRecord, VolumeRecord, ZSTD,
 };
 use restblk_types::{AttachmentId, BlockSize, Compression, HostId, KeyKind, KeySecret, VolumeId};
 use std::fmt::Debug;
@@ -22,6 +23,8 @@ fn volume() -> VolumeRecord {
         created_at: "2026-01-02T03:04:05Z".into(),
         state: LifeState::Ready,
         trash: None,
+        log_id: None,
+        conversion: None,
         incompat: vec![],
         ro_compat: vec![],
         other: serde_json::Map::new(),
@@ -70,6 +73,45 @@ fn records_are_written_as_ever() {
     golden(&volume(), include_bytes!("../golden/volume.record"));
     golden(&attachment(), include_bytes!("../golden/attachment.record"));
     golden(&pool(), include_bytes!("../golden/pool.record"));
+}
+
+fn conversion(to: LayoutKind) -> Conversion {
+    Conversion {
+        to,
+        stage: ConversionStage::Copying,
+        log_id: VolumeId::from_bytes([8; 16]),
+        durability: restblk_types::Durability::Remote,
+        compression: Compression::default(),
+        dialect: (to == LayoutKind::Direct).then(|| "cdmi2".into()),
+        since: "2026-11-30T00:00:00Z".into(),
+    }
+}
+
+#[test]
+fn a_volume_that_is_converted_is_written_as_ever() {
+    let mut record = volume();
+    record.convert(Some(conversion(LayoutKind::Log)));
+    golden(&record, include_bytes!("../golden/converting.record"));
+    let mut after = record.converted().unwrap();
+    assert_eq!(
+        after.conversion.as_ref().unwrap().stage,
+        ConversionStage::Clearing
+    );
+    after.convert(None);
+    golden(&after, include_bytes!("../golden/converted.record"));
+    assert_eq!(
+        (after.layout, after.log_id()),
+        (LayoutKind::Log, VolumeId::from_bytes([8; 16]))
+    );
+    assert_eq!(
+        (after.id, after.incompat.clone()),
+        (record.id, vec![CONVERTED.to_owned()])
+    );
+    // There and back is nowhere.
+    after.convert(Some(conversion(LayoutKind::Direct)));
+    let mut back = after.converted().unwrap();
+    back.convert(None);
+    assert_eq!(back, volume());
 }
 
 /// Salts are random, so it is read alone: what opened it once opens it for ever.

@@ -66,7 +66,7 @@ pub use journal::Disk;
 pub use local::Local;
 pub use look::look;
 pub use receive::{Receive, Receiver};
-pub use recover::{create, create_half};
+pub use recover::{check_size, create, create_half};
 pub use restblk_cache::Cache;
 pub use restblk_format::log::{Codec, DataKey, Head, Snapshot};
 pub use restblk_format::stream;

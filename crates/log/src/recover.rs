@@ -99,7 +99,8 @@ pub(crate) fn epoch_of(writer: &Writer) -> Epoch {
     }
 }
 
-pub(crate) fn check_size(size: u64) -> Result<(), LogError> {
+/// `Invalid` for a size that no volume can have.
+pub fn check_size(size: u64) -> Result<(), LogError> {
     // Five levels of the map: 128 TiB.
     if size == 0 || !size.is_multiple_of(BLOCK as u64) || size > (BLOCK as u64) << 35 {
         let message = format!("use {size} bytes as a size: it must be a multiple of 4096, up to 128 TiB");

@@ -4,10 +4,11 @@ use super::request::Wait;
 use super::{Client, ClientError, Download, Pieces};
 use crate::mirror::MirrorTable;
 use crate::{
-    AttachRequest, Attachment, ChangeKeys, CheckProgress, CheckVolume, CloneSnapshot, CreateSnapshot,
-    CreateSnapshots, CreateVolume, Deletion, DetachRequest, DiffQuery, ErrorBody, ExtendVolume, HostInfo,
-    HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, ReceiveQuery, RestoreVolume, SendQuery,
-    SetCompression, SetDurability, Snapshot, TrashEntry, Volume, VolumeCheck, VolumeUsage, Warmed, paths,
+    AttachRequest, Attachment, ChangeKeys, CheckProgress, CheckVolume, CloneSnapshot, ConvertVolume,
+    CreateSnapshot, CreateSnapshots, CreateVolume, Deletion, DetachRequest, DiffQuery, ErrorBody,
+    ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, ReceiveQuery,
+    RestoreVolume, SendQuery, SetCompression, SetDurability, Snapshot, TrashEntry, Volume, VolumeCheck,
+    VolumeUsage, Warmed, paths,
 };
 use bytes::Bytes;
 use http::Method;
@@ -190,6 +191,20 @@ impl Client {
             .send(Method::POST, &path, Bytes::new(), Wait::ForEver)
             .await?;
         self.read(&Method::POST, &path, &answer)
+    }
+
+    /// Changes a volume's layout; takes as long as that takes, and goes on when dropped.
+    pub async fn convert(&self, volume: &VolumeRef, request: &ConvertVolume) -> Result<Volume> {
+        no_snapshot(volume)?;
+        let path = paths::convert(&volume.pool, &volume.volume);
+        self.change(Method::POST, &path, request).await
+    }
+
+    /// Takes back a change of a volume's layout.
+    pub async fn cancel_conversion(&self, volume: &VolumeRef) -> Result<()> {
+        no_snapshot(volume)?;
+        let path = paths::convert(&volume.pool, &volume.volume);
+        self.command(Method::DELETE, &path, None::<&()>).await
     }
 
     /// What a log volume has on its store.

@@ -43,6 +43,7 @@ pub(crate) enum Command {
     List(volume::list::List),
     Show(volume::show::Show),
     Extend(volume::extend::Extend),
+    Convert(volume::convert::Convert),
     #[command(alias = "rm")]
     Delete(volume::delete::Delete),
     /// Everything about volumes, also what is rarely needed
@@ -135,6 +136,7 @@ async fn ask(command: Command, session: &Session) -> Result {
         Command::List(list) => list.run(session).await,
         Command::Show(show) => show.run(session).await,
         Command::Extend(extend) => extend.run(session).await,
+        Command::Convert(convert) => convert.run(session).await,
         Command::Delete(delete) => delete.run(session).await,
         Command::Volume(volume) => volume.run(session).await,
         Command::Trash(trash) => trash.run(session).await,

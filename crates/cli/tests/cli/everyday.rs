@@ -65,6 +65,52 @@ fn an_empty_list_is_no_error() {
 }
 
 #[test]
+fn convert_says_what_to_do_and_show_how_far_it_is() {
+    let host = Host::new(|asked| {
+        let mut volume = volume("main/disk1", 10 << 30);
+        match asked.line().as_str() {
+            "GET /v1/volumes/main/disk1" => {
+                volume["conversion"] = json!({
+                    "to": "log", "stage": "copying", "since": "2026-11-30T08:00:00Z", "done": 5_u64 << 30, "copied": 1 << 30,
+                });
+                (200, volume)
+            }
+            "GET /v1/attachments" => (200, json!([])),
+            "POST /v1/volumes/main/disk1/convert" => {
+                volume["layout"] = json!("log");
+                (200, volume)
+            }
+            "DELETE /v1/volumes/main/disk1/convert" => (204, Value::Null),
+            _ => (500, error("bug", "not expected")),
+        }
+    });
+    let shown = host.run("show main/disk1");
+    let wanted = "to log: copying, 5 GiB of 10 GiB (50 %), 1 GiB copied, since 2026-11-30T08:00:00Z";
+    assert!(shown.out.contains(wanted), "{}", shown.out);
+    let run = host.run("convert main/disk1 --to log --durability local --compress zstd --rate 50M");
+    assert_eq!(
+        (run.code, run.out.as_str()),
+        (0, "main/disk1: log\n"),
+        "{}",
+        run.err
+    );
+    // Without a layout it waits for the one that is under way.
+    assert_eq!(host.run("volume convert main/disk1").code, 0);
+    assert_eq!(host.run("convert main/disk1 --cancel").code, 0);
+    let asked = host.server.asked();
+    let posted = asked.iter().filter(|asked| asked.method == "POST");
+    let bodies: Vec<_> = posted.map(|asked| asked.body.clone()).collect();
+    assert_eq!(
+        bodies,
+        [
+            json!({"to": "log", "durability": "local", "compression": "zstd", "bytes_per_s": 50 << 20}),
+            json!({"to": "log"})
+        ]
+    );
+    assert_eq!(host.run("convert main/disk1 --cancel --to log").code, 2);
+}
+
+#[test]
 fn show_tells_of_the_device_too() {
     let host = Host::new(|asked| match asked.line().as_str() {
         "GET /v1/volumes/main/disk1" => (200, volume("main/disk1", 10 << 30)),

@@ -14,7 +14,7 @@ use crate::{
 use restblk_api::{ErrorBody, TransportChoice};
 use restblk_block::{BlockDevice, Checked, Limited, ReadOnly};
 use restblk_device::{AttachSpec, Attached, Recovery};
-use restblk_engine::{Lease, Repository};
+use restblk_engine::{Lease, Repository, in_blocks};
 use restblk_store::clean_up;
 use restblk_types::{ErrorKind, VolumeName};
 use std::sync::Arc;
@@ -75,7 +75,10 @@ impl Attachments {
         let metrics = self.context.metrics.volume(&remembered.volume);
         let limiters = vec![Arc::clone(&opened.limiter), Arc::clone(&opened.pool.limiter)];
         let bare: Arc<dyn BlockDevice> = match &remembered.volume.snapshot {
-            Some(_) => Arc::new(super::snapshots::view(opened, &remembered.volume)?),
+            Some(_) => {
+                let block_size = opened.volume.device().geometry().block_size;
+                in_blocks(super::snapshots::view(opened, &remembered.volume)?, block_size)
+            }
             None => opened.volume.device(),
         };
         let bare = if remembered.read_only && !bare.geometry().features.read_only {

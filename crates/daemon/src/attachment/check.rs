@@ -289,6 +289,14 @@ type Told = (Problem, String, String);
 
 /// What the record alone tells.
 fn of_record(volume: &VolumeRef, record: &VolumeRecord) -> Vec<Told> {
+    let told = |why| vec![(Problem::LeftOver, "the volume's record".to_owned(), why)];
+    if let Some(conversion) = &record.conversion {
+        return told(format!(
+            "the change of its layout is not done ({}, since {}), and has objects beside the volume's: while nobody is at it, restblk convert {volume} goes on with it, and --cancel takes it back",
+            conversion.stage.as_str(),
+            conversion.since
+        ));
+    }
     let why = match record.state {
         LifeState::Ready => return Vec::new(),
         LifeState::Creating => format!(
@@ -299,7 +307,7 @@ fn of_record(volume: &VolumeRef, record: &VolumeRecord) -> Vec<Told> {
             format!("its move to the trash was cut off: restblk delete {volume} goes on with it")
         }
     };
-    vec![(Problem::LeftOver, "the volume's record".to_owned(), why)]
+    told(why)
 }
 
 /// The answer: what the record tells, then what the log tells.

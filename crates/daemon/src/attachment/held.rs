@@ -44,6 +44,17 @@ impl Attachments {
             return ErrorBody::new(ErrorKind::Busy, message)
                 .hint(format!("restblk detach {}, then {doing} it", slot.volume()));
         }
+        let is_open = self
+            .openings
+            .all()
+            .iter()
+            .any(|opened| opened.lease.id() == holder.id);
+        if is_open {
+            let message = format!("{doing} {volume}: something is done to it on this host");
+            return ErrorBody::new(ErrorKind::Busy, message).hint(format!(
+                "wait for that; restblk show {volume} tells whether it is converted, which restblk convert {volume} --cancel takes back"
+            ));
+        }
         let hint = if holder.host == self.context.state.host() {
             format!(
                 "the record has this host's id, and is another boot's: unless a copy of this machine has the volume, take \

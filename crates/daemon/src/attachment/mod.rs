@@ -11,6 +11,7 @@
 mod attach;
 mod bring_up;
 mod check;
+mod convert;
 mod detach;
 mod end;
 mod held;
@@ -32,6 +33,7 @@ use crate::{
     transports::Transports,
 };
 pub(crate) use check::Checks;
+use convert::Conversions;
 use names::Names;
 use opened::Openings;
 use restblk_api::{Attachment, ErrorBody};
@@ -42,7 +44,7 @@ use slot::Slot;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 use streams::ReceivedInto;
@@ -84,6 +86,9 @@ pub(crate) struct Attachments {
     context: Context,
     names: Names,
     openings: Openings,
+    conversions: Conversions,
+    /// For what goes on in the background.
+    me: Weak<Self>,
     slots: Mutex<BTreeMap<VolumeRef, Arc<Slot>>>,
     /// Changed with `slots` locked.
     received_into: Mutex<ReceivedInto>,
@@ -92,10 +97,12 @@ pub(crate) struct Attachments {
 impl Attachments {
     pub(crate) fn new(context: Context) -> Arc<Self> {
         let names = Names::new(&context.dev_dir, &context.run_dir);
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
             context,
             names,
             openings: Openings::default(),
+            conversions: Conversions::default(),
+            me: Weak::clone(me),
             slots: Mutex::default(),
             received_into: Mutex::default(),
         })
@@ -171,12 +178,14 @@ impl Attachments {
         all
     }
 
-    /// Whether an attachment is one of this host's.
+    /// Whether an attachment is one of this host's, or what something is done under here.
     fn knows(&self, id: AttachmentId) -> bool {
-        self.slots().values().any(|slot| {
-            let remembered = slot.remembered();
-            remembered.id == id || remembered.held_as == Some(id)
-        })
+        let is_open = self.openings.all().iter().any(|opened| opened.lease.id() == id);
+        is_open
+            || self.slots().values().any(|slot| {
+                let remembered = slot.remembered();
+                remembered.id == id || remembered.held_as == Some(id)
+            })
     }
 
     /// The attachments of a pool.
@@ -211,7 +220,7 @@ impl Attachments {
 
     /// A log volume that is open.
     async fn open_log(&self, volume: &VolumeRef) -> Option<Arc<LogVolume>> {
-        self.openings.find(volume).await?.volume.log().cloned()
+        self.openings.find(volume).await?.volume.log()
     }
 
     /// What opens encrypted volumes on this host.

@@ -6,7 +6,7 @@ use crate::{clock, error, error::Result, patience, pool::Open as OpenPool};
 use restblk_api::ErrorBody;
 use restblk_block::{BlockDevice, BlockError, Limiter};
 use restblk_engine::{
-    Claim, Lease, Repository, Takeover, Volume,
+    Claim, Lease, Repository, Side, Takeover, Volume,
     direct::{DirectDevice, Tuning},
     log::{DataKey, Local, Writer},
 };
@@ -111,14 +111,17 @@ impl Attachments {
             shared.users += 1;
             return Ok(Arc::clone(&shared.opened));
         }
-        let opened = Arc::new(
-            self.open_new(volume.whole(), id, takeover, read_only, key)
-                .await?,
-        );
+        let (opened, is_converting) = self
+            .open_new(volume.whole(), id, takeover, read_only, key)
+            .await?;
+        let opened = Arc::new(opened);
         *place = Some(Shared {
             opened: Arc::clone(&opened),
-            users: 1,
+            users: 1 + usize::from(is_converting),
         });
+        if is_converting {
+            self.start(Arc::clone(&opened));
+        }
         Ok(opened)
     }
 
@@ -215,7 +218,7 @@ impl Attachments {
         takeover: Takeover,
         read_only: bool,
         key: Option<KeySecret>,
-    ) -> Result<Opened> {
+    ) -> Result<(Opened, bool)> {
         let pool = self.context.pools.open(&volume.pool)?;
         let found = pool.repository.record(&volume.volume).await;
         let found = found.map_err(error::engine)?;
@@ -227,13 +230,15 @@ impl Attachments {
                 if let Some(key) = opened.log().and_then(|log| log.key()) {
                     keys.keep(&volume, taken.record.id, &key);
                 }
-                Ok(Opened {
+                let is_converting = taken.record.conversion.is_some();
+                let opened = Opened {
                     name: volume,
                     volume: opened,
                     lease: taken.lease,
                     limiter: Arc::new(Limiter::new(taken.record.rate_limits)),
                     pool,
-                })
+                };
+                Ok((opened, is_converting))
             }
             Err(e) => {
                 if !matches!(takeover, Takeover::Own(_)) {
@@ -299,12 +304,31 @@ impl Attachments {
             return Err(ErrorBody::new(ErrorKind::Unsupported, message)
                 .hint("attach it with --read-only, or use a newer restblk"));
         }
+        let side = self.open_side(pool, lease, record, read_only, key).await?;
+        let size = side.device().geometry().size;
+        if side.as_log().is_some() && size != record.size {
+            // A resize that was cut off: the log itself is right.
+            let noted = pool.repository.note_size(&volume.volume, size).await;
+            noted.map_err(error::engine)?;
+        }
+        Ok(Volume::new(side))
+    }
+
+    /// Opens a volume's data as a record says that it lies.
+    pub(super) async fn open_side(
+        &self,
+        pool: &OpenPool,
+        lease: &Lease,
+        record: &VolumeRecord,
+        read_only: bool,
+        key: Option<DataKey>,
+    ) -> Result<Side> {
         let store: Arc<dyn Store> = Arc::<Mirrored>::clone(&pool.data);
         if record.layout == LayoutKind::Direct {
             lease.guard(&store);
             let device =
                 DirectDevice::open(&pool.repository, store, record, read_only, Tuning::default()).await;
-            return Ok(Volume::Direct(Arc::new(device.map_err(error::engine)?)));
+            return device.map(Side::direct).map_err(error::engine);
         }
         let journal = journal::open(&self.context, record.id).await?;
         let writer = Writer {
@@ -319,12 +343,6 @@ impl Attachments {
         };
         let opened = patience::bounded(pool.repository.open_log(store, record, writer, local)).await;
         let log = opened.map_err(error::engine)?;
-        let size = log.geometry().size;
-        if size != record.size {
-            // A resize that was cut off: the log itself is right.
-            let noted = pool.repository.note_size(&volume.volume, size).await;
-            noted.map_err(error::engine)?;
-        }
-        Ok(Volume::Log(Arc::new(log)))
+        Ok(Side::log(log, record.block_size))
     }
 }

@@ -80,7 +80,8 @@ impl Attachments {
                 .open_volume(snapshot, AttachmentId::random(), Takeover::Refused, false, None)
                 .await?;
             opened.push(Arc::clone(&one));
-            members.push((Arc::clone(log_of(&one, snapshot)?), name.to_string()));
+            self.require_unconverting(snapshot)?;
+            members.push((log_of(&one, snapshot)?, name.to_string()));
         }
         let made = snapshot_together(&members, &clock::now()).await;
         made.map(drop).map_err(|e| error::engine(EngineError::from(e)))
@@ -144,7 +145,7 @@ impl Attachments {
         }
         let repository = Arc::clone(&self.context.pools.open(&to.pool)?.repository);
         let parent = repository.record(&snapshot.volume).await.map_err(error::engine)?;
-        let (compression, theirs) = (parent.compression, parent.encryption);
+        let (compression, block_size, theirs) = (parent.compression, parent.block_size, parent.encryption);
         if key.is_some() && theirs.is_none() {
             let message = format!("clone {snapshot}: it is not encrypted, and its clones are not");
             return Err(ErrorBody::new(ErrorKind::Invalid, message).hint("leave the key out"));
@@ -168,7 +169,7 @@ impl Attachments {
                 name: to.volume.clone(),
                 layout: LayoutKind::Log,
                 size: kept.map_or(0, |kept| kept.size),
-                block_size: BlockSize::B4096,
+                block_size,
                 durability,
                 compression,
                 encryption,
@@ -250,8 +251,11 @@ impl Attachments {
         let opened = self
             .open_volume(volume, AttachmentId::random(), Takeover::Refused, false, None)
             .await?;
-        let done = match log_of(&opened, volume) {
-            Ok(log) => work(Arc::clone(log)).await.map_err(error::engine),
+        let log = self
+            .require_unconverting(volume)
+            .and_then(|()| log_of(&opened, volume));
+        let done = match log {
+            Ok(log) => work(log).await.map_err(error::engine),
             Err(e) => Err(e),
         };
         self.close_volume(&opened, Then::LetGo).await;
@@ -262,15 +266,15 @@ impl Attachments {
 /// The snapshot of an open volume, as a device.
 pub(super) fn view(opened: &Opened, snapshot: &VolumeRef) -> Result<SnapshotView> {
     let log = log_of(opened, snapshot)?;
-    let found = find(log, snapshot).and_then(|id| log.view(id));
+    let found = find(&log, snapshot).and_then(|id| log.view(id));
     found.map_err(|e| error::engine(EngineError::from(e)))
 }
 
-pub(super) fn log_of<'a>(opened: &'a Opened, volume: &VolumeRef) -> Result<&'a Arc<LogVolume>> {
+pub(super) fn log_of(opened: &Opened, volume: &VolumeRef) -> Result<Arc<LogVolume>> {
     opened.volume.log().ok_or_else(|| {
         let message = format!("use {volume}: volumes of the direct layout have no snapshots of their own");
         ErrorBody::new(ErrorKind::Unsupported, message).hint(
-            "restblk create --layout log makes one that has; LVM thin makes snapshots above a direct one",
+            "restblk convert --to log makes it one that has; LVM thin makes snapshots above a direct one",
         )
     })
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod attachments;
 mod checks;
+mod conversions;
 mod host;
 mod listen;
 mod openapi;
@@ -69,6 +70,10 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/trash/{pool}/{id}", delete(trash::purge))
         .route("/v1/snapshots", post(snapshots::create_several))
         .route("/v1/volumes/{pool}/{volume}/flatten", post(snapshots::flatten))
+        .route(
+            "/v1/volumes/{pool}/{volume}/convert",
+            post(conversions::convert).delete(conversions::cancel),
+        )
         .route("/v1/volumes/{pool}/{volume}/usage", get(checks::usage))
         .route(
             "/v1/volumes/{pool}/{volume}/check",

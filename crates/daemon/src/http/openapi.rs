@@ -44,6 +44,8 @@ use utoipa::{
         super::snapshots::clone,
         super::snapshots::create_several,
         super::snapshots::flatten,
+        super::conversions::convert,
+        super::conversions::cancel,
         super::checks::usage,
         super::checks::progress,
         super::checks::check,

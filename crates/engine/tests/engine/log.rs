@@ -10,6 +10,7 @@ use restblk_format::log::{Header, ObjectType};
 use restblk_format::{Encryption, LayoutKind, LifeState, Record, VolumeRecord};
 use restblk_store::{Key, MemoryStore, Precondition, Store};
 use restblk_types::{BlockSize, Compression, ErrorKind, KeyKind, KeySecret, VolumeId, VolumeName};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(super) fn log_volume(name: &str) -> NewVolume {
@@ -46,7 +47,7 @@ pub(super) async fn open(
 }
 
 /// The objects of a volume but tombstones: what fences former writers stays for ever.
-pub(super) async fn objects_of(store: &MemoryStore, id: VolumeId) -> usize {
+pub(crate) async fn objects_of(store: &MemoryStore, id: VolumeId) -> usize {
     let mut found = 0;
     let of_epoch = |epoch: u32| ["head", "log", "map"].map(|series| format!("{series}/{epoch:010}"));
     let folders = ["epoch".to_owned()].into_iter().chain((1..4).flat_map(of_epoch));
@@ -61,6 +62,17 @@ pub(super) async fn objects_of(store: &MemoryStore, id: VolumeId) -> usize {
         }
     }
     found
+}
+
+/// The ids under which there are objects.
+pub(crate) fn ids(store: &MemoryStore) -> BTreeSet<VolumeId> {
+    let keys = store.keys();
+    let of_volumes = keys
+        .iter()
+        .filter_map(|key| key.as_str().strip_prefix(".restblk/vol/"));
+    of_volumes
+        .filter_map(|rest| rest.split('/').next()?.parse().ok())
+        .collect()
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 mod blocks;
+mod convert;
+mod cut;
 mod device;
 mod life;
 mod locks;

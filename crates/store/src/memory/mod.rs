@@ -188,6 +188,12 @@ impl MemoryStore {
         Ok(state)
     }
 
+    /// The names of all objects, sorted.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Key> {
+        self.state().objects.keys().cloned().collect()
+    }
+
     /// Bytes of memory that the objects' data takes.
     #[must_use]
     pub fn allocated_bytes(&self) -> u64 {

@@ -3,6 +3,7 @@
 mod adopt;
 pub(crate) mod clone;
 mod compress;
+pub(crate) mod convert;
 pub(crate) mod create;
 pub(crate) mod delete;
 mod durability;
@@ -32,6 +33,7 @@ pub(crate) enum Volume {
     #[command(alias = "rm")]
     Delete(delete::Delete),
     Flatten(flatten::Flatten),
+    Convert(convert::Convert),
     Adopt(adopt::Adopt),
 }
 
@@ -49,6 +51,7 @@ impl Volume {
             Self::Rekey(rekey) => rekey.run(session).await,
             Self::Delete(delete) => delete.run(session).await,
             Self::Flatten(flatten) => flatten.run(session).await,
+            Self::Convert(convert) => convert.run(session).await,
             Self::Adopt(adopt) => adopt.run(session).await,
         }
     }

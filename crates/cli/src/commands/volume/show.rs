@@ -1,6 +1,6 @@
 //! `restblk show`: all that is known of one volume.
 
-use super::{list, rekey};
+use super::{convert, list, rekey};
 use crate::commands::{devices, limits};
 use crate::complete;
 use crate::failure::Result;
@@ -89,6 +89,13 @@ fn words(shown: &Shown) -> String {
         ("Rate limits", limits::words(&volume.rate_limits)),
         ("Created", volume.created_at.clone()),
         ("State", long_state(volume.state)),
+        (
+            "Conversion",
+            volume.conversion.as_ref().map_or_else(String::new, |one| {
+                let to = one.to.as_str();
+                format!("to {to}: {}, since {}", convert::far(one, volume.size), one.since)
+            }),
+        ),
         (
             "Attached",
             if shown.attachment.is_some() {

@@ -23,7 +23,7 @@ impl Attachments {
         let opened = self.open_shared(&of).await?;
         let begun = async {
             let log = log_of(&opened, &of)?;
-            let id = |snapshot: &VolumeRef| find(log, snapshot).map_err(log_error);
+            let id = |snapshot: &VolumeRef| find(&log, snapshot).map_err(log_error);
             let before = from.as_ref().map(id).transpose()?;
             let after = of.snapshot.is_some().then(|| id(&of)).transpose()?;
             if before.is_some() && before == after {

@@ -36,10 +36,10 @@ impl Attachments {
                     "--plaintext does so all the same; encrypt the stream on its way and wherever it is kept (age, gpg)",
                 ));
             }
-            let to = find(log, &snapshot).map_err(log_error)?;
+            let to = find(&log, &snapshot).map_err(log_error)?;
             let named = how.from.clone().map(|name| snapshot.at(name));
             let named = named
-                .map(|from| find(log, &from))
+                .map(|from| find(&log, &from))
                 .transpose()
                 .map_err(log_error)?;
             let from = match token.and_then(|token| token.from) {
