@@ -36,5 +36,5 @@ pub use stream::{
 pub use trash::{Deletion, RestoreVolume, TrashEntry, TrashState};
 pub use volume::{
     AttachedBy, ChangeKeys, ConvertVolume, CreateVolume, ExtendVolume, KeyChange, KeySlot, Layout,
-    SetCompression, SetDurability, Volume, VolumeConversion, VolumeEncryption, VolumeState,
+    SetCompression, SetDurability, ShrinkVolume, Volume, VolumeConversion, VolumeEncryption, VolumeState,
 };

@@ -21,6 +21,7 @@
 //! | POST `/v1/trash/{pool}/{id}/restore` | [`crate::RestoreVolume`] → 201 [`crate::Volume`] |
 //! | DELETE `/v1/trash/{pool}/{id}` | → 204; the volume goes for good before its time |
 //! | POST `/v1/volumes/{pool}/{volume}/extend` | [`crate::ExtendVolume`] → [`crate::Volume`] |
+//! | POST `/v1/volumes/{pool}/{volume}/shrink` | [`crate::ShrinkVolume`] → [`crate::Volume`]; a log volume that is not attached |
 //! | PUT `/v1/volumes/{pool}/{volume}/limits` | [`restblk_types::RateLimits`] → [`crate::Volume`]; in force at once where it is attached to this host |
 //! | PUT `/v1/volumes/{pool}/{volume}/durability` | [`crate::SetDurability`] → [`crate::Volume`]; of a log volume, in force at once where it is attached to this host |
 //! | PUT `/v1/volumes/{pool}/{volume}/compression` | [`crate::SetCompression`] → [`crate::Volume`]; of a log volume, in force at once where it is attached to this host |
@@ -106,6 +107,12 @@ pub fn volume(pool: &PoolName, volume: &VolumeName) -> String {
 #[must_use]
 pub fn extend(pool: &PoolName, volume: &VolumeName) -> String {
     format!("{VOLUMES}/{pool}/{volume}/extend")
+}
+
+/// Shrink a volume.
+#[must_use]
+pub fn shrink(pool: &PoolName, volume: &VolumeName) -> String {
+    format!("{VOLUMES}/{pool}/{volume}/shrink")
 }
 
 /// The rate limits of a volume.

@@ -137,6 +137,18 @@ pub struct ExtendVolume {
     pub size: ByteCount,
 }
 
+/// A smaller size for a log volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShrinkVolume {
+    /// The new size in bytes.
+    #[schema(value_type = u64)]
+    pub size: ByteCount,
+    /// What lies beyond it goes; else a volume that has data there is refused.
+    #[serde(default)]
+    pub discard_data: bool,
+}
+
 /// Another layout for a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -14,7 +14,7 @@ use crate::{
 use futures_util::{StreamExt, future::join_all, stream};
 use restblk_api::{
     AttachedBy, AttachmentState, ChangeKeys, CloneSnapshot, CreateVolume, Deletion, ErrorBody, HostInfo,
-    HostReport, KeyChange, KeySlot, Layout, MirrorState, Pool, PoolSpec, TrashEntry, Volume,
+    HostReport, KeyChange, KeySlot, Layout, MirrorState, Pool, PoolSpec, ShrinkVolume, TrashEntry, Volume,
     VolumeEncryption, VolumeState,
 };
 use restblk_engine::{
@@ -289,6 +289,19 @@ impl Service {
 
     /// Makes a volume larger, and its device with it where it is attached here. Where another host holds it, that
     /// host sees the size when it attaches again.
+    pub(crate) async fn shrink_volume(
+        &self,
+        pool: &PoolName,
+        name: &VolumeName,
+        request: &ShrinkVolume,
+    ) -> Result<Volume> {
+        let volume = VolumeRef::new(pool.clone(), name.clone());
+        self.attachments
+            .shrink_log(&volume, request.size.0, request.discard_data)
+            .await?;
+        self.volume(pool, name).await
+    }
+
     pub(crate) async fn extend_volume(
         &self,
         pool: &PoolName,

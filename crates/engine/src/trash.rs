@@ -69,12 +69,7 @@ impl Repository {
         if record.state != LifeState::Trashing {
             self.require_ready(name).await?;
             self.require_free(&record).await?;
-            if record.conversion.is_some() {
-                let message = format!(
-                    "{what}: the change of its layout did not finish; finish it first (restblk convert)"
-                );
-                return Err(EngineError::refused(ErrorKind::Conflict, message));
-            }
+            self.require_settled("move to the trash", &record)?;
             self.require_unprotected(&what, &record).await?;
             let before = record.clone();
             record.state = LifeState::Trashing;

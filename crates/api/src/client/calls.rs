@@ -7,8 +7,8 @@ use crate::{
     AttachRequest, Attachment, ChangeKeys, CheckProgress, CheckVolume, CloneSnapshot, ConvertVolume,
     CreateSnapshot, CreateSnapshots, CreateVolume, Deletion, DetachRequest, DiffQuery, ErrorBody,
     ExtendVolume, HostInfo, HostReport, MirrorChange, MirrorSpec, Pool, PoolSpec, Protection, ReceiveQuery,
-    RestoreVolume, SendQuery, SetCompression, SetDurability, Snapshot, TrashEntry, Volume, VolumeCheck,
-    VolumeUsage, Warmed, paths,
+    RestoreVolume, SendQuery, SetCompression, SetDurability, ShrinkVolume, Snapshot, TrashEntry, Volume,
+    VolumeCheck, VolumeUsage, Warmed, paths,
 };
 use bytes::Bytes;
 use http::Method;
@@ -151,6 +151,13 @@ impl Client {
             &ExtendVolume { size },
         )
         .await
+    }
+
+    /// Makes a log volume smaller.
+    pub async fn shrink_volume(&self, volume: &VolumeRef, request: &ShrinkVolume) -> Result<Volume> {
+        no_snapshot(volume)?;
+        let path = paths::shrink(&volume.pool, &volume.volume);
+        self.change(Method::POST, &path, request).await
     }
 
     /// Sets how much I/O a volume may do.

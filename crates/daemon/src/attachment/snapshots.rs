@@ -110,15 +110,7 @@ impl Attachments {
     /// Makes the volume what the snapshot is; what was written since is lost. `Busy` while the volume is attached.
     pub(crate) async fn roll_back(&self, snapshot: &VolumeRef) -> Result<()> {
         let volume = snapshot.whole();
-        if let Some(slot) = self.slot(&volume) {
-            let at = slot
-                .device_path()
-                .map_or_else(String::new, |path| format!(" at {}", path.display()));
-            let message = format!("roll {volume} back: it is attached to this host{at}");
-            return Err(ErrorBody::new(ErrorKind::Busy, message).hint(format!(
-                "restblk detach {volume} first: what uses it must not see its bytes change"
-            )));
-        }
+        self.require_unattached(&format!("roll {volume} back"), &volume)?;
         let roll = async |log: Arc<LogVolume>| {
             log.rollback(find(&log, snapshot)?).await?;
             Ok(log.geometry().size)
@@ -236,6 +228,46 @@ impl Attachments {
         self.note_size(volume, size).await
     }
 
+    /// Gives a log volume that is not attached a smaller size. Data beyond it is given up only if that was asked for.
+    pub(crate) async fn shrink_log(&self, volume: &VolumeRef, size: u64, discard_data: bool) -> Result<()> {
+        let what = format!("shrink {volume} to {}", ByteCount(size));
+        self.require_unattached(&what, volume)?;
+        let shrink = async |log: Arc<LogVolume>| {
+            let now = log.geometry().size;
+            if size >= now {
+                let message = format!(
+                    "{what}: it has {}; restblk extend makes it larger",
+                    ByteCount(now)
+                );
+                return Err(EngineError::refused(ErrorKind::Invalid, message));
+            }
+            if !discard_data && let Some(at) = data_beyond(&log, size).await? {
+                let message = format!(
+                    "{what}: it has data beyond that, the first at byte {at}; shrink what is on it and discard the rest (blkdiscard), \
+                     or give it up (--discard-data)"
+                );
+                return Err(EngineError::refused(ErrorKind::Invalid, message));
+            }
+            Ok(log.resize(size).await?)
+        };
+        self.with_log(volume, shrink).await?;
+        self.note_size(volume, size).await
+    }
+
+    /// `Busy` where a volume has a device here, whose users must not see it change.
+    fn require_unattached(&self, what: &str, volume: &VolumeRef) -> Result<()> {
+        let Some(slot) = self.slot(volume) else {
+            return Ok(());
+        };
+        let at = slot
+            .device_path()
+            .map_or_else(String::new, |path| format!(" at {}", path.display()));
+        let message = format!("{what}: it is attached to this host{at}");
+        Err(ErrorBody::new(ErrorKind::Busy, message).hint(format!(
+            "restblk detach {volume} first: what uses it must not see its bytes change"
+        )))
+    }
+
     pub(super) async fn note_size(&self, volume: &VolumeRef, size: u64) -> Result<()> {
         let repository = &self.context.pools.open(&volume.pool)?.repository;
         let noted = repository.note_size(&volume.volume, size).await;
@@ -261,6 +293,17 @@ impl Attachments {
         self.close_volume(&opened, Then::LetGo).await;
         done
     }
+}
+
+/// Where a volume has data from this byte on; none where it reads as zeros.
+async fn data_beyond(log: &LogVolume, byte: u64) -> std::result::Result<Option<u64>, EngineError> {
+    let mut written = log.changes(None, None).await?.starting_at(byte);
+    while let Some(changes) = written.step().await? {
+        if let Some(data) = changes.iter().find(|change| !change.zeros) {
+            return Ok(Some(data.bytes.start));
+        }
+    }
+    Ok(None)
 }
 
 /// The snapshot of an open volume, as a device.

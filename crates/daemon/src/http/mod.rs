@@ -34,6 +34,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             get(volumes::show).delete(volumes::delete),
         )
         .route("/v1/volumes/{pool}/{volume}/extend", post(volumes::extend))
+        .route("/v1/volumes/{pool}/{volume}/shrink", post(volumes::shrink))
         .route("/v1/volumes/{pool}/{volume}/limits", put(volumes::limit))
         .route("/v1/volumes/{pool}/{volume}/durability", put(volumes::durability))
         .route(

@@ -30,6 +30,7 @@ use utoipa::{
         super::volumes::show,
         super::volumes::delete,
         super::volumes::extend,
+        super::volumes::shrink,
         super::volumes::limit,
         super::volumes::durability,
         super::volumes::compression,

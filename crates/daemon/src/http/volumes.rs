@@ -11,8 +11,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use restblk_api::{
-    ChangeKeys, CreateVolume, Deletion, ErrorBody, ExtendVolume, SetCompression, SetDurability, TrashEntry,
-    Volume,
+    ChangeKeys, CreateVolume, Deletion, ErrorBody, ExtendVolume, SetCompression, SetDurability, ShrinkVolume,
+    TrashEntry, Volume,
 };
 use restblk_types::{ErrorKind, PoolName, RateLimits, VolumeName};
 use serde::Deserialize;
@@ -88,6 +88,16 @@ pub(super) async fn extend(
     Body(request): Body<ExtendVolume>,
 ) -> Answer<Volume> {
     json(service.extend_volume(&pool, &volume, request.size).await)
+}
+
+/// Makes a log volume smaller, which must not be attached.
+#[utoipa::path(post, path = "/v1/volumes/{pool}/{volume}/shrink", tag = "volumes", params(("pool" = String, Path), ("volume" = String, Path)), request_body = ShrinkVolume, responses((status = 200, body = Volume), (status = "4XX", body = ErrorBody)))]
+pub(super) async fn shrink(
+    service: State,
+    InPath((pool, volume)): InPath<(PoolName, VolumeName)>,
+    Body(request): Body<ShrinkVolume>,
+) -> Answer<Volume> {
+    json(service.shrink_volume(&pool, &volume, &request).await)
 }
 
 /// Sets how much I/O a volume may do; in force at once where it is attached to this host.

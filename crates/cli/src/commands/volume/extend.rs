@@ -11,8 +11,8 @@ use restblk_types::{ByteCount, VolumeRef};
 /// Make a volume larger, attached or not
 ///
 /// The device grows while it is in use, where its transport can (ublk since Linux 6.16, nbd, loop); else the command says
-/// so. The file system on it is grown by its own tool afterwards, such as resize2fs or xfs_growfs. Volumes cannot be
-/// made smaller.
+/// so. The file system on it is grown by its own tool afterwards, such as resize2fs or xfs_growfs. `restblk volume shrink` makes
+/// a log volume smaller.
 #[derive(Debug, Args)]
 pub(crate) struct Extend {
     /// Pool and name of the volume

@@ -13,6 +13,7 @@ mod limit;
 pub(crate) mod list;
 mod rekey;
 pub(crate) mod show;
+mod shrink;
 
 use crate::failure::Result;
 use crate::session::Session;
@@ -26,6 +27,7 @@ pub(crate) enum Volume {
     List(list::List),
     Show(show::Show),
     Extend(extend::Extend),
+    Shrink(shrink::Shrink),
     Limit(limit::Limit),
     Durability(durability::SetDurability),
     Compress(compress::Compress),
@@ -45,6 +47,7 @@ impl Volume {
             Self::List(list) => list.run(session).await,
             Self::Show(show) => show.run(session).await,
             Self::Extend(extend) => extend.run(session).await,
+            Self::Shrink(shrink) => shrink.run(session).await,
             Self::Limit(limit) => limit.run(session).await,
             Self::Durability(durability) => durability.run(session).await,
             Self::Compress(compress) => compress.run(session).await,
