@@ -142,7 +142,7 @@ impl Receiver<'_> {
                     return Err(missing_before(start, half));
                 }
                 self.receiving = half.clone();
-                return Ok(());
+                return self.mark().await;
             }
             Some(half) if !how.force => {
                 let what = format!("receive {}", begin.to.name);
@@ -160,14 +160,18 @@ impl Receiver<'_> {
             }
             None => self.be_empty(&snapshots, half.is_some()).await?,
         }
+        self.mark().await
+    }
+
+    /// Has the head say what is received, and the volume its size. What a smaller one cuts off is gone before it is set: it must not come back with a larger one.
+    async fn mark(&self) -> Result<(), LogError> {
         let now = *self.volume.core.size.borrow();
         if self.size < now {
-            self.volume
-                .hole(self.size / BLOCK as u64..now / BLOCK as u64)
-                .await?;
+            self.volume.order(self.order(now)).await?;
+            let beyond = self.size / BLOCK as u64..now / BLOCK as u64;
+            self.volume.hole(beyond).await?;
         }
-        let order = self.order();
-        self.volume.order(order).await.map(drop)
+        self.volume.order(self.order(self.size)).await.map(drop)
     }
 
     fn moment(&self, snapshot: &Snapshot) -> Option<Moment> {
@@ -262,10 +266,10 @@ impl Receiver<'_> {
         Ok(())
     }
 
-    fn order(&self) -> Order {
+    fn order(&self, size: u64) -> Order {
         Order::Receive {
             receiving: Box::new(self.receiving.clone()),
-            size: self.size,
+            size,
         }
     }
 
@@ -294,7 +298,7 @@ impl Receiver<'_> {
         self.advance();
         let until = seal(&self.volume.core, &mut self.volume.core.state());
         // Writing goes on while it is on its way.
-        self.noting = Some(self.volume.send_order(self.order(), until)?);
+        self.noting = Some(self.volume.send_order(self.order(self.size), until)?);
         Ok(())
     }
 
@@ -316,7 +320,7 @@ impl Receiver<'_> {
     pub async fn pause(mut self) -> Result<Receiving, LogError> {
         self.noted().await?;
         self.advance();
-        self.volume.order(self.order()).await?;
+        self.volume.order(self.order(self.size)).await?;
         Ok(self.receiving.clone())
     }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What changed between snapshots, streams of them to another pool, broken and gone on with; disk images of volumes, and volumes of them.
-# timeout: 300
+# timeout: 600
 . "$RESTBLK_ROOT/tests/lib.sh"
 need jq nbdcopy nbdsh qemu-img
 # the bindings are for Debian's own Python, and another one may be first in PATH
@@ -100,7 +100,7 @@ crash daemon
 start_daemon
 equal "where it is after the daemon's death" "$at" "$(restblk -o json show other/a | jq .usage.receiving.position)"
 refuses -c 6 -m 'no token' restblk send main/a@four --resume-from rb1.x
-refuses -c 6 -m 'of another stream|not older' restblk send main/a@three --resume-from "$(token other/a)"
+refuses -c 6 -m 'of another stream' restblk send main/a@three --resume-from "$(token other/a)"
 restblk send main/a@four --resume-from "$(token other/a)" > "$WORK/rest" 2> /dev/null
 [ "$(stat -c %s "$WORK/rest")" -lt 2200000 ] || fail "the rest has $(stat -c %s "$WORK/rest") bytes"
 # one flipped bit, early and late

@@ -79,27 +79,31 @@ send() {
 kills=0 daemons=0 cuts=0 flips=0 resumed=0
 declare -a sent=()
 
+# kill_it NAME: unless it has ended by now
+kill_it() {
+  if is_running "$1"; then kills=$((kills + 1)); fi
+  kill -KILL "$(pid_of "$1")" 2> /dev/null || true
+  wait "$(pid_of "$1")" 2> /dev/null || true
+  unset "started[$1]"
+}
 # one way to break the way of snapshot $1
 break_it() {
   local at pid
   case $((RANDOM % 4)) in
     0) # the receiver is killed
-      start receiver bash -c '"$0" --socket "$1" receive copy/a < "$2"' "$RESTBLK" "$WORK/run/api.sock" "$WORK/pipe"
+      start receiver bash -c 'exec "$0" --socket "$1" receive copy/a < "$2"' "$RESTBLK" "$WORK/run/api.sock" "$WORK/pipe"
       { send "$1" | slowly > "$WORK/pipe"; } 2> /dev/null &
       pid=$!
       sleep 0.$((RANDOM % 90 + 10))
-      if is_running receiver; then kills=$((kills + 1)); fi
-      kill -KILL -- "-$(pid_of receiver)" 2> /dev/null || true
+      kill_it receiver
       wait "$pid" 2> /dev/null || true
-      crash receiver
       ;;
     1) # the sender is
       start sender bash -c 'exec "$0" --socket "$1" send "${@:2}" > "$WORK/pipe"' "$RESTBLK" "$WORK/run/api.sock" "main/a@s$1" $(arguments "$1")
       slowly < "$WORK/pipe" | restblk -q receive copy/a > "$WORK/receive.txt" 2>&1 &
       pid=$!
       sleep 0.$((RANDOM % 90 + 10))
-      if is_running sender; then kills=$((kills + 1)); fi
-      crash sender
+      kill_it sender
       wait "$pid" || true
       ;;
     2) # the daemon is, which both talk to

@@ -72,7 +72,7 @@ impl Attachments {
             .parse()
             .map_err(|e| ErrorBody::new(ErrorKind::Invalid, format!("receive into {volume}: {e}")))?;
         let _claim = self.claim(volume)?;
-        let record = self.make_receiver(volume, &begin, how).await?;
+        let record = self.make_receiver(volume, &begin, start, how).await?;
         let opened = self.open_shared(volume).await?;
         let received = self
             .receive_into(&opened, &record, how, (&begin, start), &mut incoming)
@@ -111,6 +111,7 @@ impl Attachments {
         &self,
         volume: &VolumeRef,
         begin: &Begin,
+        start: u64,
         how: ReceiveQuery,
     ) -> Result<VolumeRecord> {
         let repository = &self.context.pools.open(&volume.pool)?.repository;
@@ -142,6 +143,12 @@ impl Attachments {
             );
             return Err(ErrorBody::new(ErrorKind::NotFound, message)
                 .hint(format!("receive all of {}@{} first", begin.name, from.name)));
+        }
+        if start > 0 {
+            let message = format!(
+                "receive into {volume}: there is no such volume, and the stream goes on from byte {start}"
+            );
+            return Err(ErrorBody::new(ErrorKind::NotFound, message).hint("send it without --resume-from"));
         }
         let new = NewVolume {
             id: VolumeId::random(),
