@@ -158,6 +158,7 @@ impl<D: BlockDevice> BlockDevice for Sectors<D> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "tests")]
 mod tests {
     use super::*;
     use crate::MemoryDevice;

@@ -61,7 +61,7 @@ for ((round = 1; round <= rounds; round++)); do
   else
     restblk -q convert main/a --to $to > "$WORK/convert.txt" 2>&1 &
     command=$!
-    nap $((RANDOM % ${took:-3000}))
+    nap $((RANDOM % (${took:-3000} / 2)))
     stage=$(restblk -o json show main/a | jq -r '.conversion.stage // "none"')
     stages="$stages $stage"
     died=$(now_ms)
@@ -109,8 +109,10 @@ work = sys.argv[1]
 deaths = [tuple(map(int, line.split())) for line in open(f"{work}/deaths")]
 longest = 0
 for path in glob.glob(f"{work}/runs/*.json"):
-    job = json.load(open(path))["jobs"][0]
-    begun, ended = job["job_start"], job["job_start"] + job["job_runtime"] + 10_000
+    run = json.load(open(path))
+    job, ended = run["jobs"][0], run["timestamp_ms"]
+    # fio's own beginning and end, and its looks at the disk, take a moment
+    begun = ended - job["job_runtime"] - 5_000
     if not any(died < ended and begun < back for died, back in deaths):
         longest = max(longest, job["write"]["clat_ns"]["max"])
 speeds = [tuple(map(int, line.split())) for line in open(f"{work}/speeds")]

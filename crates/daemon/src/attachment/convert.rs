@@ -214,8 +214,8 @@ impl Attachments {
             journal::remove(&self.context, opened.lease.record().volume);
         }
         let told = match ended {
-            Ok(Ended::Converted(record)) => {
-                tracing::info!(%volume, layout = ?record.layout, "converted");
+            Ok(Ended::Converted) => {
+                tracing::info!(%volume, "converted");
                 Told::Converted
             }
             Ok(Ended::TakenBack(why)) => {

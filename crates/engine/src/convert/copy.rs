@@ -17,7 +17,7 @@ const PIECE: u64 = 256 << 10;
 /// What is written is told apart in blocks of this many bytes, those of the log layout.
 const BLOCK: usize = 4096;
 /// While the volume is used, a step is followed by a pause of so many times its own length.
-const PAUSE_FACTOR: u32 = 2;
+const PAUSE_FACTOR: u32 = 3;
 /// The longest of these pauses.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 

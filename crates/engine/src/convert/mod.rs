@@ -65,7 +65,7 @@ pub struct Orders {
 #[derive(Clone, Debug)]
 pub enum Ended {
     /// The volume has its new layout.
-    Converted(Box<VolumeRecord>),
+    Converted,
     /// It is as it was, for this reason.
     TakenBack(EngineError),
 }
@@ -145,7 +145,7 @@ pub async fn convert(
             }
         };
     }
-    Ok(Ended::Converted(Box::new(record)))
+    Ok(Ended::Converted)
 }
 
 impl Ground<'_> {
