@@ -62,6 +62,9 @@ while piece := sys.stdin.buffer.read1(65536):
     time.sleep(0.012)
 END
 slowly() { python3 "$WORK/slowly.py"; }
+# by a pipe with a name, so that who is at the other end can be killed; bounded, because that one may end before it has opened it
+slowly_to_pipe() { timeout 60 bash -c 'exec python3 "$0" > "$1"' "$WORK/slowly.py" "$WORK/pipe"; }
+slowly_from_pipe() { timeout 60 bash -c 'exec python3 "$0" < "$1"' "$WORK/slowly.py" "$WORK/pipe"; }
 half() { restblk -o json show copy/a 2> /dev/null | jq -e .usage.receiving; }
 token() { restblk -o json show copy/a 2> /dev/null | jq -r '.usage.receiving.token // empty'; }
 # what `restblk send` is told, of snapshot $1
@@ -92,7 +95,7 @@ break_it() {
   case $((RANDOM % 4)) in
     0) # the receiver is killed
       start receiver bash -c 'exec "$0" --socket "$1" receive copy/a < "$2"' "$RESTBLK" "$WORK/run/api.sock" "$WORK/pipe"
-      { send "$1" | slowly > "$WORK/pipe"; } 2> /dev/null &
+      { send "$1" | slowly_to_pipe; } 2> /dev/null &
       pid=$!
       sleep 0.$((RANDOM % 90 + 10))
       kill_it receiver
@@ -100,7 +103,7 @@ break_it() {
       ;;
     1) # the sender is
       start sender bash -c 'exec "$0" --socket "$1" send "${@:2}" > "$WORK/pipe"' "$RESTBLK" "$WORK/run/api.sock" "main/a@s$1" $(arguments "$1")
-      slowly < "$WORK/pipe" | restblk -q receive copy/a > "$WORK/receive.txt" 2>&1 &
+      slowly_from_pipe | restblk -q receive copy/a > "$WORK/receive.txt" 2>&1 &
       pid=$!
       sleep 0.$((RANDOM % 90 + 10))
       kill_it sender
