@@ -161,15 +161,19 @@ for kind in "${kinds[@]}"; do
 
   say "$kind: kills of the daemon"
   empty "main/killed"
-  began=$(awk '$3 == "made" { print $1 }' "$WORK/points") synced=0
+  synced=$(awk '$3 == "made" { print $1 }' "$WORK/points")
+  replay apply "$log" "$device" 0 "$synced" "$WORK/done"
   for ((round = 1; round <= kills; round++)); do
     # where the journal is lost, it is after flushes that waited for the store
     lost=$((round % 2))
     restblk -q volume durability main/killed "$([ $lost = 1 ] && echo remote || echo local)" > "$WORK/said"
-    at=$((began + (total - began) * round / (kills + 1) + RANDOM % 8))
-    start replayer python3 "$RESTBLK_ROOT/tests/log-writes/replay.py" apply "$log" "$device" "$synced" "$total" "$WORK/done" $at $((RANDOM % 20)) "$(pid_of daemon)"
+    # what is left, divided by the rounds that are left; the replay goes on for some entries more
+    at=$((synced + RANDOM % ((total - synced) / (kills - round + 1) * 3 / 2 + 1)))
+    [ $at -lt $total ] || break
+    start replayer python3 "$RESTBLK_ROOT/tests/log-writes/replay.py" apply "$log" "$device" "$synced" "$total" "$WORK/done" $at $((RANDOM % 4)) "$(pid_of daemon)"
+    wait_for 60 "the kill after entry $at (round $round, seed $seed)" not_running daemon
+    kill -KILL "$(pid_of replayer)" 2> /dev/null || true
     wait "$(pid_of daemon)" 2> /dev/null || true
-    kill -KILL "$(pid_of replayer)"
     unset "started[daemon]"
     [ $lost = 0 ] || rm "$WORK/state/journal/"*
     start_daemon
