@@ -199,4 +199,4 @@ for kind in "${kinds[@]}"; do
 done
 # the journal that was lost must have had something
 [ $behind -gt 0 ] || fail "no lost journal had a write that was not on the store: nothing was lost with it"
-figure "$(for kind in "${kinds[@]}"; do printf '%s: %d flushes, ' "$kind" "${flushes[$kind]}"; done)each mounted with every fsynced file and clean; both volumes as logged after 3 kills in the guest; $killed kills in the replay (seed $seed), half with the journal lost: each the log's first N entries byte for byte, no flush missing ($behind lost unflushed writes)"
+figure "$(for kind in "${kinds[@]}"; do printf '%s: %d flushes, ' "$kind" "${flushes[$kind]}"; done)each mounted with every fsynced file and clean; both volumes as logged after 3 kills in the guest; $killed kills in the replay (seed $seed), half with the journal lost: each the log's first N entries byte for byte, no flush missing, in $behind of them unflushed writes gone"
