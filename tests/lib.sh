@@ -157,6 +157,13 @@ in_guest() {
   "$RESTBLK_ROOT/vm/run-tree" -k "$kernel" "$@"
 }
 
+# disk_of SERIAL, in a guest: its disk of that name, `disk0` and on by `-d`, `served0` and on by `-b` (vm/run). There is no udev that knows.
+disk_of() {
+  local file
+  file=$(grep -lx "$1" /sys/block/vd*/serial) || fail "the guest has no disk $1"
+  basename "$(dirname "$file")" | sed 's|^|/dev/|'
+}
+
 # --- the end
 
 unmount_all() {

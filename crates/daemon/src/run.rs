@@ -52,6 +52,10 @@ pub fn run(config_file: Option<&Path>) -> Result<()> {
             restblk_device::memory::own_mount_namespace(),
         ),
         ("I/O flusher", restblk_device::memory::be_io_flusher()),
+        (
+            "bound of freed memory",
+            restblk_device::memory::bound_freed_memory(),
+        ),
     ] {
         if let Err(error) = done {
             tracing::warn!(what, %error, "going on without");

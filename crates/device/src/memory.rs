@@ -5,7 +5,7 @@
 //! first. They serve no device themselves.
 #![expect(
     unsafe_code,
-    reason = "unshare, which rustix marks unsafe for the sake of descriptors; mallopt, which no crate wraps"
+    reason = "unshare, which rustix marks unsafe for the sake of descriptors; glibc's heap, which no crate wraps"
 )]
 
 use crate::DeviceError;
@@ -16,7 +16,7 @@ use rustix::{
     mount::{MountPropagationFlags, UnmountFlags},
     thread::UnshareFlags,
 };
-use std::io;
+use std::{io, time::Duration};
 
 /// Tells the kernel that this process completes I/O: its allocations then never wait for I/O of its own devices.
 ///
@@ -74,6 +74,55 @@ pub fn keep_freed_memory() {
             tracing::debug!(what, bytes, "malloc did not take a setting");
         }
     }
+}
+
+/// Memory that is free and resident in all heaps together, in bytes, from which on it is given back.
+const FREE_MEMORY_MAX: usize = 64 << 20;
+/// How often it is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Starts a thread that gives freed memory back where all heaps together keep too much of it.
+///
+/// [`keep_freed_memory`] bounds what is free at the end of each heap. What is free between blocks that live has no bound, and
+/// there are eight heaps a processor: of a volume that was written at full speed 20 MiB were in use afterwards and 340 MiB resident.
+pub fn bound_freed_memory() -> Result<(), DeviceError> {
+    let look = || {
+        loop {
+            std::thread::sleep(LOOK_EVERY);
+            give_back_freed_memory();
+        }
+    };
+    let started = std::thread::Builder::new().name("memory".to_owned()).spawn(look);
+    started
+        .map(drop)
+        .map_err(|error| DeviceError::io("start the thread that gives memory back", &error))
+}
+
+#[cfg(target_env = "gnu")]
+fn give_back_freed_memory() {
+    let Some(resident) = resident_memory() else { return };
+    // a heap's totals cost a walk over its free blocks
+    if resident <= FREE_MEMORY_MAX {
+        return;
+    }
+    // SAFETY: reads numbers; glibc takes its own locks for it.
+    let heaps = unsafe { libc::mallinfo2() };
+    if resident.saturating_sub(heaps.uordblks + heaps.hblkhd) > FREE_MEMORY_MAX {
+        // SAFETY: touches only what is free; glibc takes its own locks for it.
+        unsafe { libc::malloc_trim(0) };
+    }
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn give_back_freed_memory() {}
+
+/// Bytes of this process' own memory that are resident; `None` where the kernel does not tell.
+#[cfg(target_env = "gnu")]
+fn resident_memory() -> Option<usize> {
+    let told = std::fs::read_to_string("/proc/self/status").ok()?;
+    let anonymous = told.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    let kib = anonymous.trim_end_matches("kB").trim().parse::<usize>().ok()?;
+    Some(kib << 10)
 }
 
 /// Moves this process into a mount namespace of its own: mounts made outside still appear inside, those made
@@ -135,6 +184,19 @@ mod tests {
                 assert!(error.to_string().contains("CAP_SYS_RESOURCE"), "{error}");
             }
         }
+    }
+
+    #[cfg(target_env = "gnu")]
+    #[test]
+    fn freed_memory_goes_back() {
+        // What lives between what is freed keeps the heap from shrinking at its end.
+        let blocks: Vec<Vec<u8>> = (0..8192).map(|_| vec![1; 32 << 10]).collect();
+        let full = resident_memory().unwrap();
+        let kept: Vec<Vec<u8>> = blocks.into_iter().step_by(16).collect();
+        give_back_freed_memory();
+        let freed = full.saturating_sub(resident_memory().unwrap());
+        assert!(freed > 150 << 20, "{freed} bytes of 240 MiB went back");
+        assert!(kept.iter().flatten().all(|byte| *byte == 1));
     }
 
     #[test]

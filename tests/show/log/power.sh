@@ -8,7 +8,7 @@ area=$((8 << 20))
 
 if [ -n "${RESTBLK_IN_GUEST:-}" ]; then
   # SHARE: a folder of the host's; BEFORE: the ledger of the last boot, if there was one; LEDGER: that of this one
-  disk=$(lsblk -dno PATH,SERIAL | awk '$2 == "served0" { print $1 }')
+  disk=$(disk_of served0)
   mkdir -p /srv/host
   if [ -z "$BEFORE" ]; then mkfs.ext4 -q -F "$disk"; fi
   mount "$disk" /srv/host
@@ -60,7 +60,7 @@ said_or_gone() { state || not_running guest; }
 lose_power() {
   kill -KILL "$(qemu)" "$(pid_of disk)"
   wait_for 60 "the guest's end" not_running guest
-  wait_for 10 "the disk's end" not_running disk
+  wait "$(pid_of disk)" 2> /dev/null || true
   unset "started[guest]" "started[disk]"
 }
 
