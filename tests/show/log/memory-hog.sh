@@ -4,7 +4,7 @@
 #
 # The host is a guest, the store another machine. While the hog is at work, every page that is freed by writing it to the volume needs the
 # daemon, which needs memory for that itself: what must not become a circle. The daemon has what the packaged unit gives it.
-# Swap on the volume itself is such a circle (HOG_SWAP=volume shows it: kswapd, the daemon's disk and the volume wait for each other): docs/semantics.md.
+# Swap on the volume itself can be such a circle, and is not for use (docs/semantics.md); HOG_SWAP=volume tries it.
 . "$RESTBLK_ROOT/tests/lib.sh"
 
 if [ -n "${RESTBLK_IN_GUEST:-}" ]; then
