@@ -55,7 +55,8 @@ const GROUPS: [(&str, &[&str]); 6] = [
     (
         "Volumes",
         &[
-            "create", "clone", "list", "show", "extend", "convert", "delete", "snapshot", "check", "volume",
+            "create", "clone", "list", "show", "extend", "convert", "delete", "trash", "snapshot", "check",
+            "volume",
         ],
     ),
     ("Copies", &["diff", "send", "receive", "image"]),

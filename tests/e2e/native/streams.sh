@@ -93,6 +93,7 @@ grep -Eq 'Receiving: +other/a@four .*cannot be used until it has all' "$WORK/sho
 refuses -c 5 -m 'has a part of the snapshot four' restblk export other/a
 refuses -c 5 -m 'has a part of the snapshot four' restblk snapshot create other/a@x
 refuses -c 5 -m 'has a part of the snapshot four' restblk extend other/a 1G
+refuses -c 5 -m 'has a part of the snapshot four' restblk convert other/a --to direct
 equal "an earlier snapshot meanwhile" "$(content main/a@three)" "$(content other/a@three)"
 at=$(restblk -o json show other/a | jq .usage.receiving.position)
 [ "$at" -gt $((32 << 20)) ] && [ "$at" -lt $((35 << 20)) ] || fail "it is at $at"

@@ -82,7 +82,7 @@ impl Attachments {
                 key,
             )
             .await?;
-        let served = match check_whole(&opened, &remembered.volume) {
+        let served = match check_whole(&opened, "attach", &remembered.volume) {
             Ok(()) => self.serve_held(slot, &opened).await,
             Err(e) => Err(e),
         };

@@ -8,6 +8,7 @@
 use super::{
     Attachments, journal,
     opened::{Opened, Then},
+    streams::check_whole,
 };
 use crate::{clock, error, error::Result};
 use async_trait::async_trait;
@@ -161,6 +162,7 @@ impl Attachments {
             return Err(ErrorBody::new(ErrorKind::Invalid, message)
                 .hint("leave out the durability and the compression"));
         }
+        check_whole(opened, "convert", volume)?;
         let features = opened.volume.device().geometry().features;
         if to == LayoutKind::Log && !features.volatile_cache && self.slot(volume).is_some() {
             let message = format!(

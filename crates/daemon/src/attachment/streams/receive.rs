@@ -228,11 +228,11 @@ impl Attachments {
     }
 }
 
-/// Refuses to serve a volume that has a part of a snapshot; its snapshots are whole.
-pub(in crate::attachment) fn check_whole(opened: &Opened, of: &VolumeRef) -> Result<()> {
+/// Refuses to do that to a volume that has a part of a snapshot; its snapshots are whole.
+pub(in crate::attachment) fn check_whole(opened: &Opened, doing: &str, of: &VolumeRef) -> Result<()> {
     let half = opened.volume.log().filter(|_| of.snapshot.is_none());
     half.map_or(Ok(()), |log| {
-        log.check_whole(&format!("attach {of}")).map_err(log_error)
+        log.check_whole(&format!("{doing} {of}")).map_err(log_error)
     })
 }
 
