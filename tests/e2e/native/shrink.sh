@@ -17,10 +17,12 @@ mount "$device" "$mnt"
 head -c 3M /dev/urandom > "$mnt/file"
 sum=$(sha256sum < "$mnt/file")
 umount "$mnt"
+# where the file system has nothing
+dd if=/dev/urandom of="$device" bs=1M seek=40 count=1 oflag=direct status=none
 refuses -c 5 -m 'detach' restblk volume shrink main/a 32M
 restblk -q snapshot create main/a@large
 restblk -q detach main/a
-refuses -c 6 -m 'data beyond' restblk volume shrink main/a 32M
+refuses -c 6 -m "byte $((40 << 20))" restblk volume shrink main/a 32M
 refuses -c 6 -m 'extend' restblk volume shrink main/a 64M
 equal "the size" 67108864 "$(restblk -o json show main/a | jq .size)"
 
