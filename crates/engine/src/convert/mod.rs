@@ -6,7 +6,7 @@
 //!            │              └──→ leaving → (none)
 //!            └──→ (none)         remove the new side
 //! ```
-//! Each arrow is one replacement of the record ([`records`]); the volume is the old side before `clearing`, and the new one from then on.
+//! Each arrow is one replacement of the record (`records.rs`); the volume is the old side before `clearing`, and the new one from then on.
 //! [`convert`] takes up whatever the record says, so a crash between any two requests is gone on from, here or on another host.
 //!
 //! What it does not do: keep others from resizing the volume or making snapshots meanwhile; where they did, nothing is switched.

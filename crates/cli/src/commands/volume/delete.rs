@@ -20,7 +20,7 @@ pub(crate) struct Delete {
     /// Keep it in the trash for so long, such as 7d: 0 until no clone reads from it any more
     #[arg(long, value_name = "TIME")]
     keep: Option<Seconds>,
-    /// Delete it for good at once, whatever the daemon's configuration says ([trash] keep)
+    /// Delete it for good at once, whatever the daemon's configuration says (keep, in its section trash)
     #[arg(long, conflicts_with = "keep")]
     now: bool,
     /// Do not ask
