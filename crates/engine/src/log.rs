@@ -105,16 +105,8 @@ impl Repository {
         };
         let full = self.full(&record.name);
         if snapshots == 0 {
-            let unused = restblk_log::check_no_clones(self.store.clone(), record.log_id()).await;
-            return unused.map_err(|e| match e.kind() {
-                // Its message begins with what the log layout calls it.
-                ErrorKind::Busy => {
-                    let message = e.to_string();
-                    let why = message.split_once(": ").map_or(&*message, |(_, why)| why);
-                    EngineError::refused(ErrorKind::Busy, format!("{doing} {full}: {why}"))
-                }
-                _ => e.into(),
-            });
+            let what = format!("{doing} {full}");
+            return Ok(restblk_log::check_no_clones(self.store.clone(), record.log_id(), &what).await?);
         }
         Err(EngineError::refused(
             ErrorKind::Busy,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use restblk_format::{Decoded, PoolRecord, Proved, Record};
 use restblk_store::{Capabilities, ETag, Key, Marker, Precondition, Store, Written};
 use restblk_types::{ErrorKind, VolumeName};
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 use tokio::sync::Mutex;
 
 /// On whose word two hosts do not create the same thing at the same time.
@@ -217,6 +217,20 @@ impl Repository {
         match self.store.delete(key, self.condition(seen)).await {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(e.into()),
             _ => Ok(()),
+        }
+    }
+
+    /// The names of all objects in a folder that can be read as such.
+    pub(crate) async fn names_in<T: FromStr>(&self, folder: &Key) -> Result<Vec<T>, EngineError> {
+        let (mut names, mut start) = (Vec::new(), None);
+        loop {
+            let page = self.store.list(Some(folder), start.as_deref(), 1000).await?;
+            let entries = page.entries.iter();
+            names.extend(entries.filter_map(|entry| entry.key.components().last()?.parse::<T>().ok()));
+            start = page.next;
+            if start.is_none() {
+                return Ok(names);
+            }
         }
     }
 

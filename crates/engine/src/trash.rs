@@ -67,7 +67,7 @@ impl Repository {
             "a direct volume is a file of its name on the store and cannot be kept beside a new one",
         )?;
         if record.state != LifeState::Trashing {
-            self.require_ready(name).await?;
+            self.check_ready(&record)?;
             self.require_free(&record).await?;
             self.require_settled("move to the trash", &record)?;
             self.require_unprotected(&what, &record).await?;
@@ -120,16 +120,7 @@ impl Repository {
 
     /// All that is in the trash, the earliest deleted first.
     pub async fn trash(&self) -> Result<Vec<TrashEntry>, EngineError> {
-        let (folder, mut ids, mut start) = (names::trash(), Vec::new(), None);
-        loop {
-            let page = self.store.list(Some(&folder), start.as_deref(), 1000).await?;
-            let entries = page.entries.iter();
-            ids.extend(entries.filter_map(|e| e.key.components().last()?.parse::<TrashId>().ok()));
-            start = page.next;
-            if start.is_none() {
-                break;
-            }
-        }
+        let ids: Vec<TrashId> = self.names_in(&names::trash()).await?;
         let reads = stream::iter(ids).map(|id| self.seen_in_trash(id));
         let seen: Vec<Option<Seen>> = reads.buffer_unordered(PARALLEL).try_collect().await?;
         let mut entries: Vec<_> = seen.into_iter().flatten().map(|seen| seen.entry).collect();
@@ -234,7 +225,8 @@ impl Repository {
         let seen = self.require_in_trash(id).await?;
         let record = seen.entry.record.clone();
         // Asked before anything is decided: until then it can be restored.
-        restblk_log::check_no_clones(self.store.clone(), record.log_id()).await?;
+        let what = format!("delete the volume {}", record.log_id());
+        restblk_log::check_no_clones(self.store.clone(), record.log_id(), &what).await?;
         self.claim_end(&seen, TrashEndBy::Purge).await?;
         self.remove_log(record.log_id()).await?;
         self.finish_end(&seen, TrashEndBy::Purge).await?;

@@ -397,21 +397,10 @@ impl Repository {
 
     /// The names of all volumes, sorted.
     pub async fn volume_names(&self) -> Result<Vec<VolumeName>, EngineError> {
-        let (folder, mut names, mut start) = (names::volumes(), Vec::new(), None);
-        loop {
-            let page = self.store.list(Some(&folder), start.as_deref(), 1000).await?;
-            names.extend(
-                page.entries
-                    .iter()
-                    .filter_map(|e| e.key.components().last()?.parse::<VolumeName>().ok()),
-            );
-            start = page.next;
-            if start.is_none() {
-                names.sort();
-                names.dedup();
-                return Ok(names);
-            }
-        }
+        let mut names: Vec<VolumeName> = self.names_in(&names::volumes()).await?;
+        names.sort();
+        names.dedup();
+        Ok(names)
     }
 
     /// Makes a direct volume larger; the caller tells an attached device. `Invalid` where it is not larger.
@@ -661,8 +650,14 @@ impl Repository {
     /// The record of a volume that is neither half made nor half deleted.
     pub(crate) async fn require_ready(&self, name: &VolumeName) -> Result<Found<VolumeRecord>, EngineError> {
         let found = self.require(name).await?;
-        let next = match found.record.state {
-            LifeState::Ready => return Ok(found),
+        self.check_ready(&found.record)?;
+        Ok(found)
+    }
+
+    /// `Conflict` where a volume is half made or half deleted.
+    pub(crate) fn check_ready(&self, record: &VolumeRecord) -> Result<(), EngineError> {
+        let next = match record.state {
+            LifeState::Ready => return Ok(()),
             LifeState::Creating => {
                 "its create did not finish: create it again with the same size, or delete it"
             }
@@ -671,7 +666,7 @@ impl Repository {
         };
         Err(EngineError::refused(
             ErrorKind::Conflict,
-            format!("use {}: {next}", self.full(name)),
+            format!("use {}: {next}", self.full(&record.name)),
         ))
     }
 }

@@ -30,8 +30,9 @@ const EPOCH: u32 = 0;
 /// volumes that were cloned from it read from it.
 pub async fn destroy(store: Arc<dyn Store>, volume: VolumeId) -> Result<(), LogError> {
     let shelf = Shelf::new(store, volume);
+    let what = format!("delete the volume {volume}");
     // Before anybody is fenced in vain.
-    has_no_clones(&shelf).await?;
+    has_no_clones(&shelf, &what).await?;
     let epochs = series::end(&shelf, Series::Epochs, 1).await?;
     for epoch in 1..epochs {
         let heads = last_head(&shelf, epoch).await?;
@@ -42,7 +43,7 @@ pub async fn destroy(store: Arc<dyn Store>, volume: VolumeId) -> Result<(), LogE
             end += 1;
         }
     }
-    has_no_clones(&shelf).await?;
+    has_no_clones(&shelf, &what).await?;
     for epoch in 1..epochs {
         for kind in Kind::ALL {
             empty(&shelf, Series::Segments(kind, epoch)).await?;
@@ -60,12 +61,12 @@ pub async fn destroy(store: Arc<dyn Store>, volume: VolumeId) -> Result<(), LogE
     Ok(())
 }
 
-/// `Busy` while volumes that were cloned from this one read from it.
-pub async fn check_no_clones(store: Arc<dyn Store>, volume: VolumeId) -> Result<(), LogError> {
-    has_no_clones(&Shelf::new(store, volume)).await
+/// `Busy` while volumes that were cloned from this one read from it. `what` is refused then.
+pub async fn check_no_clones(store: Arc<dyn Store>, volume: VolumeId, what: &str) -> Result<(), LogError> {
+    has_no_clones(&Shelf::new(store, volume), what).await
 }
 
-async fn has_no_clones(shelf: &Shelf) -> Result<(), LogError> {
+async fn has_no_clones(shelf: &Shelf, what: &str) -> Result<(), LogError> {
     let Some((_, head)) = look::newest(shelf, None).await? else {
         return Ok(());
     };
@@ -85,8 +86,7 @@ async fn has_no_clones(shelf: &Shelf) -> Result<(), LogError> {
         return Ok(());
     }
     let message = format!(
-        "delete the volume {}: volumes that were cloned from it read from it: {}; flatten or delete them first",
-        shelf.volume,
+        "{what}: volumes that were cloned from it read from it: {}; flatten or delete them first",
         living.join(", ")
     );
     Err(LogError::new(ErrorKind::Busy, message))

@@ -7,23 +7,18 @@
 
 use crate::{
     helper::{HelperProgram, for_own_use},
-    wire,
+    passing, wire,
 };
 use restblk_device::DeviceError;
 use restblk_types::ErrorKind;
 use rustix::{
-    cmsg_space,
     event::{PollFd, PollFlags, Timespec, poll},
     fd::OwnedFd,
-    net::{
-        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-        SendFlags, recvmsg, sendmsg, sockopt::socket_peercred,
-    },
+    net::sockopt::socket_peercred,
 };
 use std::{
     fs,
-    io::{self, IoSlice, IoSliceMut, Read, Write},
-    mem::MaybeUninit,
+    io::{self, Read, Write},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::{UnixListener, UnixStream},
@@ -121,19 +116,8 @@ impl Holder {
 
     fn descriptors(&self) -> io::Result<(OwnedFd, OwnedFd)> {
         let stream = self.ask(GIVE)?;
-        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(2))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut byte = [0];
-        recvmsg(
-            &stream,
-            &mut [IoSliceMut::new(&mut byte)],
-            &mut control,
-            RecvFlags::CMSG_CLOEXEC,
-        )?;
-        let mut received = control.drain().flat_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(descriptors) => descriptors.collect::<Vec<_>>(),
-            _ => Vec::new(),
-        });
+        let (_, descriptors) = passing::receive(&stream, &mut [0])?;
+        let mut received = descriptors.into_iter();
         match (received.next(), received.next()) {
             (Some(fuse), Some(attributes)) => Ok((fuse, attributes)),
             _ => Err(io::Error::other(
@@ -203,16 +187,7 @@ fn answer(listener: &UnixListener, fuse: BorrowedFd<'_>, attributes: BorrowedFd<
     let mut asked = [0];
     stream.read_exact(&mut asked)?;
     if asked[0] == GIVE {
-        let descriptors = [fuse, attributes];
-        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(2))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        sendmsg(
-            &stream,
-            &[IoSlice::new(&[GIVE])],
-            &mut control,
-            SendFlags::NOSIGNAL,
-        )?;
+        passing::send(&stream, &[GIVE], &[fuse, attributes])?;
     }
     Ok(asked[0])
 }

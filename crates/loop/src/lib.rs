@@ -27,6 +27,7 @@ mod helper;
 mod holder;
 mod kernel;
 mod loopback;
+mod passing;
 mod probe;
 mod reply;
 mod session;

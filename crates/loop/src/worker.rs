@@ -15,22 +15,17 @@
 use crate::{
     helper::{HelperProgram, for_own_use},
     kernel::{self, Taken},
+    passing,
 };
 use restblk_device::loopdev::LoopSetup;
 use rustix::{
-    cmsg_space,
     fd::OwnedFd,
     io::Errno,
-    net::{
-        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-        SendFlags, recvmsg, sendmsg,
-    },
     process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    io::{self, IoSlice, IoSliceMut, Read},
-    mem::MaybeUninit,
+    io::{self, Read},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -119,19 +114,11 @@ pub(crate) fn have_done(
 
 /// All that comes until the other side closes, and the last descriptor that came with it.
 fn receive(mut stream: UnixStream) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
-    let (mut text, mut descriptor) = (vec![0; 64 << 10], None);
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    let received = recvmsg(&stream, &mut [IoSliceMut::new(&mut text)], &mut control, flags)?;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
-            descriptor = descriptors.next_back();
-        }
-    }
-    text.truncate(received.bytes);
+    let mut text = vec![0; 64 << 10];
+    let (len, mut descriptors) = passing::receive(&stream, &mut text)?;
+    text.truncate(len);
     stream.read_to_end(&mut text)?;
-    Ok((text, descriptor))
+    Ok((text, descriptors.pop()))
 }
 
 /// A worker's whole life.
@@ -148,14 +135,8 @@ pub(crate) fn work(order: &str) -> io::Result<()> {
         Err(error) => (Err(Failed::from(&error)), None),
     };
     let text = serde_json::to_vec(&outcome)?;
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = opened.as_ref().map(|opened| [opened.as_fd()]);
-    if let Some(descriptors) = &descriptors {
-        control.push(SendAncillaryMessage::ScmRights(descriptors));
-    }
-    sendmsg(&answer, &[IoSlice::new(&text)], &mut control, SendFlags::NOSIGNAL)?;
-    Ok(())
+    let descriptors: Vec<_> = opened.as_ref().map(OwnedFd::as_fd).into_iter().collect();
+    passing::send(&answer, &text, &descriptors)
 }
 
 fn outcome(work: Work, given: BorrowedFd<'_>) -> io::Result<(Outcome, Option<OwnedFd>)> {

@@ -12,11 +12,10 @@ use crate::values::{VolumeArg, with_alternatives};
 use bytes::Bytes;
 use clap::Args;
 use restblk_api::ReceiveQuery;
-use restblk_format::stream::{Decoder, Event};
+use restblk_format::stream::Decoder;
 use restblk_types::ErrorKind;
 use std::io::{self, IsTerminal, Read};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
 /// Bytes that are read at once.
@@ -99,28 +98,14 @@ fn read(give: &mpsc::Sender<io::Result<Bytes>>, meter: &Meter) {
             }
         };
         piece.truncate(read);
-        count(&mut decoder, &piece, meter);
+        // What is wrong with the stream is for the daemon to say.
+        if let Some(stream) = &mut decoder
+            && meter.follow(stream, &piece).is_err()
+        {
+            decoder = None;
+        }
         if give.blocking_send(Ok(piece.into())).is_err() {
             return;
         }
     }
-}
-
-/// Notes how far the stream is. What is wrong with it is for the daemon to say.
-fn count(decoder: &mut Option<Decoder>, piece: &[u8], meter: &Meter) {
-    let Some(stream) = decoder else { return };
-    stream.push(piece);
-    loop {
-        match stream.next_event() {
-            Ok(Some(Event::Begin { begin, .. })) => meter.size.store(begin.size, Ordering::Relaxed),
-            Ok(Some(_)) => {}
-            Ok(None) => break,
-            Err(_) => {
-                *decoder = None;
-                return;
-            }
-        }
-    }
-    meter.bytes.store(stream.bytes(), Ordering::Relaxed);
-    meter.position.store(stream.position(), Ordering::Relaxed);
 }

@@ -12,10 +12,9 @@ use crate::values::{SnapshotArg, with_alternatives};
 use clap::Args;
 use restblk_api::SendQuery;
 use restblk_api::client::Download;
-use restblk_format::stream::{Decoder, Event};
+use restblk_format::stream::Decoder;
 use restblk_types::{ErrorKind, SnapshotName};
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::Ordering;
 
 /// Send a snapshot of a log volume, or what changed since an earlier one, to a file or to restblk receive
 ///
@@ -80,17 +79,9 @@ async fn pass(what: &str, mut stream: Download, meter: &Meter, shown: &mut Shown
     })? {
         out.write_all(&piece)
             .map_err(|error| cannot_write(what, &error))?;
-        decoder.push(&piece);
-        while let Some(event) = decoder
-            .next_event()
-            .map_err(|error| Failure::new(error.kind(), error.to_string()).what(what))?
-        {
-            if let Event::Begin { begin, .. } = event {
-                meter.size.store(begin.size, Ordering::Relaxed);
-            }
-        }
-        meter.bytes.store(decoder.bytes(), Ordering::Relaxed);
-        meter.position.store(decoder.position(), Ordering::Relaxed);
+        meter
+            .follow(&mut decoder, &piece)
+            .map_err(|error| Failure::new(error.kind(), error.to_string()).what(what))?;
         shown.tell();
     }
     decoder

@@ -1,6 +1,7 @@
 //! How far a transfer has come, on standard error: a line that changes on a terminal, or one after the other where `--progress` asks for it.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use restblk_format::stream::{Decoder, Event, StreamError};
 use restblk_types::ByteCount;
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,19 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
+    /// Counts a piece of a stream of snapshots.
+    pub(crate) fn follow(&self, stream: &mut Decoder, piece: &[u8]) -> Result<(), StreamError> {
+        stream.push(piece);
+        while let Some(event) = stream.next_event()? {
+            if let Event::Begin { begin, .. } = event {
+                self.size.store(begin.size, Ordering::Relaxed);
+            }
+        }
+        self.bytes.store(stream.bytes(), Ordering::Relaxed);
+        self.position.store(stream.position(), Ordering::Relaxed);
+        Ok(())
+    }
+
     fn words(&self, since: Instant) -> String {
         let bytes = self.bytes.load(Ordering::Relaxed);
         let (position, size) = (

@@ -15,11 +15,11 @@ use async_trait::async_trait;
 use restblk_api::{ConvertVolume, ErrorBody, Layout, VolumeConversion};
 use restblk_block::{BlockDevice, Limiter};
 use restblk_engine::{
-    EngineError, Side, Takeover,
+    EngineError, Side,
     convert::{self, Ended, Ground, NewLayout, Opener, Orders, Progress},
 };
 use restblk_format::{Conversion, LayoutKind, VolumeRecord};
-use restblk_types::{AttachmentId, ByteCount, Durability, ErrorKind, RateLimits, VolumeId, VolumeRef};
+use restblk_types::{ByteCount, Durability, ErrorKind, RateLimits, VolumeId, VolumeRef};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -123,13 +123,10 @@ impl Attachments {
     pub(crate) async fn convert(&self, volume: &VolumeRef, request: &ConvertVolume) -> Result<()> {
         let running = {
             let _beginning = self.conversions.beginning.lock().await;
-            let opened = self
-                .open_volume(volume, AttachmentId::random(), Takeover::Refused, false, None)
-                .await?;
+            let opened = self.open_shared(volume).await?;
             // Opening it takes up what was begun before.
             match self.begin(&opened, request).await {
-                Ok(record) if record.conversion.is_none() => return Ok(()),
-                Ok(_) => match self.conversions.find(volume) {
+                Ok(()) => match self.conversions.find(volume) {
                     Some(running) => {
                         self.close_volume(&opened, Then::LetGo).await;
                         running
@@ -149,7 +146,7 @@ impl Attachments {
         }
     }
 
-    async fn begin(&self, opened: &Opened, request: &ConvertVolume) -> Result<VolumeRecord> {
+    async fn begin(&self, opened: &Opened, request: &ConvertVolume) -> Result<()> {
         let volume = opened.name();
         let to = match request.to {
             Layout::Direct => LayoutKind::Direct,
@@ -184,7 +181,7 @@ impl Attachments {
             .repository
             .begin_conversion(&volume.volume, &new)
             .await;
-        begun.map_err(error::engine)
+        begun.map(drop).map_err(error::engine)
     }
 
     /// Goes on, in the background, with the conversion of a volume that was opened for it.
@@ -263,19 +260,6 @@ impl Attachments {
         }
     }
 
-    /// Keeps the volume's lock, and ends the volume once it is no longer ours.
-    async fn keep_lease<T>(&self, opened: &Opened) -> T {
-        loop {
-            tokio::time::sleep(self.context.lease_check).await;
-            if let Err(e) = opened.lease.check().await
-                && e.kind() == ErrorKind::Fenced
-            {
-                opened.volume.fail(ErrorKind::Fenced, &e.to_string());
-                return std::future::pending().await;
-            }
-        }
-    }
-
     /// Takes a conversion back that has not come to its end; returns when that is done.
     pub(crate) async fn cancel_conversion(&self, volume: &VolumeRef) -> Result<()> {
         let (running, opened) = {
@@ -283,9 +267,7 @@ impl Attachments {
             match self.conversions.find(volume) {
                 Some(running) => (running, None),
                 None => {
-                    let opened = self
-                        .open_volume(volume, AttachmentId::random(), Takeover::Refused, false, None)
-                        .await?;
+                    let opened = self.open_shared(volume).await?;
                     match self.conversions.find(volume) {
                         Some(running) => (running, Some(opened)),
                         None => {

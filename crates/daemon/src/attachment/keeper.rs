@@ -2,7 +2,7 @@
 
 use super::{
     Attachments,
-    opened::Then,
+    opened::{Opened, Then},
     slot::{Served, Slot},
 };
 use restblk_types::ErrorKind;
@@ -29,9 +29,13 @@ impl Attachments {
 
     /// Returns once the volume is no longer ours; the device stays, and fails everything.
     async fn look_after_lease(&self, slot: &Slot) {
-        let Some(opened) = slot.with_live(|live| Arc::clone(&live.opened)) else {
-            return;
-        };
+        if let Some(opened) = slot.with_live(|live| Arc::clone(&live.opened)) {
+            self.keep_lease(&opened).await
+        }
+    }
+
+    /// Keeps an open volume's lock, and ends the volume once it is no longer ours.
+    pub(super) async fn keep_lease<T>(&self, opened: &Opened) -> T {
         loop {
             tokio::time::sleep(self.context.lease_check).await;
             match opened.lease.check().await {
@@ -42,7 +46,7 @@ impl Attachments {
                 }
                 // A store that is away tells nothing; data waits for it too.
                 Err(error) => {
-                    tracing::debug!(volume = %slot.volume(), %error, "whose the volume is cannot be told now")
+                    tracing::debug!(volume = %opened.name(), %error, "whose the volume is cannot be told now")
                 }
             }
         }

@@ -94,6 +94,12 @@ impl Openings {
 }
 
 impl Attachments {
+    /// Opens a volume for something that is done to it without a device, or joins those who have it open. Who got it closes it.
+    pub(super) async fn open_shared(&self, volume: &VolumeRef) -> Result<Arc<Opened>> {
+        self.open_volume(volume, AttachmentId::random(), Takeover::Refused, false, None)
+            .await
+    }
+
     /// Takes the lease and opens the volume, or joins those who have it open. Who got it closes it.
     /// On error no lease that was taken *here* stays. `key` is what opens an encrypted one, if it was given; a wrong one is found before anything on
     /// the store is changed.

@@ -5,17 +5,18 @@
 use super::{
     Attachments, journal,
     opened::{Opened, Then},
+    slot::Slot,
 };
 use crate::{clock, error, error::Result};
 use restblk_api::{ErrorBody, Snapshot, Warmed};
 use restblk_block::BlockDevice;
 use restblk_engine::{
-    EngineError, NewVolume, Takeover,
+    EngineError, NewVolume,
     log::{LogError, LogVolume, Progress, Snapshot as Kept, SnapshotView, snapshot_together},
 };
 use restblk_format::{Encryption, LayoutKind, VolumeRecord};
 use restblk_types::{
-    AttachmentId, BlockSize, ByteCount, Durability, ErrorKind, KeySecret, SnapshotName, VolumeId, VolumeRef,
+    BlockSize, ByteCount, Durability, ErrorKind, KeySecret, SnapshotName, VolumeId, VolumeRef,
 };
 use std::sync::Arc;
 
@@ -76,9 +77,7 @@ impl Attachments {
                 let message = format!("make a snapshot of {snapshot}: it has no name");
                 return Err(ErrorBody::new(ErrorKind::Invalid, message).hint(format!("{snapshot}@NAME")));
             };
-            let one = self
-                .open_volume(snapshot, AttachmentId::random(), Takeover::Refused, false, None)
-                .await?;
+            let one = self.open_shared(snapshot).await?;
             opened.push(Arc::clone(&one));
             self.require_unconverting(snapshot)?;
             members.push((log_of(&one, snapshot)?, name.to_string()));
@@ -256,16 +255,8 @@ impl Attachments {
 
     /// `Busy` where a volume has a device here, whose users must not see it change.
     fn require_unattached(&self, what: &str, volume: &VolumeRef) -> Result<()> {
-        let Some(slot) = self.slot(volume) else {
-            return Ok(());
-        };
-        let at = slot
-            .device_path()
-            .map_or_else(String::new, |path| format!(" at {}", path.display()));
-        let message = format!("{what}: it is attached to this host{at}");
-        Err(ErrorBody::new(ErrorKind::Busy, message).hint(format!(
-            "restblk detach {volume} first: what uses it must not see its bytes change"
-        )))
+        self.slot(volume)
+            .map_or(Ok(()), |slot| Err(attached_here(what, &slot)))
     }
 
     pub(super) async fn note_size(&self, volume: &VolumeRef, size: u64) -> Result<()> {
@@ -280,9 +271,7 @@ impl Attachments {
         volume: &VolumeRef,
         work: impl AsyncFnOnce(Arc<LogVolume>) -> std::result::Result<T, EngineError>,
     ) -> Result<T> {
-        let opened = self
-            .open_volume(volume, AttachmentId::random(), Takeover::Refused, false, None)
-            .await?;
+        let opened = self.open_shared(volume).await?;
         let log = self
             .require_unconverting(volume)
             .and_then(|()| log_of(&opened, volume));
@@ -293,6 +282,18 @@ impl Attachments {
         self.close_volume(&opened, Then::LetGo).await;
         done
     }
+}
+
+/// Why something is not done to a volume that has a device here.
+pub(super) fn attached_here(what: &str, slot: &Slot) -> ErrorBody {
+    let at = slot
+        .device_path()
+        .map_or_else(String::new, |path| format!(" at {}", path.display()));
+    let message = format!("{what}: it is attached to this host{at}");
+    ErrorBody::new(ErrorKind::Busy, message).hint(format!(
+        "restblk detach {} first: what uses it must not see its bytes change",
+        slot.volume()
+    ))
 }
 
 /// Where a volume has data from this byte on; none where it reads as zeros.

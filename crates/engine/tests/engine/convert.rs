@@ -1,6 +1,6 @@
 //! Volumes change their layout under their users; every request can be the last before a crash, and every one can fail.
 
-use crate::{claim, cut::Cut, repository_on, volume};
+use crate::{claim, repository_on, volume};
 use async_trait::async_trait;
 use restblk_block::{BlockDevice, Limiter, WriteFlags};
 use restblk_engine::convert::{Ended, Ground, NewLayout, Opener, Orders, convert};
@@ -346,9 +346,9 @@ async fn a_crash_at_any_request_loses_nothing_and_is_gone_on_from() {
         loop {
             let memory = MemoryStore::new();
             let (id, mut bytes) = made(&memory, from, BlockSize::B4096).await;
-            let cut = Arc::new(Cut::new(memory.another_client()));
+            let cut = Arc::new(Faulty::scripted(Arc::new(memory.another_client())));
             let host = Host::attach(cut.clone(), id).await;
-            cut.arm(after);
+            cut.die_after(after);
             // Flushed writes here and there, the last one perhaps cut off.
             let (device, written) = (host.volume.device(), Arc::new(Mutex::new((Vec::new(), None))));
             let told = Arc::clone(&written);

@@ -3,7 +3,6 @@
 
 mod blocks;
 mod convert;
-mod cut;
 mod device;
 mod life;
 mod locks;

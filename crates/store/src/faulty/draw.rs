@@ -127,6 +127,8 @@ struct State {
     enabled: bool,
     calls: u64,
     drawn: u64,
+    /// Calls before the first of those that hang, all of them.
+    until_death: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -144,6 +146,7 @@ impl Draw {
             enabled: true,
             calls: 0,
             drawn: 0,
+            until_death: None,
         };
         Self {
             rates,
@@ -158,6 +161,10 @@ impl Draw {
     pub(super) fn draw(&self, operation: Operation) -> Option<Fault> {
         let mut state = self.state();
         state.calls += 1;
+        if state.until_death.is_some_and(|last| state.calls > last) {
+            state.drawn += 1;
+            return Some(Fault::Hang);
+        }
         let is_for = |wanted: Option<Operation>| wanted.is_none_or(|wanted| wanted == operation);
         let fault = match state.script.iter().position(|(wanted, _)| is_for(*wanted)) {
             Some(at) => state.script.remove(at).map(|(_, fault)| fault),
@@ -183,6 +190,16 @@ impl Draw {
 
     pub(super) fn next(&self, operation: Option<Operation>, fault: Fault) {
         self.state().script.push_back((operation, fault));
+    }
+
+    pub(super) fn die_after(&self, calls: u64) {
+        let mut state = self.state();
+        state.until_death = Some(state.calls + calls);
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        let state = self.state();
+        state.until_death.is_some_and(|last| state.calls > last)
     }
 
     pub(super) fn forget(&self) {

@@ -55,6 +55,18 @@ impl Faulty {
         self.draw.next(operation, fault);
     }
 
+    /// So many calls are done from now on; after them none is done or answered any more, as if the client had died. That a call was done and not
+    /// answered is, to whoever comes next, that the one after it was not done.
+    pub fn die_after(&self, calls: u64) {
+        self.draw.die_after(calls);
+    }
+
+    /// Whether there was a call after those.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.draw.is_dead()
+    }
+
     /// Forgets what of the script was not worked off.
     pub fn forget_script(&self) {
         self.draw.forget();

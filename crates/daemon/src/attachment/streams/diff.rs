@@ -54,13 +54,8 @@ async fn tell(mut changes: Changes, begin: DiffBegin, out: &mpsc::Sender<Bytes>)
     let mut all = DiffEnd::default();
     let mut lines = vec![DiffLine::Begin(begin)];
     loop {
-        let is_taken = out.send(text(&lines)).await.is_ok();
-        if !is_taken
-            || !matches!(
-                lines.last(),
-                Some(DiffLine::Begin(_) | DiffLine::Extent(_)) | None
-            )
-        {
+        let is_last = matches!(lines.last(), Some(DiffLine::End(_) | DiffLine::Failed(_)));
+        if out.send(text(&lines)).await.is_err() || is_last {
             return;
         }
         lines = match changes.step().await {

@@ -9,13 +9,10 @@ mod send;
 
 pub(super) use receive::{ReceivedInto, check_whole};
 
-use super::{Attachments, opened::Opened};
-use crate::{error, error::Result};
+use crate::error;
 use bytes::Bytes;
 use restblk_api::ErrorBody;
-use restblk_engine::{EngineError, Takeover, log::LogError};
-use restblk_types::{AttachmentId, VolumeRef};
-use std::sync::Arc;
+use restblk_engine::{EngineError, log::LogError};
 use tokio::sync::mpsc;
 
 /// Pieces of an answer that nobody has taken yet, at most 1 MiB each.
@@ -23,14 +20,6 @@ const UNTAKEN: usize = 2;
 
 /// The answer of a task, piece by piece; the task ends when it is dropped.
 pub(crate) type Pieces = mpsc::Receiver<Bytes>;
-
-impl Attachments {
-    /// Opens a volume, or joins those who have it open; whoever got it closes it.
-    async fn open_shared(&self, volume: &VolumeRef) -> Result<Arc<Opened>> {
-        self.open_volume(volume, AttachmentId::random(), Takeover::Refused, false, None)
-            .await
-    }
-}
 
 fn log_error(error: LogError) -> ErrorBody {
     error::engine(EngineError::from(error))

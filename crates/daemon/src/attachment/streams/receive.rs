@@ -8,7 +8,7 @@ use crate::{
     attachment::{
         Attachments,
         opened::{Opened, Then},
-        snapshots::log_of,
+        snapshots::{attached_here, log_of},
     },
     clock, error,
     error::Result,
@@ -88,13 +88,7 @@ impl Attachments {
     fn claim(&self, volume: &VolumeRef) -> Result<Claim<'_>> {
         let slots = self.slots();
         if let Some(slot) = slots.get(volume) {
-            let at = slot
-                .device_path()
-                .map_or_else(String::new, |path| format!(" at {}", path.display()));
-            let message = format!("receive into {volume}: it is attached to this host{at}");
-            return Err(ErrorBody::new(ErrorKind::Busy, message).hint(format!(
-                "restblk detach {volume} first: what uses it must not see its bytes change"
-            )));
+            return Err(attached_here(&format!("receive into {volume}"), slot));
         }
         if !self.received_into().insert(volume.clone()) {
             let message = format!("receive into {volume}: another stream is being received into it");
