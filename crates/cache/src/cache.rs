@@ -9,13 +9,18 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use tokio::sync::Semaphore;
 
 /// Regions that a cache has at least: while some are on their way to the disk, others are there.
 pub(crate) const REGIONS_MIN: u64 = 8;
+/// As many as an SSD does at once.
+const READS_MAX: usize = 32;
 
 /// A cache. Dropped, it writes what it has in memory, which blocks for as long as the disk takes for some MiB.
 pub struct Cache {
     ring: Arc<Ring>,
+    /// Reads of the disk at once: each takes a thread.
+    reads: Semaphore,
     path: String,
     size: u64,
     writer: Option<JoinHandle<()>>,
@@ -87,6 +92,7 @@ impl Cache {
             .map_err(failed("start the thread of"))?;
         Ok(Self {
             ring,
+            reads: Semaphore::new(READS_MAX),
             path: name,
             size,
             writer: Some(writer),
@@ -125,6 +131,8 @@ impl Cache {
                 Found::Memory(bytes) => Some(bytes),
                 Found::Disk => {
                     let ring = Arc::clone(&self.ring);
+                    // Never closed.
+                    let _turn = self.reads.acquire().await;
                     let read = tokio::task::spawn_blocking(move || ring.read(place)).await;
                     read.ok().flatten()
                 }

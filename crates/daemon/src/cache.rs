@@ -7,8 +7,10 @@ use restblk_engine::log::{Cache, CacheError};
 use restblk_types::{ByteCount, ErrorKind};
 use std::sync::Arc;
 
-/// Pieces that are kept track of, of some 40 bytes of memory each: enough for 64 GiB of pieces of 32 KiB.
-const ENTRIES_MAX: usize = 2 << 20;
+/// Bytes of memory that it takes to keep track of a piece.
+const ENTRY_COST: u64 = 40;
+/// What all of them may take of the memory of log volumes. With the default of 512 MiB that is enough for 48 GiB of pieces of 32 KiB.
+const MEMORY_PART: u64 = 8;
 
 /// Opens the cache; none where none is wanted, or its disk fails.
 pub(crate) fn open(config: &Config) -> Result<Option<Arc<Cache>>> {
@@ -18,7 +20,9 @@ pub(crate) fn open(config: &Config) -> Result<Option<Arc<Cache>>> {
     }
     let folder = config.cache_folder();
     make_private(&folder)?;
-    match Cache::open(&folder.join("cache"), size, ENTRIES_MAX) {
+    let entries = config.memory.limit.0 / MEMORY_PART / ENTRY_COST;
+    let entries = usize::try_from(entries).unwrap_or(usize::MAX);
+    match Cache::open(&folder.join("cache"), size, entries) {
         Ok(cache) => Ok(Some(Arc::new(cache))),
         Err(error @ CacheError::Small(_)) => Err(ErrorBody::new(
             ErrorKind::Invalid,

@@ -4,6 +4,7 @@
 //! stands in both is this file's.
 
 use restblk_api::{ErrorBody, PoolSpec};
+use restblk_engine::log::{MEMORY, MEMORY_MIN};
 use restblk_types::{ByteCount, ErrorKind, PoolName, Seconds, VolumeRef};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::{
@@ -37,6 +38,8 @@ pub struct Config {
     pub journal: Journal,
     /// The cache of log volumes.
     pub cache: Cache,
+    /// The memory of log volumes.
+    pub memory: Memory,
     /// The trash.
     pub trash: Trash,
     /// What opens encrypted volumes: by `POOL`, or by `"POOL/VOLUME"`, which goes before its pool.
@@ -119,6 +122,23 @@ pub struct Cache {
     /// Bytes of it, a number or such as "100G", at least 32M; 0 does without. Default 0.
     #[serde(deserialize_with = "bytes")]
     pub size: ByteCount,
+}
+
+/// The memory that log volumes take, all together (docs/log.md).
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Memory {
+    /// Bytes, a number or such as "1G", at least 64M. Default 512M.
+    #[serde(deserialize_with = "bytes")]
+    pub limit: ByteCount,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            limit: ByteCount(MEMORY),
+        }
+    }
 }
 
 /// The trash: log volumes that were deleted and can be restored.
@@ -211,6 +231,7 @@ impl Default for Config {
             metrics: Metrics::default(),
             journal: Journal::default(),
             cache: Cache::default(),
+            memory: Memory::default(),
             trash: Trash::default(),
             encryption: BTreeMap::new(),
             lease_check_s: 10,
@@ -248,6 +269,7 @@ impl Config {
         let config: Self = toml::from_str(&text)
             .map_err(|e| ErrorBody::new(ErrorKind::Invalid, format!("read {}: {e}", path.display())))?;
         config.api.mode_bits()?;
+        config.memory.check()?;
         Ok(config)
     }
 
@@ -299,6 +321,17 @@ impl Config {
     /// The pools of the file.
     pub fn pools(&self) -> impl Iterator<Item = PoolSpec> {
         self.pool.values().cloned()
+    }
+}
+
+impl Memory {
+    fn check(self) -> Result<(), ErrorBody> {
+        if self.limit.0 >= MEMORY_MIN {
+            return Ok(());
+        }
+        let (limit, least) = (self.limit, ByteCount(MEMORY_MIN));
+        let message = format!("take memory.limit = {limit}: it must be at least {least}");
+        Err(ErrorBody::new(ErrorKind::Invalid, message))
     }
 }
 

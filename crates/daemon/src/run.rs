@@ -21,6 +21,7 @@ use crate::{
     trash,
 };
 use restblk_api::{ErrorBody, HostInfo};
+use restblk_engine::log::Memory;
 use restblk_nbd::{Exports, Limits, Listening, Server, Tls, TlsFiles, UnixAccess};
 use restblk_types::ErrorKind;
 use std::{
@@ -135,6 +136,7 @@ async fn serve(config: Config) -> Result<()> {
             size: config.journal.size.0,
         },
         cache: cache.clone(),
+        memory: Arc::new(Memory::new(config.memory.limit.0)),
         keys: Keys::new(config.encryption.clone(), &config.run_dir),
     });
     let info = HostInfo {

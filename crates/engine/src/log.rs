@@ -8,8 +8,9 @@ pub use restblk_cache::{Cache, CacheError, Figures as CacheFigures};
 use restblk_format::{LayoutKind, VolumeRecord};
 use restblk_log::Options;
 pub use restblk_log::{
-    Change, Changes, DataKey, Disk, Figures, FileDisk, Head, Hold, Local, LogError, LogVolume, Progress,
-    Receive, Receiver, Sending, Snapshot, SnapshotView, Usage, Writer, check, snapshot_together, stream,
+    Change, Changes, DataKey, Disk, Figures, FileDisk, Head, Hold, Local, LogError, LogVolume, MEMORY,
+    MEMORY_MIN, Memory, Progress, Receive, Receiver, Sending, Snapshot, SnapshotView, Usage, Writer, check,
+    snapshot_together, stream,
 };
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};

@@ -271,7 +271,10 @@ async fn advance(core: &Core, unasked: &mut Unasked) -> Result<(), LogError> {
     while let Some(batch) = next(core) {
         put(core, &batch).await?;
         unasked.idle = 0;
-        if in_no_head(core) >= unasked.head_after || unasked.head_made.elapsed() >= HEAD_AGE_MAX {
+        let is_due = in_no_head(core) >= unasked.head_after
+            || unasked.head_made.elapsed() >= HEAD_AGE_MAX
+            || core.wants_checkpoint();
+        if is_due {
             checkpoint::checkpoint(core, |_| {}).await?;
             let swept = tidy(core).await?;
             let most = core.options.segments_per_checkpoint;
@@ -312,7 +315,6 @@ async fn put(core: &Core, batch: &Batch) -> Result<(), LogError> {
         state.applied += 1;
         state.head.journal = state.head.journal.max(batch.journal_end);
     }
-    core.room.add_permits(batch.blocks());
     if let Some(journal) = &core.journal {
         journal.release(batch.journal_end);
         journal.trim(false).await?;

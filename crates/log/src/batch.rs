@@ -55,25 +55,22 @@ impl Batch {
         self.data.len()
     }
 
-    /// Takes whole blocks from `first` on; returns how many of them it had already.
-    pub(crate) fn write(&mut self, first: u64, mut data: Bytes) -> usize {
-        let mut again = 0;
+    /// Takes whole blocks from `first` on.
+    pub(crate) fn write(&mut self, first: u64, mut data: Bytes) {
         for block in first.. {
             if data.is_empty() {
                 break;
             }
-            again += usize::from(self.data.insert(block, data.split_to(BLOCK)).is_some());
+            self.data.insert(block, data.split_to(BLOCK));
         }
-        again
     }
 
-    /// Takes a hole; returns how many blocks of data it covers.
-    pub(crate) fn punch(&mut self, blocks: Range<u64>) -> usize {
+    /// Takes a hole, which covers what is there.
+    pub(crate) fn punch(&mut self, blocks: Range<u64>) {
         let mut covered = self.data.split_off(&blocks.start);
         let mut after = covered.split_off(&blocks.end);
         self.data.append(&mut after);
         self.holes.push(blocks);
-        covered.len()
     }
 
     pub(crate) fn look(&self, block: u64) -> Option<Known> {
@@ -101,15 +98,16 @@ impl Batch {
             let fits = builder.push_hole(first, count);
             debug_assert!(fits);
         }
-        for (first, plain) in runs {
-            let pointer = builder.push(FrameKind::Data, first, &plain);
+        for (first, run) in runs {
+            // One at a time: all of them together would be the batch once more.
+            let pointer = builder.push(FrameKind::Data, first, &joined(&run));
             debug_assert!(pointer.is_some(), "a batch fits a segment");
         }
         builder
     }
 
     /// The data in frames: runs of at most eight blocks.
-    fn runs(&self) -> Vec<(u64, Bytes)> {
+    fn runs(&self) -> Vec<(u64, Vec<&Bytes>)> {
         let mut runs: Vec<(u64, Vec<&Bytes>)> = Vec::new();
         for (block, data) in &self.data {
             match runs.last_mut() {
@@ -119,17 +117,18 @@ impl Batch {
                 _ => runs.push((*block, vec![data])),
             }
         }
-        let joined = |run: Vec<&Bytes>| match run[..] {
-            [one] => one.clone(),
-            _ => {
-                let mut plain = BytesMut::with_capacity(run.len() * BLOCK);
-                run.iter().for_each(|data| plain.extend_from_slice(data));
-                plain.freeze()
-            }
-        };
-        runs.into_iter()
-            .map(|(first, run)| (first, joined(run)))
-            .collect()
+        runs
+    }
+}
+
+fn joined(run: &[&Bytes]) -> Bytes {
+    match run {
+        [one] => (*one).clone(),
+        _ => {
+            let mut plain = BytesMut::with_capacity(run.len() * BLOCK);
+            run.iter().for_each(|data| plain.extend_from_slice(data));
+            plain.freeze()
+        }
     }
 }
 
@@ -146,9 +145,9 @@ mod tests {
     #[test]
     fn the_last_write_counts() {
         let mut batch = Batch::default();
-        assert_eq!(batch.write(10, data(1, 4)), 0);
-        assert_eq!(batch.write(12, data(2, 1)), 1);
-        assert_eq!(batch.punch(11..13), 2);
+        batch.write(10, data(1, 4));
+        batch.write(12, data(2, 1));
+        batch.punch(11..13);
         batch.write(11, data(3, 1));
         let look = |block| match batch.look(block) {
             Some(Known::Data(data)) => i32::from(data[0]),

@@ -185,8 +185,7 @@ pub(crate) async fn checkpoint(core: &Core, change: impl FnOnce(&mut State)) -> 
     .await?;
     // 5
     remove(core, removed).await;
-    core.state().map.shrink(core.options.pages);
-    core.state().table.shrink(core.options.pages);
+    core.shrink();
     Ok(())
 }
 

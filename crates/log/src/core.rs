@@ -4,6 +4,7 @@ use crate::ancestors::{self, Ancestor};
 use crate::frames::{Frames, Place};
 use crate::journal::Journal;
 use crate::local::Birth;
+use crate::memory::Member;
 use crate::runs::Reading;
 use crate::shelf::{Series, Shelf};
 use crate::state::{Source, State};
@@ -11,7 +12,6 @@ use crate::table::{self, Line};
 use crate::tree::{NeedsPage, Radix};
 use crate::{Durability, LogError, Options};
 use futures_util::future::try_join_all;
-use restblk_cache::Cache;
 use restblk_format::log::{
     Codec, Frame, FrameKind, Kind, PAGE_FAN_OUT, Pointer, SealKey, SegmentBuilder, SegmentNumber,
 };
@@ -19,8 +19,11 @@ use restblk_types::VolumeId;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+
+/// Pages that are loaded at once.
+const LOADS: usize = 32;
 
 /// Looks for a frame that is moved again and again, before it is held to be lost.
 const LOOKS: usize = 16;
@@ -41,10 +44,7 @@ pub(crate) struct Core {
     pub(crate) journal: Option<Journal>,
     /// A flush waits for the store.
     remote: AtomicBool,
-    /// Room for blocks that are written and not in the map.
-    pub(crate) room: Semaphore,
-    /// Uploads at once.
-    pub(crate) uploads: Semaphore,
+    pub(crate) memory: Arc<Member>,
     /// Sequences on the store, without a hole.
     pub(crate) stored: watch::Sender<u32>,
     /// Something is there to be put into the map.
@@ -82,13 +82,11 @@ impl Core {
         options: Options,
         state: State,
         journal: Option<Journal>,
-        cache: Option<Arc<Cache>>,
+        frames: Frames,
     ) -> Self {
         Self {
             epoch,
             nonce,
-            room: Semaphore::new(options.dirty_blocks),
-            uploads: Semaphore::new(options.uploads),
             stored: watch::Sender::new(state.stored()),
             size: watch::Sender::new(state.head.size),
             ancestors: ancestors::of(&shelf, &state.head),
@@ -96,7 +94,8 @@ impl Core {
             remote: AtomicBool::new(options.durability == Durability::Remote),
             options,
             state: Mutex::new(state),
-            frames: Frames::new(cache),
+            memory: frames.member(),
+            frames,
             reading: Reading::default(),
             journal,
             arrived: Notify::new(),
@@ -126,7 +125,7 @@ impl Core {
     /// The same, where that is nothing to tell; false where it has ended already.
     pub(crate) fn end(&self, error: LogError) -> bool {
         let is_first = self.failed.set(error).is_ok();
-        self.room.close();
+        self.memory.unsent.close();
         if let Some(journal) = &self.journal {
             journal.freed.notify_waiters();
         }
@@ -222,15 +221,14 @@ impl Core {
             };
             let numbers = page_numbers(&frame, *page)?;
             let mut state = self.state();
-            let tree = state.tree(which);
-            tree.install(*page, &numbers);
-            if tree.clean() > 2 * self.options.pages {
+            state.tree(which).install(*page, &numbers);
+            if self.pages_beyond(&state).is_some() {
                 // The task that changes the trees lets some go.
                 self.arrived.notify_one();
             }
             Ok(())
         };
-        for some in pages.chunks(self.options.uploads * 4) {
+        for some in pages.chunks(LOADS) {
             try_join_all(some.iter().map(load)).await?;
         }
         Ok(())
@@ -384,14 +382,28 @@ impl Core {
         SegmentBuilder::new(number, lines, codec).sealed(key)
     }
 
-    /// Lets pages go that were loaded to read them. Only the task that changes the trees does so.
+    /// How many pages the trees may have, where they have more.
+    fn pages_beyond(&self, state: &State) -> Option<usize> {
+        let now = state.map.loaded() + state.table.loaded();
+        let most = self.memory.pages(now);
+        (now > most).then_some(most)
+    }
+
+    /// Lets pages go where there are too many: three quarters of them stay. Only the task that changes the trees does so.
     pub(crate) fn shrink(&self) {
         let mut state = self.state();
-        for which in [Which::Map, Which::Table] {
-            if state.tree(which).clean() > 2 * self.options.pages {
-                state.tree(which).shrink(self.options.pages);
-            }
+        if let Some(most) = self.pages_beyond(&state) {
+            state.table.shrink(most / 4);
+            state.map.shrink(most / 2);
+            self.pages_beyond(&state);
         }
+    }
+
+    /// More pages wait to be written than should.
+    pub(crate) fn wants_checkpoint(&self) -> bool {
+        let state = self.state();
+        let now = state.map.loaded() + state.table.loaded();
+        state.map.dirty() + state.table.dirty() > self.memory.waiting(self.memory.pages(now))
     }
 
     /// Where the bytes of these blocks are, with all pages that it takes to tell.

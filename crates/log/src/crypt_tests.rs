@@ -133,7 +133,7 @@ async fn neither_the_store_nor_the_journal_has_anything_plain() {
                 options,
                 Local {
                     journal: Some(disk.clone()),
-                    cache: None,
+                    ..Local::default()
                 },
             )
         };

@@ -10,6 +10,7 @@ use crate::defect::Defect;
 use crate::flatten::{self, Progress};
 use crate::journal::Found;
 use crate::local::Local;
+use crate::memory::Taken;
 use crate::receive::Claimed;
 use crate::recover::{self, check_size};
 use crate::runs;
@@ -64,7 +65,7 @@ impl LogVolume {
         options: Options,
         local: Local,
     ) -> Result<Self, LogError> {
-        let (core, found) = recover::open(store, volume, writer, options, local).await?;
+        let (core, left) = recover::open(store, volume, writer, options, local).await?;
         let core = Arc::new(core);
         let (orders, asked) = mpsc::unbounded_channel();
         let applier = tokio::spawn(applier::run(core.clone(), asked));
@@ -75,8 +76,10 @@ impl LogVolume {
             ahead: Mutex::default(),
             claimed: Claimed::default(),
         };
-        for record in found {
-            opened.replay(record).await?;
+        if let (Some(mut left), Some(journal)) = (left, &opened.core.journal) {
+            while let Some(record) = left.next(journal)? {
+                opened.replay(record).await?;
+            }
         }
         Ok(opened)
     }
@@ -88,8 +91,8 @@ impl LogVolume {
             self.punch(blocks, record.end);
             return Ok(());
         }
-        self.room(record.blocks).await?;
-        self.put(record.first, Bytes::from(record.data), record.end);
+        let taken = self.room(record.blocks).await?;
+        self.put(record.first, taken.charge(Bytes::from(record.data)), record.end);
         Ok(())
     }
 
@@ -290,12 +293,16 @@ impl LogVolume {
     }
 
     pub(crate) async fn write_blocks(&self, first: u64, data: Bytes) -> Result<(), LogError> {
-        let (mut first, mut data) = (first, data);
+        let (begun, mut first, mut data) = (first, first, data);
         Traffic::count(&self.core.shelf.traffic().written, data.len());
         while !data.is_empty() {
-            let some = data.split_to(data.len().min(BLOCKS_MAX / 4 * BLOCK));
+            let mut some = data.split_to(data.len().min(BLOCKS_MAX / 4 * BLOCK));
+            if !data.is_empty() || first > begun {
+                // Each piece is let go by itself.
+                some = Bytes::copy_from_slice(&some);
+            }
             let blocks = u32::try_from(some.len() / BLOCK).unwrap_or(u32::MAX);
-            self.room(blocks).await?;
+            let some = self.room(blocks).await?.charge(some);
             self.journalled(first, blocks, &some, |end| self.put(first, some.clone(), end))
                 .await?;
             first += u64::from(blocks);
@@ -346,22 +353,18 @@ impl LogVolume {
     }
 
     /// Waits for room for blocks that are not in the map.
-    pub(crate) async fn room(&self, blocks: u32) -> Result<(), LogError> {
-        let room = match self.core.room.try_acquire_many(blocks) {
-            Ok(room) => room,
-            Err(_) => {
+    pub(crate) async fn room(&self, blocks: u32) -> Result<Taken, LogError> {
+        let unsent = &self.core.memory.unsent;
+        let taken = match unsent.try_take(blocks as usize) {
+            Some(taken) => Some(taken),
+            None => {
                 // What fills the room may be waiting for company.
                 seal(&self.core, &mut self.core.state());
-                let closed = |_| {
-                    let ended = self.core.alive().err();
-                    ended.unwrap_or_else(|| LogError::bug("no more room"))
-                };
-                self.core.room.acquire_many(blocks).await.map_err(closed)?
+                unsent.take(blocks as usize).await
             }
         };
         self.core.alive()?;
-        room.forget();
-        Ok(())
+        taken.ok_or_else(|| LogError::bug("no more room"))
     }
 
     /// Has the open batch take blocks whose record ends at `end`.
@@ -370,16 +373,14 @@ impl LogVolume {
         if state.open.room() < data.len() / BLOCK {
             seal(&self.core, &mut state);
         }
-        let again = state.open.write(first, data);
-        self.core.room.add_permits(again);
+        state.open.write(first, data);
         self.took(&mut state, end);
     }
 
     /// Has the open batch take a hole.
     fn punch(&self, blocks: Range<u64>, end: u64) {
         let mut state = self.core.state();
-        let covered = state.open.punch(blocks);
-        self.core.room.add_permits(covered);
+        state.open.punch(blocks);
         self.took(&mut state, end);
     }
 

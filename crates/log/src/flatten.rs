@@ -118,20 +118,17 @@ async fn copy_run(volume: &LogVolume, run: &[(u64, Pointer)], rollbacks: u64) ->
     let range = first..first + u64::from(count);
     loop {
         core.load_ranges(Which::Map, std::slice::from_ref(&range)).await?;
-        volume.room(count).await?;
-        // Nothing is waited for from here on: the room is not lost.
+        let room = volume.room(count).await?;
         let taken = {
             let mut state = core.state();
             let mut missing = Vec::new();
             state.map.missing(range.clone(), &mut missing);
             if missing.is_empty() {
-                Some(take(core, &mut state, run, &data, rollbacks))
+                Some(take(core, &mut state, run, &room.charge(data.clone()), rollbacks))
             } else {
                 None
             }
         };
-        let taken_blocks = taken.as_ref().map_or(0, |taken| *taken.as_ref().unwrap_or(&0));
-        core.room.add_permits(run.len() - taken_blocks);
         if let Some(taken) = taken {
             return taken.map(|blocks| blocks as u64);
         }
@@ -158,8 +155,8 @@ fn take(
         let now = state.look(*block);
         let same = matches!(now, Ok(Source::Stored(now)) if now == *pointer);
         if same || Defect::FlattenedOverWrites.is_made() {
-            let again = state.open.write(*block, data.slice(at * BLOCK..(at + 1) * BLOCK));
-            still += 1 - again;
+            state.open.write(*block, data.slice(at * BLOCK..(at + 1) * BLOCK));
+            still += 1;
         }
     }
     if state.open.is_full() {

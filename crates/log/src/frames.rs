@@ -4,6 +4,7 @@
 
 use crate::LogError;
 use crate::local::Birth;
+use crate::memory::{Member, Memory};
 use crate::shelf::Shelf;
 use bytes::Bytes;
 use lru::LruCache;
@@ -16,8 +17,6 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Frames that are kept: of eight blocks at the most, 64 MiB.
-const FRAMES: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
 /// Indexes of segments of moved frames that are kept.
 const INDEXES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
@@ -63,23 +62,23 @@ type Index = HashMap<Pointer, (u32, u32)>;
 /// The frames of a volume.
 #[derive(Debug)]
 pub(crate) struct Frames {
-    kept: Mutex<LruCache<Pointer, Arc<Frame>>>,
+    memory: Arc<Member>,
     indexes: Mutex<LruCache<Key, Arc<Index>>>,
     pub(crate) cache: Option<Arc<Cache>>,
 }
 
 impl Frames {
-    pub(crate) fn new(cache: Option<Arc<Cache>>) -> Self {
+    pub(crate) fn new(cache: Option<Arc<Cache>>, memory: Arc<Memory>) -> Self {
         Self {
-            kept: Mutex::new(LruCache::new(FRAMES)),
+            memory: Arc::new(Member::new(memory)),
             indexes: Mutex::new(LruCache::new(INDEXES)),
             cache,
         }
     }
 
-    fn keep(&self, pointer: Pointer, frame: &Arc<Frame>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.put(pointer.frame(), Arc::clone(frame));
+    /// What the volume has of the memory.
+    pub(crate) fn member(&self) -> Arc<Member> {
+        Arc::clone(&self.memory)
     }
 
     /// The frame, where the host's cache has it.
@@ -89,7 +88,7 @@ impl Frames {
         match birth.open(pointer, &bytes) {
             Ok(frame) => {
                 let frame = Arc::new(frame);
-                self.keep(pointer, &frame);
+                self.memory.keep(pointer, &frame);
                 Some(frame)
             }
             Err(error) => {
@@ -124,8 +123,7 @@ impl Frames {
 
     /// The frame, where it is in memory.
     pub(crate) fn kept(&self, pointer: Pointer) -> Option<Arc<Frame>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(&pointer.frame()).cloned()
+        self.memory.kept(pointer)
     }
 
     /// The frame that was born at `pointer`; `None` where its object is not there (any more): look again where it is.
@@ -150,11 +148,12 @@ impl Frames {
                 Some(*there)
             }
         };
+        let _taken = self.memory.fetched.take(pointer.len() as usize).await;
         let Some((frame, bytes)) = read_frame(place, pointer, at).await? else {
             return Ok(None);
         };
         let frame = Arc::new(frame);
-        self.keep(pointer, &frame);
+        self.memory.keep(pointer, &frame);
         self.cache(pointer, birth, &bytes);
         Ok(Some(frame))
     }
@@ -170,6 +169,7 @@ impl Frames {
             return Ok(Some(Vec::new()));
         };
         let (from, to) = (first.offset(), last.offset() + last.len());
+        let _taken = self.memory.fetched.take((to - from) as usize).await;
         let Some(bytes) = place
             .shelf
             .range(&place.key, from.into(), (to - from).into())
@@ -189,7 +189,7 @@ impl Frames {
             .map(Arc::new)
             .collect();
         for ((pointer, stored), frame) in stored.into_iter().zip(&frames) {
-            self.keep(pointer, frame);
+            self.memory.keep(pointer, frame);
             self.cache(pointer, birth, stored);
         }
         Ok(Some(frames))

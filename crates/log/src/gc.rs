@@ -28,6 +28,9 @@ const LINES: usize = 8192;
 /// its being twice what it lets others write meanwhile.
 const AT_ONCE: usize = 16;
 
+/// Segments of the table that are looked at in one go.
+const CHUNK: u32 = 4096;
+
 /// A segment less of which lives than this part is worth moving.
 const LIVE_MAX: f64 = 0.5;
 
@@ -42,46 +45,77 @@ pub(crate) struct Swept {
 
 /// Right after a checkpoint: a go, where more of what is on the store is dead than the options allow.
 pub(crate) async fn sweep_if_due(core: &Core) -> Result<Swept, LogError> {
-    let lines = objects(core).await?;
-    let objects = lines.len();
-    let sum = |part: fn(&Line) -> u16| lines.iter().map(|(_, line)| u64::from(part(line))).sum::<u64>();
-    let (live, total) = (sum(|line| line.live), sum(|line| line.total));
+    let Objects {
+        objects,
+        live,
+        total,
+        worth,
+    } = objects(core).await?;
     let is_due = total > 0 && (live as f64) < total as f64 * core.options.live_min;
-    let emptied = if is_due { sweep(core, lines).await? } else { 0 };
+    let emptied = if is_due { sweep(core, worth).await? } else { 0 };
     Ok(Swept { emptied, objects })
 }
 
-/// The lines of what is an object of its own now: nothing that was moved.
-async fn objects(core: &Core) -> Result<Vec<(SegmentNumber, Line)>, LogError> {
-    let mut found = Vec::new();
+/// What is an object of its own now: nothing that was moved.
+#[derive(Debug, Default)]
+struct Objects {
+    objects: usize,
+    /// Blocks.
+    live: u64,
+    total: u64,
+    /// Those that are most worth moving, [`AT_ONCE`] of them, with the part that lives.
+    worth: Vec<(SegmentNumber, f64)>,
+}
+
+/// Looks at the whole table, a chunk after the other, so that it takes no memory.
+async fn objects(core: &Core) -> Result<Objects, LogError> {
+    let mut found = Objects::default();
     for kind in Kind::ALL {
-        let range = table::indexes(kind, 1..SegmentNumber::MAX);
-        core.load_ranges(Which::Table, std::slice::from_ref(&range))
-            .await?;
-        let lines = table::lines(&core.state().table, range);
-        found.extend(
-            lines
-                .into_iter()
-                .filter(|(_, line)| line.moved.is_none() && line.total > 0),
-        );
+        let numbers = core.numbers(kind);
+        for first in numbers.clone().step_by(CHUNK as usize) {
+            let range = table::indexes(kind, first..numbers.end.min(first.saturating_add(CHUNK)));
+            core.load_ranges(Which::Table, std::slice::from_ref(&range))
+                .await?;
+            let lines = table::lines(&core.state().table, range);
+            for (segment, line) in lines {
+                if line.moved.is_none() && line.total > 0 {
+                    found.add(segment, &line);
+                }
+            }
+            found.keep_best();
+            core.shrink();
+        }
     }
     Ok(found)
+}
+
+impl Objects {
+    fn add(&mut self, segment: SegmentNumber, line: &Line) {
+        self.objects += 1;
+        self.live += u64::from(line.live);
+        self.total += u64::from(line.total);
+        let part = f64::from(line.live) / f64::from(line.total);
+        if line.live > 0 && part < LIVE_MAX {
+            self.worth.push((segment, part));
+        }
+    }
+
+    fn keep_best(&mut self) {
+        self.worth.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+        self.worth.truncate(AT_ONCE);
+    }
 }
 
 /// Empties the segments that are worth it, a bounded number of them; answers how many.
 pub(crate) async fn collect(core: &Core) -> Result<u64, LogError> {
     // Lists are complete as of a checkpoint.
     checkpoint(core, |_| {}).await?;
-    let all = objects(core).await?;
-    sweep(core, all).await
+    let found = objects(core).await?;
+    sweep(core, found.worth).await
 }
 
 /// A go over these.
-async fn sweep(core: &Core, mut worth: Vec<(SegmentNumber, Line)>) -> Result<u64, LogError> {
-    let part = |line: &Line| f64::from(line.live) / f64::from(line.total);
-    worth.retain(|(_, line)| line.live > 0 && part(line) < LIVE_MAX);
-    worth.sort_by(|(_, a), (_, b)| part(a).total_cmp(&part(b)));
-    worth.truncate(AT_ONCE);
+async fn sweep(core: &Core, worth: Vec<(SegmentNumber, f64)>) -> Result<u64, LogError> {
     if worth.is_empty() {
         return Ok(0);
     }

@@ -74,6 +74,38 @@ pub(crate) struct Found {
     pub(crate) end: u64,
 }
 
+/// How what is there was written.
+#[derive(Debug)]
+struct Written {
+    label: Label,
+    /// The key of the epochs' keys, where the volume is encrypted.
+    key: Option<DataKey>,
+}
+
+/// What an earlier attachment left there, to be done again: read record by record, because a journal may be larger than the memory.
+#[derive(Debug)]
+pub(crate) struct Left {
+    next: u64,
+    end: u64,
+    written: Written,
+}
+
+impl Left {
+    /// The next record.
+    pub(crate) fn next(&mut self, journal: &Journal) -> Result<Option<Found>, LogError> {
+        if self.next >= self.end {
+            return Ok(None);
+        }
+        let ring = journal.ring();
+        let Some(found) = ring.record(self.next, &self.written)? else {
+            let changed = io::Error::other(format!("the record at {} was there, and is not", self.next));
+            return Err(failed(ring.disk.as_ref(), "read", &changed));
+        };
+        self.next = found.end;
+        Ok(Some(found))
+    }
+}
+
 fn failed(disk: &dyn Disk, what: &str, error: &io::Error) -> LogError {
     let kind = if error.kind() == io::ErrorKind::StorageFull {
         ErrorKind::NoSpace
@@ -158,14 +190,8 @@ impl Ring {
         Ok(Some(self.head))
     }
 
-    /// The record at the head, which then is behind it; `None` at the end, by the label under which it was written. `keys` are those of
-    /// the epochs.
-    fn take_up(
-        &mut self,
-        of: &Label,
-        keys: Option<&dyn Fn(u32) -> SealKey>,
-    ) -> Result<Option<Found>, LogError> {
-        let position = self.head;
+    /// The record at a position; `None` at the end.
+    fn record(&self, position: u64, of: &Written) -> Result<Option<Found>, LogError> {
         let mut header = [0; RECORD_UNIT];
         self.read(position, &mut header)?;
         let Some(len) = JournalRecord::len_at(&header, position) else {
@@ -173,17 +199,21 @@ impl Ring {
         };
         let mut bytes = vec![0; len];
         self.read(position, &mut bytes)?;
-        let is_of_it = |record: &JournalRecord| position < of.joined || record.epoch == of.epochs[1];
+        let label = &of.label;
+        let is_of_it = |record: &JournalRecord| position < label.joined || record.epoch == label.epochs[1];
+        let of_epoch = of
+            .key
+            .as_ref()
+            .map(|key| move |epoch| key.journal(label.volume, epoch));
+        let keys = of_epoch.as_ref().map(|keys| keys as &dyn Fn(u32) -> SealKey);
         let Some(record) = JournalRecord::decode(&mut bytes, position, keys).filter(is_of_it) else {
             return Ok(None);
         };
-
-        self.head += len as u64;
         Ok(Some(Found {
             first: record.first,
             blocks: record.blocks,
             data: record.data.to_vec(),
-            end: self.head,
+            end: position + len as u64,
         }))
     }
 
@@ -203,7 +233,7 @@ impl Journal {
         [last_live, epoch]: [u32; 2],
         covered: u64,
         key: Option<&DataKey>,
-    ) -> Result<(Self, Vec<Found>), LogError> {
+    ) -> Result<(Self, Left), LogError> {
         let capacity = disk.capacity() / RECORD_UNIT as u64 * RECORD_UNIT as u64;
         if capacity < CAPACITY_MIN {
             let message = format!(
@@ -255,12 +285,18 @@ impl Journal {
             key: key.map(|key| key.journal(volume, epoch)),
             broken: None,
         };
-        let of_epoch = key.map(|key| move |epoch| key.journal(volume, epoch));
-        let keys = of_epoch.as_ref().map(|keys| keys as &dyn Fn(u32) -> SealKey);
-        let (mut found, written_under) = (Vec::new(), before.unwrap_or(label));
-        while let Some(record) = ring.take_up(&written_under, keys)? {
-            found.push(record);
+        let written = Written {
+            label: before.unwrap_or(label),
+            key: key.cloned(),
+        };
+        while let Some(record) = ring.record(ring.head, &written)? {
+            ring.head = record.end;
         }
+        let left = Left {
+            next: ring.tail,
+            end: ring.head,
+            written,
+        };
         ring.label.joined = ring.head;
         let label = ring.label;
         ring.write_label(&label)?;
@@ -273,7 +309,7 @@ impl Journal {
         };
         let head = journal.ring().head;
         journal.sync(head).await?;
-        Ok((journal, found))
+        Ok((journal, left))
     }
 
     /// Where its records begin: all before is on the store.

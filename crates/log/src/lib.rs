@@ -31,6 +31,7 @@ mod group;
 mod journal;
 mod local;
 mod look;
+mod memory;
 mod receive;
 mod recover;
 mod runs;
@@ -65,6 +66,7 @@ pub use group::snapshot_together;
 pub use journal::Disk;
 pub use local::Local;
 pub use look::look;
+pub use memory::{MEMORY, MEMORY_MIN, Memory};
 pub use receive::{Receive, Receiver};
 pub use recover::{check_size, create, create_half};
 pub use restblk_cache::Cache;
@@ -95,29 +97,20 @@ pub struct Options {
     pub codec: Codec,
     /// What a flush waits for.
     pub durability: Durability,
-    /// Blocks of 4 KiB that may be written and not in the map: beyond, writers wait.
-    pub dirty_blocks: usize,
-    /// Segments uploaded at once.
-    pub uploads: usize,
     /// Segments in the map that are not in a head, after which a checkpoint is made: a recovery reads so many at the most, and
     /// those on their way.
     pub segments_per_checkpoint: u32,
-    /// Pages of each tree in memory, of 1 KiB; those that a checkpoint must write come on top.
-    pub pages: usize,
     /// Garbage is collected when less than this part of the blocks on the store is alive.
     pub live_min: f64,
 }
 
 impl Default for Options {
-    /// LZ4, 128 MiB dirty, 8 uploads, a checkpoint after 1 GiB, 64 MiB of pages a tree, garbage up to two fifths.
+    /// LZ4, a checkpoint after 1 GiB, garbage up to two fifths.
     fn default() -> Self {
         Self {
             codec: Codec::Lz4,
             durability: Durability::Remote,
-            dirty_blocks: 32 << 10,
-            uploads: 8,
             segments_per_checkpoint: 128,
-            pages: 64 << 10,
             live_min: 0.6,
         }
     }

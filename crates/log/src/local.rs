@@ -1,22 +1,25 @@
-//! What a volume has on the host's own disks, and frames in the cache there.
+//! What a volume has on its host, and frames in the cache there.
 //!
 //! A cached frame is found by where it was born: volume, epoch, kind and sequence of the segment that it was written in, and its offset
 //! there. That names the same bytes for ever, wherever collectors move the frame, and for clones too. Its pointer does not: the numbers of
 //! segments that a dead epoch wrote after its first hole are given anew to its successor's.
 
 use crate::journal::Disk;
+use crate::memory::Memory;
 use crate::shelf::Shelf;
 use restblk_cache::{Cache, Key};
 use restblk_format::log::{Frame, FrameError, Pointer, SealKey, SegmentNumber};
 use std::sync::Arc;
 
-/// What a volume has on the host's own disks.
+/// What a volume has on its host.
 #[derive(Clone, Debug, Default)]
 pub struct Local {
     /// The journal: its own.
     pub journal: Option<Arc<dyn Disk>>,
     /// The cache, which all volumes share.
     pub cache: Option<Arc<Cache>>,
+    /// The memory, which all volumes share.
+    pub memory: Arc<Memory>,
 }
 
 /// Where a segment was written first.

@@ -9,8 +9,8 @@
 
 use crate::core::{Core, Which};
 use crate::defect::Defect;
-use crate::frames::segment_head;
-use crate::journal::{Found, Journal};
+use crate::frames::{Frames, segment_head};
+use crate::journal::{Journal, Left as JournalLeft};
 use crate::local::Local;
 use crate::look::{self, Heads, last_head};
 use crate::series::{self, Ended, entomb};
@@ -144,7 +144,7 @@ pub(crate) async fn open(
     writer: Writer,
     options: Options,
     local: Local,
-) -> Result<(Core, Vec<Found>), LogError> {
+) -> Result<(Core, Option<JournalLeft>), LogError> {
     let shelf = Shelf::new(store, volume).with_key(writer.key.clone());
     let (free, has_begun) = try_join(series::end(&shelf, Series::Epochs, 1), look::has_begun(&shelf)).await?;
     if !has_begun {
@@ -172,20 +172,21 @@ pub(crate) async fn open(
         gc: last.gc + head.gc_next,
     });
     (head.log_next, head.map_next, head.gc_next) = (0, 0, 0);
-    let (journal, found) = match local.journal {
+    let (journal, left) = match local.journal {
         Some(disk) => {
             let (epochs, key) = ([last.epoch, epoch], writer.key.as_ref());
-            let (journal, found) = Journal::open(disk, volume, epochs, covered, key).await?;
+            let (journal, left) = Journal::open(disk, volume, epochs, covered, key).await?;
             head.journal = journal.begins();
-            (Some(journal), found)
+            (Some(journal), Some(left))
         }
         None => {
             head.journal = 0;
-            (None, Vec::new())
+            (None, None)
         }
     };
     let state = State::new(head, 0, options.codec);
-    let core = Core::new(shelf, epoch, writer.nonce, options, state, journal, local.cache);
+    let frames = Frames::new(local.cache, local.memory);
+    let core = Core::new(shelf, epoch, writer.nonce, options, state, journal, frames);
     for (segment, entries) in &segments {
         let ranges: Vec<_> = State::blocks_of(entries).collect();
         core.load_ranges(Which::Map, &ranges).await?;
@@ -193,7 +194,7 @@ pub(crate) async fn open(
         applied.map_err(|page| LogError::bug(format!("apply {segment}: page {page:?} is missing")))?;
     }
     checkpoint::checkpoint(&core, |_| {}).await?;
-    Ok((core, found))
+    Ok((core, left))
 }
 
 async fn fence(shelf: &Shelf, epoch: u32, writer: &Writer) -> Result<Left, LogError> {

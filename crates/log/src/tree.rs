@@ -90,18 +90,11 @@ impl Radix {
     }
 
     /// Pages in memory.
-    #[cfg(test)]
     pub(crate) fn loaded(&self) -> usize {
         self.loaded
     }
 
-    /// Pages in memory that could be let go.
-    pub(crate) fn clean(&self) -> usize {
-        self.loaded.saturating_sub(self.dirty)
-    }
-
     /// Pages that a flush would write.
-    #[cfg(test)]
     pub(crate) fn dirty(&self) -> usize {
         self.dirty
     }

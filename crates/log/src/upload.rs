@@ -48,11 +48,7 @@ async fn upload(core: &Core, batch: &Batch, sequence: u32) -> Result<(), LogErro
         let state = core.state();
         (state.number(Kind::Log, sequence)?, state.codec)
     };
-    let _turn = core
-        .uploads
-        .acquire()
-        .await
-        .map_err(|_| LogError::bug("the uploads have ended"))?;
+    let _turn = core.memory.packed.take(1).await;
     core.alive()?;
     let builder = batch
         .encode(|lines| core.begin(number, lines, codec))

@@ -16,6 +16,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
+/// Pages of its map in memory: 8 MiB.
+const PAGES: usize = 8 << 10;
+
 /// A snapshot as a device that is only read.
 #[derive(Debug)]
 pub struct SnapshotView {
@@ -79,7 +82,7 @@ impl SnapshotView {
             range.clone().map(source).collect()
         };
         let there = fill(&self.core, &sources, range.clone(), buf).await?;
-        self.map().shrink(self.core.options.pages);
+        self.map().shrink(PAGES);
         if there {
             return Ok(());
         }

@@ -65,6 +65,7 @@ slowly() { python3 "$WORK/slowly.py"; }
 # by a pipe with a name, so that who is at the other end can be killed; bounded, because that one may end before it has opened it
 slowly_to_pipe() { timeout 60 bash -c 'exec python3 "$0" > "$1"' "$WORK/slowly.py" "$WORK/pipe"; }
 slowly_from_pipe() { timeout 60 bash -c 'exec python3 "$0" < "$1"' "$WORK/slowly.py" "$WORK/pipe"; }
+has_ended() { ! restblk export copy/a 2>&1 | grep -q 'is being received'; }
 half() { restblk -o json show copy/a 2> /dev/null | jq -e .usage.receiving; }
 token() { restblk -o json show copy/a 2> /dev/null | jq -r '.usage.receiving.token // empty'; }
 # what `restblk send` is told, of snapshot $1
@@ -136,6 +137,8 @@ open(sys.argv[1], "wb").write(data)' "$WORK/stream" $RANDOM
   esac
   if half > "$WORK/half.json"; then
     if [ "$(jq .position "$WORK/half.json")" -gt 0 ]; then resumed=$((resumed + 1)); fi
+    # what was cut off at the client's end, the daemon notices a little later
+    wait_for 30 "the end of the receive" has_ended
     refuses -c 5 -m 'has a part of the snapshot' restblk export copy/a
   fi
 }

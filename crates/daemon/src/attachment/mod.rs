@@ -37,7 +37,7 @@ use convert::Conversions;
 use names::Names;
 use opened::Openings;
 use restblk_api::{Attachment, ErrorBody};
-use restblk_engine::log::{Cache, LogVolume};
+use restblk_engine::log::{Cache, LogVolume, Memory};
 use restblk_nbd::Exports;
 use restblk_types::{AttachmentId, Compression, Durability, ErrorKind, PoolName, RateLimits, VolumeRef};
 use slot::Slot;
@@ -69,6 +69,7 @@ pub(crate) struct Context {
     pub(crate) lease_check: Duration,
     pub(crate) journal: Journals,
     pub(crate) cache: Option<Arc<Cache>>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) keys: Keys,
 }
 

@@ -346,6 +346,7 @@ impl Attachments {
         let local = Local {
             journal,
             cache: self.context.cache.clone(),
+            memory: Arc::clone(&self.context.memory),
         };
         let opened = patience::bounded(pool.repository.open_log(store, record, writer, local)).await;
         let log = opened.map_err(error::engine)?;

@@ -35,10 +35,11 @@ pub use garbage::Garbage;
 pub use repair::{Repair, Repaired, repair};
 
 use crate::core::Core;
+use crate::frames::Frames;
 use crate::look::{At, newest};
 use crate::shelf::Shelf;
 use crate::state::State;
-use crate::{LogError, Options};
+use crate::{LogError, MEMORY_MIN, Memory, Options};
 use restblk_format::log::{DataKey, Head, Tree};
 use restblk_store::Store;
 use restblk_types::{ErrorKind, VolumeId};
@@ -236,10 +237,7 @@ async fn once(shelf: &Shelf, how: How, teller: Teller<'_>) -> Result<(Report, Lo
 
 /// A volume by one of its heads, to be read; nothing of it is ever written.
 pub(crate) fn reader(shelf: &Shelf, at: At, head: Head) -> Core {
-    let options = Options {
-        pages: 16 << 10,
-        ..Options::default()
-    };
+    let options = Options::default();
     Core::new(
         shelf.clone(),
         at.0,
@@ -247,7 +245,7 @@ pub(crate) fn reader(shelf: &Shelf, at: At, head: Head) -> Core {
         options,
         State::new(head, at.1 + 1, options.codec),
         None,
-        None,
+        Frames::new(None, Arc::new(Memory::new(MEMORY_MIN))),
     )
 }
 

@@ -15,6 +15,7 @@ use super::rights::What;
 use super::survey::{self, Survey};
 use super::{Findings, How, Problem, Report, Teller, garbage, once, reader, rights};
 use crate::core::Core;
+use crate::frames::Frames;
 use crate::journal::{Disk, Journal};
 use crate::look::newest;
 use crate::recover;
@@ -23,7 +24,7 @@ use crate::shelf::{Series, Shelf};
 use crate::state::State;
 use crate::table::{self, Line};
 use crate::tree::Radix;
-use crate::{LogError, Options, Writer};
+use crate::{LogError, MEMORY_MIN, Memory, Options, Writer};
 use bytes::Bytes;
 use restblk_format::log::{Head, Kind, SegmentNumber, Span};
 use restblk_store::Store;
@@ -251,7 +252,7 @@ impl Work<'_> {
             Options::default(),
             State::new(blank, 0, Options::default().codec),
             journal,
-            None,
+            Frames::new(None, Arc::new(Memory::new(MEMORY_MIN))),
         );
         let done = rebuild::rebuild(&parts, &core, self.teller).await?;
         let mut told = vec![format!(

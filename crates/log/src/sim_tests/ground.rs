@@ -1,5 +1,6 @@
 //! What the volumes of a simulation share: chance, the store and its faults, and what their blocks hold.
 
+use crate::memory::{Memory, Parts, Reserve};
 use crate::{Codec, DataKey, Durability, Options, Writer};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -22,12 +23,26 @@ pub(super) fn options(ground: &Ground) -> Options {
     Options {
         durability: ground.durability,
         codec: ground.codec,
-        dirty_blocks: 600,
-        uploads: 3,
         segments_per_checkpoint: 5,
-        pages: 6,
         live_min: 0.6,
     }
+}
+
+/// So little that volumes wait for each other, and pages come and go.
+fn memory() -> Memory {
+    Memory::with(Parts {
+        reserve: Reserve {
+            unsent: 500,
+            packed: 1,
+            fetched: 64 << 10,
+        },
+        unsent: 100,
+        packed: 2,
+        fetched: 64 << 10,
+        frames: 1 << 20,
+        pages: 16,
+        waiting: 40,
+    })
 }
 
 pub(super) fn ms(ms: u64) -> Duration {
@@ -101,6 +116,8 @@ pub(super) struct Ground {
     stores: u64,
     volumes: u8,
     pub(super) tag: u32,
+    /// What all volumes share.
+    pub(super) memory: Arc<Memory>,
     /// What a flush waits for.
     pub(super) durability: Durability,
     /// How data is packed, until it is changed.
@@ -118,6 +135,7 @@ impl Ground {
             stores: 0,
             volumes: 0,
             tag: 0,
+            memory: Arc::new(memory()),
             durability: if seed % 3 == 2 {
                 Durability::Local
             } else {

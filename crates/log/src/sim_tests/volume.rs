@@ -63,6 +63,7 @@ impl Volume {
             let local = Local {
                 journal: disk.map(|disk| disk as Arc<dyn Disk>),
                 cache: None,
+                memory: Arc::clone(&ground.memory),
             };
             let options = options(ground);
             match LogVolume::open(store.clone(), self.id, writer, options, local).await {

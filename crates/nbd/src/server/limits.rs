@@ -23,12 +23,12 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 64 MiB a connection, 256 MiB in all, 64 MiB kept, 256 requests, 256 connections, 30 s, 60 s.
+    /// 64 MiB a connection, 128 MiB in all, 32 MiB kept, 256 requests, 256 connections, 30 s, 60 s.
     fn default() -> Self {
         Self {
             connection_bytes: 64 << 20,
-            server_bytes: 256 << 20,
-            pool_bytes: 64 << 20,
+            server_bytes: 128 << 20,
+            pool_bytes: 32 << 20,
             requests_per_connection: 256,
             connections: 256,
             handshake: Duration::from_secs(30),
