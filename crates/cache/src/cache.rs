@@ -4,10 +4,11 @@ use crate::CacheError;
 use crate::file;
 use crate::region::{self, BLOB_LEN_MAX, Filling, Key, REGION_LEN};
 use crate::ring::{Found, Ring};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::mpsc;
 use bytes::Bytes;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::Semaphore;
 
@@ -204,7 +205,7 @@ impl Drop for Cache {
 fn run(ring: &Ring) {
     let (to_disk, regions) = mpsc::channel::<Arc<Filling>>();
     let mut oldest = ring.load(to_disk);
-    for region in regions {
+    while let Ok(region) = regions.recv() {
         ring.write(&region, &mut oldest);
     }
 }

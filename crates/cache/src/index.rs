@@ -2,12 +2,11 @@
 //!
 //! Two keys of one hash share a place; the one that was put last has it, and for the other what is there is a miss.
 
+use crate::region::{ALIGN, BLOB_LEN_MAX, REGION_LEN};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use crate::region::{ALIGN, BLOB_LEN_MAX, REGION_LEN};
 
 /// Locks, so that readers seldom meet.
 const SHARDS: usize = 16;

@@ -22,6 +22,9 @@ mod file;
 mod index;
 mod region;
 mod ring;
+#[cfg(all(test, feature = "shuttle"))]
+mod schedules;
+mod sync;
 
 pub use cache::{Cache, Figures};
 pub use region::{BLOB_LEN_MAX, KEY_LEN, Key, REGION_LEN};

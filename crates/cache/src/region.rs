@@ -17,7 +17,11 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Bytes of a region.
-pub const REGION_LEN: usize = 4 << 20;
+pub const REGION_LEN: usize = if cfg!(feature = "shuttle") {
+    128 << 10
+} else {
+    4 << 20
+};
 /// Bytes of a key.
 pub const KEY_LEN: usize = 32;
 /// Bytes of the longest blob.

@@ -6,12 +6,13 @@
 use crate::file;
 use crate::index::{Index, Place};
 use crate::region::{self, Entry, Filling, Key, REGION_LEN, TABLE_LEN};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::mpsc::Sender;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Regions on their way to the disk at the most: 8 MiB.
 const PENDING_MAX: usize = 2;

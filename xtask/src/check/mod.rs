@@ -50,6 +50,10 @@ pub(crate) const STEPS: &[Step] = &[
         run: unit::without_devices,
     },
     Step {
+        name: "schedules",
+        run: unit::schedules,
+    },
+    Step {
         name: "doc",
         run: doc,
     },

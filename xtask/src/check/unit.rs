@@ -64,6 +64,14 @@ pub(crate) fn on_device(tree: &Tree) -> Result<Outcome> {
     counted(tree, &mut command)
 }
 
+/// The test of the orders of threads, which takes locks of its own.
+pub(super) fn schedules(tree: &Tree) -> Result<Outcome> {
+    let mut command = cargo();
+    command.args(["test", "--package", "restblk-cache", "--features", "shuttle"]);
+    command.args(["--locked", "--lib", "schedules"]);
+    counted(tree, &mut command)
+}
+
 fn counted(tree: &Tree, command: &mut Command) -> Result<Outcome> {
     let (whole, output) = run_and_keep(command.current_dir(&tree.root))?;
     let (passed, failed) = count(&output);
