@@ -89,7 +89,7 @@ start() {
   echo $! > "$WORK/$name.pid"
 }
 pid_of() { echo "${started[$1]:?no such process was started}"; }
-is_running() { kill -0 "${started[$1]:-0}" 2>/dev/null && [ "$(ps -o stat= -p "${started[$1]}" | cut -c1)" != Z ]; }
+is_running() { [ -n "${started[$1]:-}" ] && kill -0 "${started[$1]}" 2>/dev/null && [ "$(ps -o stat= -p "${started[$1]}" | cut -c1)" != Z ]; }
 # stop NAME [SECONDS]: TERM, and failure when it is still there after SECONDS (20). Prints nothing.
 stop() {
   local pid

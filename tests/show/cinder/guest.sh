@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# claim: in a guest, a volume's device serves initiators over NVMe/TCP and iSCSI and holds LVM thin snapshots of a direct volume, through the daemon's death
+# timeout: 3600
+. "$RESTBLK_ROOT/tests/lib.sh"
+. "$RESTBLK_ROOT/tests/show/foundation/guest-transport.bash"
+told=
+for transport in ublk nbd; do
+  for test in daemon-targets daemon-lvm; do
+    say "$transport, $test"
+    told+="; $transport: $(figure_in_guest 7.2 "$test" "$transport")"
+  done
+done
+figure "Linux 7.2, ${told#; }"
