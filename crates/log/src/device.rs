@@ -292,17 +292,14 @@ impl LogVolume {
         Ok(())
     }
 
-    pub(crate) async fn write_blocks(&self, first: u64, data: Bytes) -> Result<(), LogError> {
-        let (begun, mut first, mut data) = (first, first, data);
+    pub(crate) async fn write_blocks(&self, first: u64, data: &[u8]) -> Result<(), LogError> {
+        let mut first = first;
         Traffic::count(&self.core.shelf.traffic().written, data.len());
-        while !data.is_empty() {
-            let mut some = data.split_to(data.len().min(BLOCKS_MAX / 4 * BLOCK));
-            if !data.is_empty() || first > begun {
-                // Each piece is let go by itself.
-                some = Bytes::copy_from_slice(&some);
-            }
+        for some in data.chunks(BLOCKS_MAX / 4 * BLOCK) {
             let blocks = u32::try_from(some.len() / BLOCK).unwrap_or(u32::MAX);
-            let some = self.room(blocks).await?.charge(some);
+            let room = self.room(blocks).await?;
+            // A copy: a transport's buffer may be larger than the request, and is wanted for the next one.
+            let some = room.charge(Bytes::copy_from_slice(some));
             self.journalled(first, blocks, &some, |end| self.put(first, some.clone(), end))
                 .await?;
             first += u64::from(blocks);
@@ -568,11 +565,6 @@ impl BlockDevice for LogVolume {
     }
 
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {
-        self.write_bytes(offset, Bytes::copy_from_slice(data), flags)
-            .await
-    }
-
-    async fn write_bytes(&self, offset: u64, data: Bytes, flags: WriteFlags) -> Result<(), BlockError> {
         self.write_blocks(offset / BLOCK as u64, data).await?;
         if flags.fua {
             self.flush_all().await?;

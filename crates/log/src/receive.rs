@@ -276,7 +276,7 @@ impl Receiver<'_> {
     /// Bytes of the volume. The caller gives them in order.
     pub async fn data(&mut self, offset: u64, data: Bytes) -> Result<(), LogError> {
         let len = data.len() as u64;
-        self.volume.write_blocks(offset / BLOCK as u64, data).await?;
+        self.volume.write_blocks(offset / BLOCK as u64, &data).await?;
         self.wrote(offset + len, len).await
     }
 
