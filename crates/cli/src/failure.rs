@@ -2,7 +2,7 @@
 
 use crate::cli::OutputFormat;
 use crate::exit::Exit;
-use crate::output::Style;
+use crate::output::{Style, say};
 use restblk_api::ErrorBody;
 use restblk_api::client::ClientError;
 use restblk_types::{ErrorKind, NameError};
@@ -114,13 +114,13 @@ impl Failure {
         let Some(body) = &self.body else { return };
         match format {
             OutputFormat::Json => match serde_json::to_string(body) {
-                Ok(json) => eprintln!("{json}"),
-                Err(_) => eprintln!("{}", body.message),
+                Ok(json) => say(json),
+                Err(_) => say(&body.message),
             },
             OutputFormat::Table => {
-                eprintln!("{} {}", style.error("error:"), self.sentence());
+                say(format_args!("{} {}", style.error("error:"), self.sentence()));
                 if let Some(hint) = &body.hint {
-                    eprintln!("{} {hint}", style.hint("hint:"));
+                    say(format_args!("{} {hint}", style.hint("hint:")));
                 }
             }
         }

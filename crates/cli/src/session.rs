@@ -2,7 +2,7 @@
 
 use crate::cli::{Global, OutputFormat};
 use crate::failure::{Failure, Result};
-use crate::output::{Style, Table, progress};
+use crate::output::{Style, Table, progress, say};
 use restblk_api::client::{Client, ClientError};
 use serde::Serialize;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -92,14 +92,18 @@ impl Session {
     /// Words beside the result: what was done, what to do next.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
         if !self.is_quiet() {
-            eprintln!("{}", text.as_ref());
+            say(text.as_ref());
         }
     }
 
     /// A risk that was taken; said even where little is said.
     pub(crate) fn warn(&self, text: impl AsRef<str>) {
         if !self.is_json() {
-            eprintln!("{} {}", self.style.warning("warning:"), text.as_ref());
+            say(format_args!(
+                "{} {}",
+                self.style.warning("warning:"),
+                text.as_ref()
+            ));
         }
     }
 

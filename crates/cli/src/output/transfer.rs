@@ -1,5 +1,6 @@
 //! How far a transfer has come, on standard error: a line that changes on a terminal, or one after the other where `--progress` asks for it.
 
+use super::say;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use restblk_format::stream::{Decoder, Event, StreamError};
 use restblk_types::ByteCount;
@@ -112,7 +113,7 @@ impl<'a> Shown<'a> {
                 bar.set_message(line);
                 bar.tick();
             }
-            None => eprintln!("{line}"),
+            None => say(line),
         }
     }
 
