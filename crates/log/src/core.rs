@@ -210,6 +210,16 @@ impl Core {
     /// Loads pages of a tree.
     pub(crate) async fn load(&self, which: Which, pages: &[NeedsPage]) -> Result<(), LogError> {
         let load = async |page: &NeedsPage| -> Result<(), LogError> {
+            // Whoever comes second finds it kept, or there.
+            let frame = page.pointer.frame();
+            let mut claim = self.reading.claim(&[frame]);
+            while claim.frames.is_empty() {
+                self.reading.wait(frame).await;
+                if !self.state().tree(which).wants(*page) {
+                    return Ok(());
+                }
+                claim = self.reading.claim(&[frame]);
+            }
             let frame = match which {
                 Which::Map => self.frame(page.pointer).await?,
                 Which::Table => self.book(page.pointer).await?,

@@ -10,7 +10,7 @@ away=${AWAY_SECONDS:-3600}
 share_mounts
 start_store
 # what was read before is in the host's cache: the kernel's own may be given up for other programs within an hour
-start_daemon "lease_check_s = 5" "[control]" "enabled = false" "[journal]" 'size = "512M"' "[cache]" 'size = "1G"'
+start_daemon "lease_check_s = 5" "[control]" "enabled = false" "[journal]" 'size = "512M"' "[cache]" 'size = "1G"' "[memory]" 'limit = "2G"'
 restblk -q pool create main --url "$STORE_URL/cdmi/2.0.0/"
 log_filled a 512M
 sync -f "$WORK/mnt"
