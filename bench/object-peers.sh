@@ -87,7 +87,8 @@ cold() {
     s3backer) cold_s3backer "$proxy" "$size" ;;
     nbd | loop) cold_restblk "$1" ;;
   esac
-  sync
+  # a plain sync waits for every device of the host, and one of somebody else's may wait for its store
+  sync -f "$WORK"
   echo 3 > /proc/sys/vm/drop_caches
 }
 end() {
@@ -123,7 +124,10 @@ has() {
     raw/* | bare/* | */commit | */flush-remote) return 1 ;;
   esac
 }
-durability() { measured nbd && restblk -q volume durability nbd/volume "$1"; measured loop && restblk -q volume durability loop/volume "$1"; true; }
+durability() {
+  local way
+  for way in nbd loop; do if measured $way; then restblk -q volume durability $way/volume "$1" > /dev/null; fi; done
+}
 
 turn=0
 for delay in "${delays[@]}"; do

@@ -90,3 +90,61 @@ fn contents(name: &str, object: &Object) -> String {
         object.data.len()
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use hyper::Method;
+    use hyper::header::HeaderMap;
+
+    fn listed(bucket: &Bucket, query: &[(&str, &str)]) -> (Vec<String>, Option<String>) {
+        let query = query
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let asked = Asked {
+            method: Method::GET,
+            bucket: "b".to_owned(),
+            key: String::new(),
+            query: query.collect(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        let page = page(bucket, &asked);
+        let between = |text: &str, end: &str| text.split(end).next().unwrap_or_default().to_owned();
+        let names = page.split("<Contents><Key>").flat_map(|part| {
+            part.split("<CommonPrefixes><Prefix>")
+                .map(|name| between(name, "</"))
+        });
+        let next = page
+            .split_once("<NextContinuationToken>")
+            .map(|(_, token)| between(token, "</"));
+        (names.skip(1).collect(), next)
+    }
+
+    #[test]
+    fn pages_have_every_key_and_folder_once() {
+        let mut bucket = Bucket::default();
+        for key in ["a/1", "a/2", "b", "c/d/1", "c/d/2", "c/e", "d"] {
+            bucket.put(key.to_owned(), Bytes::new(), HeaderMap::new());
+        }
+        let mut found = Vec::new();
+        let mut token = None;
+        loop {
+            let mut query = vec![("delimiter", "/"), ("max-keys", "1")];
+            query.extend(token.as_deref().map(|token| ("continuation-token", token)));
+            let (names, next) = listed(&bucket, &query);
+            assert_eq!(names.len(), 1);
+            found.extend(names);
+            token = next;
+            if token.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, ["a/", "b", "c/", "d"]);
+        let (names, next) = listed(&bucket, &[("prefix", "c/"), ("delimiter", "/")]);
+        assert_eq!((names, next), (vec!["c/d/".to_owned(), "c/e".to_owned()], None));
+        let (names, _) = listed(&bucket, &[("prefix", "c/"), ("start-after", "c/d/1")]);
+        assert_eq!(names, ["c/d/2", "c/e"]);
+    }
+}
