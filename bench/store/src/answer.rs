@@ -111,7 +111,9 @@ pub(crate) fn with_tag(tag: &str) -> Answer {
 }
 
 pub(crate) fn refusal(status: StatusCode, code: &str) -> Answer {
-    let mut answer = xml(format!("<Error><Code>{code}</Code><Message>{code}</Message></Error>"));
+    let mut answer = xml(format!(
+        "<Error><Code>{code}</Code><Message>{code}</Message></Error>"
+    ));
     *answer.status_mut() = status;
     answer
 }

@@ -43,7 +43,10 @@ impl Bucket {
         if data.len() > MD5_MAX {
             return format!("\"{:032x}-1\"", self.number());
         }
-        let digest: String = Md5::digest(data).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest: String = Md5::digest(data)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         format!("\"{digest}\"")
     }
 

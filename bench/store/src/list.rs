@@ -59,7 +59,10 @@ pub(crate) fn page(bucket: &Bucket, asked: &Asked) -> String {
         count += 1;
         name.clone_into(&mut last);
         told += &match folder {
-            Some(folder) => format!("<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>", named(folder)),
+            Some(folder) => format!(
+                "<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>",
+                named(folder)
+            ),
             None => contents(&named(key), object),
         };
     }

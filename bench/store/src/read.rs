@@ -26,7 +26,11 @@ pub(crate) fn answer(bucket: &Bucket, asked: &Asked) -> Result<Answer, Answer> {
     }
     let mut answer = Answer::default();
     let sum_is_wanted = asked.header("x-amz-checksum-mode").is_some();
-    describe(&mut answer, object, sum_is_wanted && asked.header("range").is_none());
+    describe(
+        &mut answer,
+        object,
+        sum_is_wanted && asked.header("range").is_none(),
+    );
     let len = object.data.len();
     let mut bytes = 0..len;
     if let Some(range) = asked.header("range").and_then(|range| parsed(range, len)) {
