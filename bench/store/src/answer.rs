@@ -11,6 +11,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use std::cell::RefCell;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
+/// An answer, or a refusal.
+pub(crate) type Answered<T = Answer> = Result<T, Box<Answer>>;
 
 /// Under this name stands what is told of the buckets.
 const TOLD: &str = "-";
@@ -27,12 +29,12 @@ pub(crate) async fn answer(
     let bucket = buckets.entry(asked.bucket.clone()).or_default();
     let of_object = !asked.key.is_empty();
     let answer = if of_object {
-        object(bucket, &asked).unwrap_or_else(|refusal| refusal)
+        object(bucket, &asked).unwrap_or_else(|refused| *refused)
     } else {
         match asked.method {
             Method::GET => xml(list::page(bucket, &asked)),
             Method::PUT | Method::HEAD => with_status(StatusCode::OK),
-            _ => refusal(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+            _ => *refusal(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
         }
     };
     let sent = answer.body().size_hint().lower();
@@ -53,7 +55,7 @@ fn tell(buckets: &mut Buckets, asked: &Asked) -> Answer {
     }
 }
 
-fn object(bucket: &mut Bucket, asked: &Asked) -> Result<Answer, Answer> {
+fn object(bucket: &mut Bucket, asked: &Asked) -> Answered {
     if asked.query.contains_key("uploadId") || asked.query.contains_key("uploads") {
         return upload::answer(bucket, asked);
     }
@@ -70,13 +72,13 @@ fn object(bucket: &mut Bucket, asked: &Asked) -> Result<Answer, Answer> {
 }
 
 /// Puts these bytes, where the request's conditions hold; returns the tag.
-pub(crate) fn put(bucket: &mut Bucket, asked: &Asked, data: Bytes) -> Result<String, Answer> {
+pub(crate) fn put(bucket: &mut Bucket, asked: &Asked, data: Bytes) -> Answered<String> {
     conditions(bucket, asked)?;
     Ok(bucket.put(asked.key.clone(), data, told(&asked.headers)))
 }
 
 /// Whether what the request makes a condition of a change holds.
-fn conditions(bucket: &Bucket, asked: &Asked) -> Result<(), Answer> {
+fn conditions(bucket: &Bucket, asked: &Asked) -> Answered<()> {
     let now = bucket.objects.get(&asked.key);
     let failed = || refusal(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
     if asked.header("if-none-match").is_some() && now.is_some() {
@@ -110,14 +112,14 @@ pub(crate) fn with_tag(tag: &str) -> Answer {
     answer
 }
 
-pub(crate) fn refusal(status: StatusCode, code: &str) -> Answer {
+pub(crate) fn refusal(status: StatusCode, code: &str) -> Box<Answer> {
     let mut answer = xml(format!(
         "<Error><Code>{code}</Code><Message>{code}</Message></Error>"
     ));
     *answer.status_mut() = status;
-    answer
+    Box::new(answer)
 }
 
-pub(crate) fn missing(code: &str) -> Answer {
+pub(crate) fn missing(code: &str) -> Box<Answer> {
     refusal(StatusCode::NOT_FOUND, code)
 }

@@ -1,6 +1,6 @@
 //! Whole and ranged reads.
 
-use crate::answer::{Answer, missing, refusal, with_status};
+use crate::answer::{Answer, Answered, missing, refusal, with_status};
 use crate::bucket::{Bucket, Object};
 use crate::request::Asked;
 use hyper::header::{
@@ -9,11 +9,11 @@ use hyper::header::{
 use hyper::{Method, StatusCode};
 use std::ops::Range;
 
-pub(crate) fn answer(bucket: &Bucket, asked: &Asked) -> Result<Answer, Answer> {
+pub(crate) fn answer(bucket: &Bucket, asked: &Asked) -> Answered {
     let Some(object) = bucket.objects.get(&asked.key) else {
         // A HEAD is answered without a body.
         return Err(match asked.method {
-            Method::HEAD => with_status(StatusCode::NOT_FOUND),
+            Method::HEAD => Box::new(with_status(StatusCode::NOT_FOUND)),
             _ => missing("NoSuchKey"),
         });
     };
@@ -22,7 +22,7 @@ pub(crate) fn answer(bucket: &Bucket, asked: &Asked) -> Result<Answer, Answer> {
         return Err(refusal(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
     }
     if asked.header("if-none-match").is_some_and(named) {
-        return Err(with_status(StatusCode::NOT_MODIFIED));
+        return Err(Box::new(with_status(StatusCode::NOT_MODIFIED)));
     }
     let mut answer = Answer::default();
     let sum_is_wanted = asked.header("x-amz-checksum-mode").is_some();

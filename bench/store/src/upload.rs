@@ -1,13 +1,13 @@
 //! Uploads in parts.
 
-use crate::answer::{Answer, missing, put, refusal, with_status, with_tag, xml};
+use crate::answer::{Answered, missing, put, refusal, with_status, with_tag, xml};
 use crate::bucket::Bucket;
 use crate::request::Asked;
 use bytes::BytesMut;
 use hyper::{Method, StatusCode};
 use quick_xml::escape::escape;
 
-pub(crate) fn answer(bucket: &mut Bucket, asked: &Asked) -> Result<Answer, Answer> {
+pub(crate) fn answer(bucket: &mut Bucket, asked: &Asked) -> Answered {
     let Some(id) = asked.number::<u64>("uploadId") else {
         return begin(bucket, asked);
     };
@@ -32,7 +32,7 @@ pub(crate) fn answer(bucket: &mut Bucket, asked: &Asked) -> Result<Answer, Answe
     }
 }
 
-fn begin(bucket: &mut Bucket, asked: &Asked) -> Result<Answer, Answer> {
+fn begin(bucket: &mut Bucket, asked: &Asked) -> Answered {
     if asked.method != Method::POST {
         return Err(missing("NoSuchUpload"));
     }
@@ -46,7 +46,7 @@ fn begin(bucket: &mut Bucket, asked: &Asked) -> Result<Answer, Answer> {
 }
 
 /// All parts that came, in the order of their numbers; the list in the body names the same, for a client that is not mistaken.
-fn complete(bucket: &mut Bucket, asked: &Asked, id: u64) -> Result<Answer, Answer> {
+fn complete(bucket: &mut Bucket, asked: &Asked, id: u64) -> Answered {
     let parts = bucket.uploads.remove(&id).unwrap_or_default();
     let mut data = BytesMut::with_capacity(parts.values().map(|part| part.len()).sum());
     for part in parts.values() {
