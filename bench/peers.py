@@ -8,14 +8,15 @@ printed for every job. Starts nothing that outlives it.
 """
 
 import argparse
-import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import time
+
+import fio
+from fio import head, line, spelled
 
 # name: (what it says, fio's options, unit, the side of fio's result, whether it writes)
 JOBS = {
@@ -28,13 +29,13 @@ JOBS = {
     "flush": ("4 KiB write + flush, depth 1, median", "--rw=randwrite --bs=4k --iodepth=1 --fsync=1", "µs", "write"),
 }
 SEQUENTIAL_DEPTH = 8
-# name: (heading, whether it is a block device, whether it can write, the processes that work for it by tests/lib.sh's names)
+# name: (heading, what it is for fio, whether it can write, the processes that work for it by tests/lib.sh's names)
 TARGETS = {
-    "nbd": ("restblk, NBD", False, True, ("daemon", "store")),
-    "curl": ("nbdkit curl", False, False, ("nbdkit-curl", "store")),
-    "file": ("nbdkit file", False, True, ("nbdkit-file",)),
-    "loop": ("restblk, loop", True, True, ("daemon", "store")),
-    "plain": ("plain loop", True, True, ()),
+    "nbd": ("restblk, NBD", "nbd", True, ("daemon", "store")),
+    "curl": ("nbdkit curl", "nbd", False, ("nbdkit-curl", "store")),
+    "file": ("nbdkit file", "nbd", True, ("nbdkit-file",)),
+    "loop": ("restblk, loop", "device", True, ("daemon", "store")),
+    "plain": ("plain loop", "device", True, ()),
 }
 # an I/O of the flush job is its write; the flush is counted in
 COST = {"IOPS": "µs/IO", "MB/s": "s/GiB", "µs": "µs/IO"}
@@ -56,42 +57,22 @@ def arguments():
 
 def processor_seconds(options, names):
     """What these processes have used, and the children that this one waited for."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    total = used.ru_utime + used.ru_stime
-    for name in names:
-        with open(os.path.join(options.work, f"{name}.pid"), encoding="ascii") as file:
-            pid = file.read().strip()
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
-        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return total
+    return fio.processor_seconds(fio.pid_of(options.work, name) for name in names) + fio.processor_seconds_of_children()
 
 
 def run_fio(options, job, target):
     """One job on one target: IOPS, MB/s (10^6 bytes), or the sum of the medians of write and flush in µs; and the
     processor's seconds for each GiB, or its µs for each I/O."""
     _, flags, unit, side = JOBS[job]
-    is_device = TARGETS[target][1]
-    where = getattr(options, target)
-    engine = ["--ioengine=libaio", "--direct=1", f"--filename={where}"] if is_device else ["--ioengine=nbd", f"--uri={where}"]
-    command = ["fio", f"--name={job}", *engine, *flags.split(), f"--size={options.size_mib}m", "--time_based"]
-    command += [f"--runtime={options.seconds}", "--randrepeat=0", "--output-format=json"]
+    command = [*fio.target_options(getattr(options, target), TARGETS[target][1]), *flags.split(), f"--size={options.size_mib}m"]
+    command += ["--time_based", f"--runtime={options.seconds}"]
     before = processor_seconds(options, TARGETS[target][3])
-    ended = subprocess.run(command, cwd=options.work, capture_output=True, text=True, timeout=options.seconds * 6 + 60)
-    if ended.returncode != 0 or "{" not in ended.stdout:
-        sys.exit(f"fio failed on {target} ({job}): {ended.stderr or ended.stdout}")
-    # fio may say words before its JSON
-    result = json.loads(ended.stdout[ended.stdout.index("{") :])["jobs"][0]
-    if result["error"]:
-        sys.exit(f"{target} gave error {result['error']} in {job}")
+    result = fio.run(options.work, job, command, options.seconds * 6 + 60, target)
     used = processor_seconds(options, TARGETS[target][3]) - before
     moved, count = (sum(result[way][what] for way in ("read", "write")) for what in ("io_bytes", "total_ios"))
     cost = used / (moved / 2**30) if unit == "MB/s" else used / count * 1e6
     if unit == "µs":
-        write, sync = result["write"]["clat_ns"], result["sync"]["lat_ns"]
-        if sync["N"] == 0:
-            sys.exit(f"{target}: fio sent no flush")
-        return (write["percentile"]["50.000000"] + sync["percentile"]["50.000000"]) / 1000, cost
+        return fio.write_and_flush_us(result, target), cost
     return (result[side]["iops"] if unit == "IOPS" else result[side]["bw_bytes"] / 1e6), cost
 
 
@@ -140,12 +121,6 @@ def measure(options):
     return found
 
 
-def spelled(figure):
-    if figure is None:
-        return "–"
-    return f"{figure:.0f}" if figure >= 100 else f"{figure:.1f}" if figure >= 10 else f"{figure:.2f}"
-
-
 def ratio(found, ours, theirs):
     """The median of the rounds' ratios, with the least and the most."""
     if ours not in found or theirs not in found:
@@ -160,10 +135,6 @@ def spread(found):
     return max((max(rounds) - min(rounds)) / statistics.median(rounds) for rounds in every)
 
 
-def line(*cells):
-    print("| " + " | ".join(cells) + " |")
-
-
 def table(options, found):
     def median(job, target, which):
         rounds = found.get((job, target))
@@ -171,20 +142,17 @@ def table(options, found):
 
     short = {target: heading.removeprefix("restblk, ") for target, (heading, *_) in TARGETS.items()}
     headings = [heading for heading, *_ in TARGETS.values()]
-    line("job", "unit", *headings, *(f"{short[ours]} ÷ {short[theirs]}" for ours, theirs in RATIOS))
-    print("|" + "---|" * (2 + len(TARGETS) + len(RATIOS)))
+    head("job", "unit", *headings, *(f"{short[ours]} ÷ {short[theirs]}" for ours, theirs in RATIOS))
     for job in options.jobs:
         figures = [spelled(median(job, target, 0)) for target in TARGETS]
         line(JOBS[job][0], JOBS[job][2], *figures, *(ratio(found, (job, ours), (job, theirs)) for ours, theirs in RATIOS))
     print("\nHigher is better, but for the flush, which is a latency (a ratio below 1 is faster than the peer).\n")
-    line("processor time", "unit", *headings)
-    print("|" + "---|" * (2 + len(TARGETS)))
+    head("processor time", "unit", *headings)
     for job in options.jobs:
         line(JOBS[job][0], COST[JOBS[job][2]], *(spelled(median(job, target, 1)) for target in TARGETS))
     print("\nOf the target's processes, the store and fio; what the kernel's own threads do for a loop device is not in it.\n")
     if ("read", f"GET {SEQUENTIAL_DEPTH}") in found:
-        line("curl, ranged GETs of 1 MiB", "MB/s", "s/GiB", "NBD ÷ curl", "loop ÷ curl")
-        print("|" + "---|" * 5)
+        head("curl, ranged GETs of 1 MiB", "MB/s", "s/GiB", "NBD ÷ curl", "loop ÷ curl")
         for connections in dict.fromkeys((1, SEQUENTIAL_DEPTH)):
             name = f"GET {connections}"
             # at depth 8 restblk has 8 requests of 1 MiB in flight: only those connections are comparable

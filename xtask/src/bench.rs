@@ -38,6 +38,9 @@ pub(crate) fn main(tree: &Tree, arguments: &Arguments) -> Result<ExitCode> {
         bail!("there is no bench {name}; `cargo xtask bench` lists them");
     }
     setup::packages(tree, &[setup::BUILD, setup::RUN, setup::TEST])?;
+    for bench in &benches {
+        bench.tools().try_for_each(setup::tool)?;
+    }
     setup::build(tree)?;
     let mut failed = false;
     for bench in benches {
