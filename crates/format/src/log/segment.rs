@@ -30,6 +30,11 @@ pub const SEGMENT_LEN_MAX: usize = 8 << 20;
 /// Blocks in a segment at the most; well-packed ones are shorter than [`SEGMENT_LEN_MAX`].
 pub const SEGMENT_BLOCKS_MAX: usize = 4096;
 
+/// After so many frames in a row that did not pack,
+const MISSES_MAX: usize = 8;
+/// one in so many is tried.
+const LOOK_EVERY: usize = 8;
+
 /// What a frame takes beyond its plain bytes at the most: its header, and the room up to the unit of a pointer's length.
 pub const FRAME_ROOM: usize = EXTRA_LEN_MAX + Pointer::LEN_UNIT as usize;
 
@@ -42,6 +47,8 @@ pub struct SegmentBuilder {
     bytes: Vec<u8>,
     lines: usize,
     entries: Vec<Entry>,
+    /// Frames that did not pack, one after the other.
+    misses: usize,
     features: u32,
     journal: u64,
 }
@@ -58,6 +65,7 @@ impl SegmentBuilder {
             bytes: vec![0; start],
             lines,
             entries: Vec::with_capacity(lines),
+            misses: 0,
             features: 0,
             journal: 0,
         }
@@ -114,9 +122,14 @@ impl SegmentBuilder {
         let offset = u32::try_from(self.bytes.len()).ok()?;
         let number = self.number;
         let born = |len: usize| Pointer::new(number, offset, u32::try_from(len).ok()?, 0);
-        let (codec, key) = (self.codec, self.key.as_ref());
+        let (codec, key) = (self.worthwhile(), self.key.as_ref());
         let origin = Frame::encode(kind, first, plain, codec, key, born, &mut self.bytes)?;
         self.note(codec);
+        if self.bytes.len() - (offset as usize) < plain.len() {
+            self.misses = 0;
+        } else {
+            self.misses += 1;
+        }
         let count = if kind == FrameKind::Data {
             plain.len() / super::BLOCK
         } else {
@@ -124,6 +137,15 @@ impl SegmentBuilder {
         };
         self.list(first, u32::try_from(count).ok()?, kind, origin, offset)
             .then_some(origin)
+    }
+
+    /// The codec, but for most of what follows frames that did not pack: looking takes as long as packing.
+    fn worthwhile(&self) -> Codec {
+        if self.misses >= MISSES_MAX && !self.misses.is_multiple_of(LOOK_EVERY) {
+            Codec::None
+        } else {
+            self.codec
+        }
     }
 
     fn note(&mut self, codec: Codec) {

@@ -43,6 +43,21 @@ fn a_segment() -> (Vec<u8>, Vec<Entry>) {
     builder.finish(volume(), 2, 1, NONCE)
 }
 
+#[test]
+fn most_of_what_follows_frames_that_do_not_pack_is_not_tried() {
+    let mut builder = SegmentBuilder::new(number(Kind::Log, 3), 64, Codec::Lz4);
+    for at in 0..20 {
+        builder.push(FrameKind::Data, at, &noise(BLOCK, at + 1)).unwrap();
+    }
+    for at in 20..40 {
+        builder.push(FrameKind::Data, at, &block(1)).unwrap();
+    }
+    let is_packed =
+        |entry: &&Entry| matches!(entry.kind, EntryKind::Frame { len, .. } if (len as usize) < BLOCK);
+    let packed = builder.entries().iter().filter(is_packed).count();
+    assert_eq!(packed, 16, "one of the next eight is tried, and then all");
+}
+
 fn a_head() -> Head {
     let tree = Tree {
         root: Pointer::new(number(Kind::Map, 2), 160, 500, 0),
