@@ -67,7 +67,7 @@ C
 # test_incremental_backup looks at the bytes from inside a server, and does not say so to a cloud without compute.
 cd "$work"
 status=0
-"$VENV/bin/tempest" run --exclude-regex 'VolumesBackupsTest.test_incremental_backup' --regex "${1:-^(tempest\.api\.volume|cinder_tempest_plugin)}" --concurrency "${CONCURRENCY:-2}" > "$RIG/tempest.log" 2>&1 || status=$?
+"$VENV/bin/tempest" run --exclude-regex 'VolumesBackupsTest.test_incremental_backup\[' --regex "${1:-^(tempest\.api\.volume|cinder_tempest_plugin)}" --concurrency "${CONCURRENCY:-2}" > "$RIG/tempest.log" 2>&1 || status=$?
 "$VENV/bin/stestr" last --subunit > "$RIG/tempest.subunit" 2> /dev/null || true
 "$VENV/bin/python" "$RIG_SCRIPTS/results.py" "$RIG/tempest.subunit"
 exit $status

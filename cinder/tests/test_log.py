@@ -480,11 +480,36 @@ class Statistics(daemon.DaemonCase):
                                               stats['free_capacity_gb']))
 
     def test_a_daemon_that_is_gone(self):
-        made = self.start_driver()
-        made._pool._api._path = '/nowhere/api.sock'
-        with daemon.mock.patch.object(client, 'RESTART_S', 0):
-            stats = made.get_volume_stats(refresh=True)
-        self.assertEqual('down', stats['pools'][0]['backend_state'])
+        for given in ({}, {'restblk_exclusive_pool': False},
+                      {'restblk_capacity_gb': 100}):
+            made = self.start_driver(**given)
+            before = made.get_volume_stats(refresh=True)['pools'][0]
+            made._pool._api._path = '/nowhere/api.sock'
+            with daemon.mock.patch.object(client, 'RESTART_S', 0):
+                after = made.get_volume_stats(refresh=True)['pools'][0]
+            # What it told before it tells now: the scheduler holds to that.
+            self.assertEqual({**before, 'backend_state': 'down'}, after)
+
+    def test_a_store_that_is_full(self):
+        call = self.driver._pool._api.call
+
+        def full(method, path, *body, **how):
+            if method == 'POST':
+                raise client.ApiError('no_space', 'no space')
+            return call(method, path, *body, **how)
+
+        def state():
+            stats = self.driver.get_volume_stats(refresh=True)
+            return stats['pools'][0]['backend_state']
+
+        with daemon.mock.patch.object(self.driver._pool._api, 'call', full):
+            self.assertEqual('up', state())
+            with self.assertRaises(client.ApiError):
+                self.make()
+            self.assertEqual(('down', 'down'), (state(), state()))
+        before = self.names()
+        self.assertEqual('up', state())
+        self.assertEqual(before, self.names())
 
 
 class SetUp(daemon.DaemonCase):
@@ -492,6 +517,14 @@ class SetUp(daemon.DaemonCase):
         made = daemon.make_driver(str(self.daemon.socket), 'elsewhere')
         with self.assertRaisesRegex(client.ApiError, 'elsewhere'):
             made.check_for_setup_error()
+
+    def test_a_daemon_that_is_older(self):
+        made = daemon.make_driver(str(self.daemon.socket))
+        made.VERSION = '99.0.0'
+        with self.assertRaisesRegex(client.ApiError, 'older than its Cinder'):
+            made.check_for_setup_error()
+        stats = made.get_volume_stats(refresh=True)
+        self.assertEqual('down', stats['pools'][0]['backend_state'])
 
     def test_direct_volumes_where_the_store_cannot(self):
         found = self.pool.describe()
