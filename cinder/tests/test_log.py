@@ -4,8 +4,11 @@ import os
 import subprocess
 import uuid
 
+from oslo_utils import timeutils
+
 from cinder import exception
 
+from restblk_cinder import agree
 from restblk_cinder import client
 from restblk_cinder import names
 from tests import daemon
@@ -536,3 +539,71 @@ class SetUp(daemon.DaemonCase):
             with self.assertRaisesRegex(exception.InvalidConfigurationValue,
                                         'write in place'):
                 made.check_for_setup_error()
+
+
+class Agreement(daemon.DaemonCase):
+    """What restblk-cinder-agree tells of these, and not of others."""
+
+    def setUp(self):
+        super().setUp()
+        self.others = self.names()
+
+    def make(self, size=1, **fields):
+        fields = {'status': 'available', 'launched_at': timeutils.utcnow(),
+                  **fields}
+        return super().make(size, **fields)
+
+    def findings(self, *mine, snapshots=()):
+        known = self.others | {v.name for v in mine}
+        found = list(agree.compare(self.pool, 'log', list(mine),
+                                   list(snapshots), known))
+        self.assertTrue(all(finding.remedy for finding in found))
+        return [finding.what for finding in found]
+
+    def test_where_they_agree(self):
+        source = self.make()
+        snapshot = self.snapshot(source, status='available')
+        self.driver.create_snapshot(snapshot)
+        clone = self.volume(1, status='available')
+        self.driver.create_cloned_volume(clone, source)
+        self.attached[clone.id] = [self.HERE]
+        with self.device(clone):
+            self.assertEqual([], self.findings(source, clone,
+                                               snapshots=[snapshot]))
+
+    def test_what_is_lost(self):
+        source, other = self.make(), self.make()
+        snapshot = self.snapshot(source, status='available')
+        self.pool.delete(other.name, 'log')
+        self.attached[source.id] = [self.HERE]
+        told = self.findings(source, other, snapshots=[snapshot])
+        self.assertEqual(3, len(told), told)
+        for text in (f'main/{other.name} is not there',
+                     f'@{snapshot.name} is not there', 'no device'):
+            self.assertTrue(any(text in t for t in told), (text, told))
+
+    def test_what_is_left_over(self):
+        source, unknown = self.make(), self.make()
+        self.driver.create_snapshot(self.snapshot(source))
+        self.pool.make_snapshot(source.name, names.CLONE_PREFIX + 'x')
+        self.pool.make_snapshot(source.name, 'made-by-hand')
+        with self.device(source):
+            told = self.findings(source)
+        self.assertEqual(
+            ['attached, and to nobody', 'not known to Cinder',
+             'not known to Cinder', 'not known to Cinder'],
+            sorted(t.split(' is ')[1] for t in told))
+        self.assertTrue(any(unknown.name in t for t in told))
+
+    def test_the_way_out_of_a_state(self):
+        for status, launched, remedy in (
+                ('creating', None, 'volume delete'),
+                ('deleting', timeutils.utcnow(), 'volume delete'),
+                ('error', timeutils.utcnow(), 'state available --detached'),
+                ('extending', timeutils.utcnow(), 'state available')):
+            volume = self.make(status=status, launched_at=launched)
+            found, = agree.compare(self.pool, 'log', [volume], [],
+                                   self.names())
+            self.assertIn(f'is {status}', found.what)
+            self.assertIn(remedy, found.remedy)
+            self.assertEqual('delete' in remedy, 'delete' in found.remedy)
