@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # What all scripts of the rig share: `. env.sh`. OPENSTACK holds the programs (install.sh), RIG all state of one run;
 # RESTBLK_SOCKET is the socket of a daemon whose pool "cinder" the back ends `log` and `direct` use; RIG_BACKENDS names
-# those that are to run, `file` (filevol.py) too. Every service listens on the loopback alone, with a pid file each in
-# $RIG/pid.
+# those that are to run, `file` (filevol.py) too. Every service listens on the loopback alone, at the six ports of
+# RIG_PORTS, with a pid file each in $RIG/pid.
 : "${OPENSTACK:?the folder of install.sh}" "${RIG:?a folder for the state of this run}"
 RIG_SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 VENV=$OPENSTACK/venv
@@ -10,7 +10,7 @@ VENV=$OPENSTACK/venv
 DEBROOT=$OPENSTACK/root
 CONF=$RIG/conf LOGS=$RIG/log PIDS=$RIG/pid TMP=$RIG/tmp
 BACKENDS=${RIG_BACKENDS:-log,direct}
-KEYSTONE_PORT=15000 CINDER_PORT=18776 GLANCE_PORT=19292 AMQP_PORT=25672 AMQP_DIST_PORT=25673 EPMD_PORT=24369
+read -r KEYSTONE_PORT CINDER_PORT GLANCE_PORT AMQP_PORT AMQP_DIST_PORT EPMD_PORT <<< "${RIG_PORTS:-15000 18776 19292 25672 25673 24369}"
 PASSWORD=secret
 export RIG BACKENDS KEYSTONE_PORT CINDER_PORT GLANCE_PORT RESTBLK_SOCKET
 export PATH=$VENV/bin:$DEBROOT/usr/bin:$DEBROOT/usr/sbin:$PATH

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs tempest's tests of the volume API and cinder-tempest-plugin's against the rig: tempest.sh [REGEX]. Prints counts and
-# reasons; ends with 0 if none failed. The back end under test is the type `log`.
+# reasons; ends with 0 if none failed. What is tested is the first of RIG_BACKENDS.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 work=$RIG/tempest
 mkdir -p "$work"
-[ -d "$work/.stestr" ] || "$VENV/bin/tempest" init "$work" > /dev/null 2>&1
+[ -d "$work/.stestr" ] || "$VENV/bin/tempest" init --workspace-path "$RIG/workspace.yaml" "$work" > /dev/null 2>&1
 cat > "$work/etc/tempest.conf" << C
 [DEFAULT]
 log_file = tempest.log
@@ -40,13 +40,13 @@ run_validation = false
 min_microversion = 3.0
 max_microversion = latest
 manage_snapshot_ref = source-name,snapshot-%s
-backend_names = log,direct
+backend_names = $BACKENDS
 storage_protocol = local
 vendor_name = restblk
 backup_driver = posix
 build_timeout = 300
 build_interval = 1
-volume_type = log
+volume_type = ${BACKENDS%%,*}
 [volume-feature-enabled]
 multi_backend = true
 backup = true

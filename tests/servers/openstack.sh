@@ -26,11 +26,13 @@ start_openstack() {
     set -- "$STORE_URL/cdmi/2.0.0/"
   fi
   start_daemon "[control]" "enabled = false" "[journal]" 'size = "64M"'
-  restblk -q pool create cinder "${@/#/--url=}"
+  restblk -q pool create cinder "${@/#/--url=}" > "$WORK/pool.txt"
   install_openstack
   mkdir -p "$WORK/openstack"
-  openstack_env=(OPENSTACK="$OPENSTACK" RIG="$WORK/openstack" RESTBLK_SOCKET="$WORK/run/api.sock" RIG_TRANSPORT="${RIG_TRANSPORT:-loop}"
-    RIG_BACKENDS="${RIG_BACKENDS:-log,direct}")
+  local ports=() _
+  for _ in 1 2 3 4 5 6; do ports+=("$(free_port)"); done
+  openstack_env=(RIG_PORTS="${ports[*]}" OPENSTACK="$OPENSTACK" RIG="$WORK/openstack" RESTBLK_SOCKET="$WORK/run/api.sock"
+    RIG_TRANSPORT="${RIG_TRANSPORT:-loop}" RIG_BACKENDS="${RIG_BACKENDS:-log,direct}")
   openstack_began=1
   in_openstack up || fail "OpenStack does not start; see $WORK/openstack/log"
 }
