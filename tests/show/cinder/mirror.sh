@@ -18,11 +18,11 @@ id=$(upload)
 for n in 1 2; do
   [ $n = 1 ] || id=$(upload)
   volume=$(in_openstack client openstack volume create --size $(((mib + 1023) / 1024)) --image "$id" "of-image-$n" -f value -c id)
-  is_written() { [ "$(restblk -o json show "cinder/volume-$volume" | jq '.usage.live // 0')" -gt $(((mib << 20) / 8)) ]; }
+  is_written() { [ "$(restblk -o json show "cinder/volume-$volume" | jq '.usage.open.put // 0')" -gt $(((mib << 20) / 8)) ]; }
   wait_for 600 "the copying of an image" is_written
   before=$(requests $n)
   crash "m$n"
-  say "mirror $n was killed after $before requests, $(restblk -o json show "cinder/volume-$volume" | jq '.usage.live >> 20') MiB into the copy"
+  say "mirror $n was killed after $before requests, $(restblk -o json show "cinder/volume-$volume" | jq '(.usage.open.put // 0) / 1048576 | floor') MiB into the copy"
   ended() { status=$(in_openstack client openstack volume show "$volume" -f value -c status); [ "$status" != downloading ] && [ "$status" != creating ]; }
   wait_for 900 "the end of the copy" ended
   equal "the volume's status" available "$(in_openstack client openstack volume show "$volume" -f value -c status)"

@@ -12,4 +12,4 @@ in_openstack tempest | tee "$WORK/results" || status=$?
 [ "$status" = 0 ] || fail "$(grep -E '^failed|passed' "$WORK/results"); see openstack/tempest.log"
 passed=$(grep -Eo '^[0-9]+ passed' "$WORK/results" | cut -d' ' -f1)
 [ "$passed" -ge $bar ] || fail "$passed passed, and $bar with plain files"
-figure "$(head -n1 "$WORK/results"), $bar with plain files, in $((($(elapsed_ms) - from) / 60000)) min; $(sed -n 's/^skipped *//p' "$WORK/results" | paste -sd';')"
+figure "$(head -n1 "$WORK/results") ($(grep -c 'when tried again' "$WORK/results" || true) at the second try), $bar with plain files, in $((($(elapsed_ms) - from) / 60000)) min; $(sed -n 's/^skipped *//p' "$WORK/results" | paste -sd';')"
