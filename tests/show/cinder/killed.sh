@@ -16,14 +16,23 @@ is_there() { [ "$(openstack volume show base -f value -c status)" = available ];
 wait_for 120 "the first volume" is_there
 
 start load env "${openstack_env[@]}" "$RESTBLK_ROOT/cinder/rig/client.sh" python load.py "$workers" "$seed" "$WORK/stop" "$WORK/ledger.json"
+log=$WORK/openstack/log/cinder-volume.log
+starts() { grep -c 'Driver initialization completed successfully' "$log" || true; }
 sleep 10
 begun=$(elapsed_ms)
 for kill in $(seq "$kills"); do
   is_running load || fail "the load ended: $(tail -n 5 "$WORK/load.log")"
   in_openstack service end cinder-volume KILL
+  was=$(starts)
   in_openstack service volume
-  # while it starts, too: it takes some seconds
-  sleep $((3 + RANDOM % 10)).$((RANDOM % 10))
+  # one in four while it starts; the others when it has work again, for which the scheduler waits until it was heard of
+  if [ $((RANDOM % 4)) = 0 ]; then
+    sleep $((1 + RANDOM % 8))
+  else
+    is_started() { [ "$(starts)" -gt "$was" ]; }
+    wait_for 120 "the start of cinder-volume" is_started
+    sleep $((3 + RANDOM % 15)).$((RANDOM % 10))
+  fi
   [ $((kill % 10)) != 0 ] || say "$kill kills"
 done
 say "$kills kills in $((($(elapsed_ms) - begun) / 1000)) s"
