@@ -77,13 +77,13 @@ class Worker(threading.Thread):
         self.create(from_base=True, source_volid=base)
 
     def clone(self):
-        source = self.one(self.volumes)
+        source = self.one(self.whole())
         if not source:
             return False
         self.create(ledger[source]['of_base'], source_volid=source)
 
     def snapshot(self):
-        volume = self.one(self.volumes)
+        volume = self.one(self.whole())
         if not volume:
             return False
         made = cinder.volume_snapshots.create(volume, force=True)
@@ -97,7 +97,7 @@ class Worker(threading.Thread):
         self.create(source[1], snapshot_id=source[0])
 
     def attach(self):
-        volume = self.one([v for v in self.volumes
+        volume = self.one([v for v in self.whole()
                            if v not in self.attachments])
         if not volume:
             return False
@@ -129,6 +129,10 @@ class Worker(threading.Thread):
         self.snapshots.remove(snapshot)
         cinder.volume_snapshots.delete(snapshot[0])
         self.settle(cinder.volume_snapshots, snapshot[0])
+
+    def whole(self):
+        """Those that were seen available."""
+        return [v for v in self.volumes if ledger[v]['there']]
 
     def one(self, of):
         return self.random.choice(of) if of else None
