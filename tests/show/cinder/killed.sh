@@ -61,13 +61,16 @@ for round in 1 2 3 4 5; do
   [ "$round" != 5 ] || fail "the documented steps do not clear this: $(cat "$WORK/findings.$round")"
   say "round $round: $(grep -c '^    ' "$WORK/findings.$round") findings"
   [ "$round" != 1 ] || stuck=$(grep -c '^    ' "$WORK/findings.$round")
+  sed -n 's/^    //p' "$WORK/findings.$round" | sed 's/ && /\n/' > "$WORK/commands"
+  # all of one client in one process, which takes the longest to start
+  sed -n 's/^openstack //p' "$WORK/commands" | openstack >> "$WORK/remedies" 2>&1 || true
   restart=
   while read -r remedy; do
     case $remedy in
       systemctl*) restart=1 ;;
-      *) in_openstack client env "RESTBLK_SOCKET=$WORK/run/api.sock" PATH="$(dirname "$RESTBLK"):$PATH:$OPENSTACK/venv/bin" bash -c "$remedy" >> "$WORK/remedies" 2>&1 < /dev/null || echo "it failed: $remedy" >> "$WORK/remedies" ;;
+      *) in_openstack client env "RESTBLK_SOCKET=$WORK/run/api.sock" PATH="$(dirname "$RESTBLK"):$OPENSTACK/venv/bin:$PATH" bash -c "$remedy" >> "$WORK/remedies" 2>&1 < /dev/null || echo "it failed: $remedy" >> "$WORK/remedies" ;;
     esac
-  done < <(sed -n 's/^    //p' "$WORK/findings.$round")
+  done < <(grep -v '^openstack ' "$WORK/commands" || true)
   if [ -n "$restart" ]; then
     in_openstack service end cinder-volume
     in_openstack service volume
