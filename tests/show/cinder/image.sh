@@ -4,6 +4,7 @@
 . "$RESTBLK_ROOT/tests/lib.sh"
 for server in install openstack; do . "$RESTBLK_ROOT/tests/servers/$server.sh"; done
 gib=${IMAGE_GIB:-2}
+[ "$(df --output=avail -B1G "$WORK" | tail -n1)" -ge $((gib * 7)) ] || skip "this needs $((gib * 7)) GiB of disk"
 RIG_BACKENDS=log,file
 start_openstack
 
@@ -13,6 +14,9 @@ image=$WORK/image.raw
 openssl enc -aes-128-ctr -nosalt -pass pass:image < /dev/zero 2> "$WORK/openssl.txt" | head -c $((gib << 30)) > "$image" || true
 equal "the image's size" $((gib << 30)) "$(stat -c %s "$image")"
 id=$(upload)
+# which keeps it as it is
+rm "$image"
+image=$WORK/openstack/images/$id
 say "the image is there"
 in_openstack client python copies.py "$id" "$gib" log file > "$WORK/copies.json"
 of() { jq -r ".$1" "$WORK/copies.json"; }
