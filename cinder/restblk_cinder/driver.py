@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import collections.abc
 import contextlib
+import re
 from typing import Any
 
 from oslo_config import cfg
@@ -67,6 +68,8 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         self._devices = devices.Devices(self._pool, of('restblk_transport'))
         self._host_id = ''
         self._punches = False
+        # What was counted last, in GiB.
+        self._provisioned = 0.0
 
     @staticmethod
     def get_driver_options() -> list[cfg.Opt]:
@@ -80,21 +83,26 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
                 option='restblk_pool', value='')
 
     def check_for_setup_error(self) -> None:
-        self._host_id = self._pool.host()['host_id']
-        found = self._pool.describe()
-        if found['state'] != 'ready':
-            raise exception.VolumeBackendAPIException(
-                message=_('the restblk pool %(pool)s is %(state)s: '
-                          '%(problem)s')
-                % {'pool': self._pool.name, 'state': found['state'],
-                   'problem': found.get('problem')})
-        proven = found['proven']
+        proven = self._require_ready()['proven']
         if self._layout == 'direct' and not proven['write_in_place']:
             raise exception.InvalidConfigurationValue(
                 message=_('restblk_layout = direct is not possible in pool '
                           '%s, whose store does not write in place: choose '
                           'log') % self._pool.name)
         self._punches = self._layout == 'log' or proven['punch']
+
+    def _require_ready(self) -> pool.Answer:
+        """The pool, unless its daemon does not know all that is asked."""
+        host = self._pool.host()
+        self._host_id = host['host_id']
+        if _version(host['version']) < _version(self.VERSION):
+            raise client.ApiError(
+                'unsupported', _('restblk %(its)s on %(host)s is older than '
+                                 'its Cinder driver, %(ours)s')
+                % {'its': host['version'], 'host': host['hostname'],
+                   'ours': self.VERSION},
+                'upgrade restblk and restart its daemon')
+        return self._pool.require_ready(self._layout, self._host_id)
 
     def update_provider_info(self, volumes: list[objects.Volume],
                              snapshots: list[objects.Snapshot]) -> tuple:
@@ -141,19 +149,22 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
             'restblk_layout': self._layout,
             'backend_state': 'down',
         }
+        counts = capacity or not of('restblk_exclusive_pool')
         try:
-            if self._pool.describe()['state'] == 'ready':
-                stats['backend_state'] = 'up'
-                if capacity or not of('restblk_exclusive_pool'):
-                    sizes = sum(v['size'] for v in self._pool.volumes())
-                    provisioned = sizes / units.Gi
-                    stats['provisioned_capacity_gb'] = provisioned
-                    if capacity:
-                        # As if all were written: what is, nobody tells.
-                        stats['free_capacity_gb'] = max(
-                            0, capacity - provisioned)
+            self._require_ready()
+            if counts:
+                sizes = sum(v['size'] for v in self._pool.volumes())
+                self._provisioned = sizes / units.Gi
+            stats['backend_state'] = 'up'
         except client.ApiError as e:
-            LOG.error('%s', e)
+            LOG.error('back end %s is down: %s', name, e)
+        if counts:
+            # Always or never: Cinder's scheduler takes no report that tells
+            # it after one that did not.
+            stats['provisioned_capacity_gb'] = self._provisioned
+        if capacity:
+            # As if all were written: what is, nobody tells.
+            stats['free_capacity_gb'] = max(0, capacity - self._provisioned)
         self._stats = {
             'volume_backend_name': name, 'vendor_name': self.VENDOR,
             'driver_version': self.VERSION,
@@ -355,8 +366,8 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
                snapshot: str) -> Update:
         wanted = self._settings(volume)
         with self._new(volume, wanted) as name:
-            self._pool.clone(source, snapshot, name, wanted.durability)
-            self._grow(name, volume.size)
+            made = self._pool.clone(source, snapshot, name, wanted.durability)
+            self._grow(name, volume.size, made)
             # A temporary volume is not worth it.
             if (self.configuration.safe_get('restblk_flatten_clones')
                     and volume.use_quota):
@@ -398,9 +409,11 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
                 self._detach_volume(ctxt, read, source, properties)
         return {'provider_location': None}
 
-    def _grow(self, name: str, size_gb: int) -> None:
+    def _grow(self, name: str, size_gb: int,
+              found: pool.Answer | None = None) -> None:
         """Makes a volume as large as Cinder has it, if it is not."""
-        if self._pool.volume(name)['size'] < size_gb * units.Gi:
+        found = found or self._pool.volume(name)
+        if found['size'] < size_gb * units.Gi:
             self._pool.extend(name, size_gb * units.Gi)
 
     def _require_log(self, what: str) -> None:
@@ -409,3 +422,8 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
                 message=_('no %s of a direct volume is possible: '
                           'volumes of a back end with restblk_layout = log '
                           'have them') % what)
+
+
+def _version(text: str) -> list[int]:
+    """Of "1.2.3", or "1.2.3-rc.1" or "1.2.3+build"."""
+    return [int(n) for n in re.split(r'[-+]', text)[0].split('.')]

@@ -18,6 +18,8 @@ class Pool:
     def __init__(self, api: client.Client, name: str) -> None:
         self._api = api
         self.name = name
+        # Lately its store had no space for what was to be made.
+        self._full = False
 
     def ref(self, of: str) -> str:
         """The name that the whole host knows: POOL/VOLUME[@SNAPSHOT]."""
@@ -30,6 +32,26 @@ class Pool:
     def describe(self) -> Answer:
         """The pool's state, and what its store was proved to do."""
         return self._api.call('GET', f'/v1/pools/{self.name}')
+
+    def require_ready(self, layout: str, host_id: str) -> Answer:
+        """The pool as described; an error unless volumes can be made in it.
+
+        Stores do not tell when they have space again, so one that had none is
+        asked by making a volume, which goes at once.
+        """
+        found = self.describe()
+        if found['state'] != 'ready':
+            raise client.ApiError(
+                'unavailable', f'the restblk pool {self.name} is '
+                f'{found["state"]}: {found.get("problem")}')
+        if self._full:
+            path = self._volume(f'cinder-probe.{layout}.{host_id}')
+            with absent():
+                self._api.call('DELETE', f'{path}?now=true', long=True)
+            self.create(path.rpartition('/')[2], 1 << 20, layout)
+            self._api.call('DELETE', f'{path}?now=true', long=True)
+            self._full = False
+        return found
 
     # Volumes
 
@@ -46,7 +68,7 @@ class Pool:
 
     def create(self, name: str, size: int, layout: str,
                durability: str = 'local') -> None:
-        self._api.call('POST', '/v1/volumes', {
+        self._make('/v1/volumes', {
             'volume': self.ref(name), 'size': size, 'layout': layout,
             'durability': durability})
 
@@ -82,13 +104,12 @@ class Pool:
         return self._api.call('GET', self._snapshot(name, snapshot))
 
     def make_snapshot(self, name: str, snapshot: str) -> None:
-        self._api.call('POST', f'{self._volume(name)}/snapshots',
-                       {'name': snapshot})
+        self._make(f'{self._volume(name)}/snapshots', {'name': snapshot})
 
     def make_snapshots(self, made: list[tuple[str, str]]) -> None:
         """Of several volumes, each with its name: at one moment, or none."""
         if made:
-            self._api.call('POST', '/v1/snapshots', {'snapshots': [
+            self._make('/v1/snapshots', {'snapshots': [
                 self.ref(f'{name}@{snapshot}') for name, snapshot in made]})
 
     def delete_snapshot(self, name: str, snapshot: str) -> None:
@@ -99,8 +120,8 @@ class Pool:
                        long=True)
 
     def clone(self, name: str, snapshot: str, new: str,
-              durability: str) -> None:
-        self._api.call('POST', f'{self._snapshot(name, snapshot)}/clone', {
+              durability: str) -> Answer:
+        return self._make(f'{self._snapshot(name, snapshot)}/clone', {
             'volume': self.ref(new), 'durability': durability})
 
     # Attachments
@@ -125,6 +146,14 @@ class Pool:
 
     def detach(self, of: str) -> None:
         self._api.call('POST', f'{self._attachment(of)}/detach', {}, long=True)
+
+    def _make(self, path: str, body: Answer) -> Answer:
+        """A new volume or snapshot; that the store has no space is kept."""
+        try:
+            return self._api.call('POST', path, body)
+        except client.ApiError as e:
+            self._full = self._full or e.kind == 'no_space'
+            raise
 
     # Paths
 

@@ -11,9 +11,13 @@ from cinder.volume import volume_types
 
 def connectors(volume: objects.Volume) -> list[dict[str, Any]]:
     """The connectors of a volume's attachments, of those that have one."""
-    found = objects.VolumeAttachmentList.get_all_by_volume_id(
-        context.get_admin_context(), volume.id)
-    return [a.connector for a in found if a.connector]
+    return [a.connector for a in attachments(volume) if a.connector]
+
+
+def attachments(volume: objects.Volume) -> list[objects.VolumeAttachment]:
+    """A volume's attachments."""
+    return list(objects.VolumeAttachmentList.get_all_by_volume_id(
+        context.get_admin_context(), volume.id))
 
 
 def volumes_on(host: str) -> list[objects.Volume]:

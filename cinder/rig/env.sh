@@ -1,16 +1,18 @@
 # shellcheck shell=bash
 # What all scripts of the rig share: `. env.sh`. OPENSTACK holds the programs (install.sh), RIG all state of one run;
-# RESTBLK_SOCKET is the socket of a daemon whose pool "cinder" the back ends `log` and `direct` use. Every service
-# listens on the loopback alone, with a pid file each in $RIG/pid.
+# RESTBLK_SOCKET is the socket of a daemon whose pool "cinder" the back ends `log` and `direct` use; RIG_BACKENDS names
+# those that are to run, `file` (filevol.py) too. Every service listens on the loopback alone, at the six ports of
+# RIG_PORTS, with a pid file each in $RIG/pid.
 : "${OPENSTACK:?the folder of install.sh}" "${RIG:?a folder for the state of this run}"
 RIG_SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 VENV=$OPENSTACK/venv
 # Debian packages, unpacked and not installed: RabbitMQ, Erlang, MariaDB, qemu-img
 DEBROOT=$OPENSTACK/root
 CONF=$RIG/conf LOGS=$RIG/log PIDS=$RIG/pid TMP=$RIG/tmp
-KEYSTONE_PORT=15000 CINDER_PORT=18776 GLANCE_PORT=19292 AMQP_PORT=25672 AMQP_DIST_PORT=25673 EPMD_PORT=24369
+BACKENDS=${RIG_BACKENDS:-log,direct}
+read -r KEYSTONE_PORT CINDER_PORT GLANCE_PORT AMQP_PORT AMQP_DIST_PORT EPMD_PORT <<< "${RIG_PORTS:-15000 18776 19292 25672 25673 24369}"
 PASSWORD=secret
-export RIG KEYSTONE_PORT CINDER_PORT GLANCE_PORT RESTBLK_SOCKET
+export RIG BACKENDS KEYSTONE_PORT CINDER_PORT GLANCE_PORT RESTBLK_SOCKET
 export PATH=$VENV/bin:$DEBROOT/usr/bin:$DEBROOT/usr/sbin:$PATH
 export OS_AUTH_URL=http://127.0.0.1:$KEYSTONE_PORT/v3 OS_USERNAME=admin OS_PASSWORD=$PASSWORD OS_PROJECT_NAME=admin \
   OS_USER_DOMAIN_ID=default OS_PROJECT_DOMAIN_ID=default OS_IDENTITY_API_VERSION=3 OS_REGION_NAME=RegionOne \
@@ -44,4 +46,7 @@ answers() {
     sleep 0.1
   done
 }
-start_cinder_volume() { start_service cinder-volume "$VENV/bin/cinder-volume" --config-file "$CONF/cinder/cinder.conf"; }
+# start_cinder_volume [FOLDER]: with what the folder has of Python packages in place of those that are installed.
+start_cinder_volume() {
+  start_service cinder-volume env PYTHONPATH="${1:+$1:}$RIG_SCRIPTS" "$VENV/bin/cinder-volume" --config-file "$CONF/cinder/cinder.conf"
+}

@@ -1,5 +1,6 @@
-"""Tells the results of a subunit stream: counts, failures, why others were
-skipped, and the slowest. results.py FILE
+"""Tells the results of subunit streams, of which a later one tries failures
+of the earlier again: counts, failures, why others were skipped, the slowest.
+results.py FILE...
 """
 
 import collections
@@ -9,7 +10,7 @@ import sys
 import subunit
 import testtools
 
-results, reasons, times = {}, {}, {}
+results, reasons, times, again = {}, {}, {}, []
 
 
 class Reader(testtools.StreamResult):
@@ -20,6 +21,8 @@ class Reader(testtools.StreamResult):
         if test_status == 'inprogress':
             times[test_id] = timestamp
         if test_status in ('success', 'fail', 'skip'):
+            if results.get(test_id) == 'fail' and test_status == 'success':
+                again.append(test_id)
             results[test_id] = test_status
             if timestamp:
                 times[test_id] = (timestamp - times[test_id]).total_seconds()
@@ -30,14 +33,17 @@ class Reader(testtools.StreamResult):
 
 reader = Reader()
 reader.startTestRun()
-with open(sys.argv[1], 'rb') as stream:
-    subunit.ByteStreamToStreamResult(stream).run(reader)
+for name in sys.argv[1:]:
+    with open(name, 'rb') as stream:
+        subunit.ByteStreamToStreamResult(stream).run(reader)
 counts = collections.Counter(results.values())
 print('%d passed, %d skipped, %d failed of %d' % (
     counts['success'], counts['skip'], counts['fail'], len(results)))
 for test, result in results.items():
     if result == 'fail':
         print('failed  %s' % test)
+for test in again:
+    print('passed when tried again  %s' % test)
 why = collections.Counter(
     re.sub(r'\d{5,}|^\S+ skipped as ', '', reasons.get(test, ''))[:90].strip()
     for test, result in results.items() if result == 'skip')

@@ -12,6 +12,7 @@ import openstack
 
 rig = os.environ['RIG']
 conn = openstack.connect()
+backends = os.environ['BACKENDS'].split(',')
 ports = {name: os.environ[f'{name.upper()}_PORT']
          for name in ('keystone', 'cinder', 'glance')}
 
@@ -49,20 +50,19 @@ def identity():
 
 def volume():
     storage = conn.block_storage
-    for name, specs in (
-            ('log', {}), ('direct', {}),
-            ('log-slow', {'restblk:durability': 'remote'}),
-            ('multiattach', {'multiattach': '<is> True'})):
-        backend = name.partition('-')[0].replace('multiattach', 'log')
-        storage.create_type(
-            name=name, is_public=True,
-            extra_specs={'volume_backend_name': backend, **specs})
-    for command in (
-            ['create', '--consumer', 'back-end', '--property',
-             'total_iops_sec=500', 'slow'],
-            ['associate', 'slow', 'log-slow']):
-        subprocess.run(['openstack', 'volume', 'qos', *command], check=True,
-                       stdout=subprocess.DEVNULL)
+    kinds = {name: {'volume_backend_name': name} for name in backends}
+    if 'log' in backends:
+        kinds['multiattach'] = kinds['log'] | {'multiattach': '<is> True'}
+        kinds['log-slow'] = kinds['log'] | {'restblk:durability': 'remote'}
+    for name, specs in kinds.items():
+        storage.create_type(name=name, is_public=True, extra_specs=specs)
+    if 'log' in backends:
+        for command in (
+                ['create', '--consumer', 'back-end', '--property',
+                 'total_iops_sec=500', 'slow'],
+                ['associate', 'slow', 'log-slow']):
+            subprocess.run(['openstack', 'volume', 'qos', *command],
+                           check=True, stdout=subprocess.DEVNULL)
     raw, qcow2 = f'{rig}/tmp/small.raw', f'{rig}/tmp/small.qcow2'
     with open(raw, 'wb') as file:
         # 4 MiB of which every 4 KiB are known, and as much that is sparse
@@ -81,13 +81,13 @@ def volume():
 
 
 def wait():
-    """Until all services are up and both back ends told what they have."""
-    until = time.monotonic() + 90
+    """Until all services are up and all back ends told what they have."""
+    until = time.monotonic() + 180
     while time.monotonic() < until:
         services = [(s.binary, s.host, s.state)
                     for s in conn.block_storage.services()]
         pools = [p.name for p in conn.block_storage.backend_pools()]
-        if (len(services) >= 4 and len(pools) >= 2
+        if (len(services) >= 2 + len(backends) and len(pools) >= len(backends)
                 and all(s[2] == 'up' for s in services)):
             return
         time.sleep(0.3)

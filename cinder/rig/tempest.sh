@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs tempest's tests of the volume API and cinder-tempest-plugin's against the rig: tempest.sh [REGEX]. Prints counts and
-# reasons; ends with 0 if none failed. The back end under test is the type `log`.
+# reasons; ends with 0 if none failed. What is tested is the first of RIG_BACKENDS.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 work=$RIG/tempest
 mkdir -p "$work"
-[ -d "$work/.stestr" ] || "$VENV/bin/tempest" init "$work" > /dev/null 2>&1
+[ -d "$work/.stestr" ] || "$VENV/bin/tempest" init --workspace-path "$RIG/workspace.yaml" "$work" > /dev/null 2>&1
 cat > "$work/etc/tempest.conf" << C
 [DEFAULT]
 log_file = tempest.log
@@ -40,13 +40,13 @@ run_validation = false
 min_microversion = 3.0
 max_microversion = latest
 manage_snapshot_ref = source-name,snapshot-%s
-backend_names = log,direct
+backend_names = $BACKENDS
 storage_protocol = local
 vendor_name = restblk
 backup_driver = posix
 build_timeout = 300
 build_interval = 1
-volume_type = log
+volume_type = ${BACKENDS%%,*}
 [volume-feature-enabled]
 multi_backend = true
 backup = true
@@ -66,8 +66,18 @@ cinder = true
 C
 # test_incremental_backup looks at the bytes from inside a server, and does not say so to a cloud without compute.
 cd "$work"
-status=0
-"$VENV/bin/tempest" run --exclude-regex 'VolumesBackupsTest.test_incremental_backup' --regex "${1:-^(tempest\.api\.volume|cinder_tempest_plugin)}" --concurrency "${CONCURRENCY:-2}" > "$RIG/tempest.log" 2>&1 || status=$?
-"$VENV/bin/stestr" last --subunit > "$RIG/tempest.subunit" 2> /dev/null || true
-"$VENV/bin/python" "$RIG_SCRIPTS/results.py" "$RIG/tempest.subunit"
-exit $status
+tests() { "$VENV/bin/tempest" run "$@" >> "$RIG/tempest.log" 2>&1; }
+results() { "$VENV/bin/stestr" last --subunit > "$RIG/tempest.$1" 2> /dev/null || true; }
+: > "$RIG/tempest.log"
+if tests --exclude-regex 'VolumesBackupsTest.test_incremental_backup\[' --regex "${1:-^(tempest\.api\.volume|cinder_tempest_plugin)}" --concurrency "${CONCURRENCY:-2}"; then
+  results 1
+else
+  # Some look at what follows a moment later, which is long on a busy machine: what failed is tried again, alone, and told.
+  results 1
+  "$VENV/bin/stestr" failing --list > "$RIG/failed" 2> /dev/null || true
+  tests --load-list "$RIG/failed" --serial || true
+  results 2
+fi
+"$VENV/bin/python" "$RIG_SCRIPTS/results.py" "$RIG"/tempest.[12] | tee "$RIG/tempest.results"
+echo "left out  1: needs a compute service without saying so: cinder_tempest_plugin's VolumesBackupsTest.test_incremental_backup"
+head -n 1 "$RIG/tempest.results" | grep -q ' 0 failed'

@@ -117,9 +117,9 @@ osapi_volume_workers = 1
 state_path = $RIG
 image_conversion_dir = $RIG/conversion
 glance_api_servers = http://127.0.0.1:$GLANCE_PORT
-enabled_backends = log,direct
-default_volume_type = log
-report_interval = 10
+enabled_backends = $BACKENDS
+default_volume_type = ${BACKENDS%%,*}
+report_interval = 4
 service_down_time = 60
 periodic_interval = 10
 backend_stats_polling_interval = 10
@@ -167,6 +167,10 @@ image_volume_cache_enabled = true
 [direct]
 volume_backend_name = direct
 restblk_layout = direct
+[file]
+volume_driver = filevol.FileVolumeDriver
+volume_backend_name = file
+filevol_base = $RIG/volumes
 C
 
 # --- keystone

@@ -126,7 +126,10 @@ class Case(unittest.TestCase):
         self.volumes: list[objects.Volume] = []
         self.known_snapshots: list[objects.Snapshot] = []
         for name, told in (
-                ('connectors', lambda v: self.attached.get(v.id, [])),
+                ('attachments', lambda v: [
+                    objects.VolumeAttachment(id=str(uuid.uuid4()), connector=c,
+                                             attach_status='attached')
+                    for c in self.attached.get(v.id, [])]),
                 ('volumes_on', lambda host: self.volumes),
                 ('snapshots_of', lambda id: self.known_snapshots),
                 ('extra_specs',

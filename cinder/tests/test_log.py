@@ -4,8 +4,11 @@ import os
 import subprocess
 import uuid
 
+from oslo_utils import timeutils
+
 from cinder import exception
 
+from restblk_cinder import agree
 from restblk_cinder import client
 from restblk_cinder import names
 from tests import daemon
@@ -480,11 +483,36 @@ class Statistics(daemon.DaemonCase):
                                               stats['free_capacity_gb']))
 
     def test_a_daemon_that_is_gone(self):
-        made = self.start_driver()
-        made._pool._api._path = '/nowhere/api.sock'
-        with daemon.mock.patch.object(client, 'RESTART_S', 0):
-            stats = made.get_volume_stats(refresh=True)
-        self.assertEqual('down', stats['pools'][0]['backend_state'])
+        for given in ({}, {'restblk_exclusive_pool': False},
+                      {'restblk_capacity_gb': 100}):
+            made = self.start_driver(**given)
+            before = made.get_volume_stats(refresh=True)['pools'][0]
+            made._pool._api._path = '/nowhere/api.sock'
+            with daemon.mock.patch.object(client, 'RESTART_S', 0):
+                after = made.get_volume_stats(refresh=True)['pools'][0]
+            # What it told before it tells now: the scheduler holds to that.
+            self.assertEqual({**before, 'backend_state': 'down'}, after)
+
+    def test_a_store_that_is_full(self):
+        call = self.driver._pool._api.call
+
+        def full(method, path, *body, **how):
+            if method == 'POST':
+                raise client.ApiError('no_space', 'no space')
+            return call(method, path, *body, **how)
+
+        def state():
+            stats = self.driver.get_volume_stats(refresh=True)
+            return stats['pools'][0]['backend_state']
+
+        with daemon.mock.patch.object(self.driver._pool._api, 'call', full):
+            self.assertEqual('up', state())
+            with self.assertRaises(client.ApiError):
+                self.make()
+            self.assertEqual(('down', 'down'), (state(), state()))
+        before = self.names()
+        self.assertEqual('up', state())
+        self.assertEqual(before, self.names())
 
 
 class SetUp(daemon.DaemonCase):
@@ -492,6 +520,14 @@ class SetUp(daemon.DaemonCase):
         made = daemon.make_driver(str(self.daemon.socket), 'elsewhere')
         with self.assertRaisesRegex(client.ApiError, 'elsewhere'):
             made.check_for_setup_error()
+
+    def test_a_daemon_that_is_older(self):
+        made = daemon.make_driver(str(self.daemon.socket))
+        made.VERSION = '99.0.0'
+        with self.assertRaisesRegex(client.ApiError, 'older than its Cinder'):
+            made.check_for_setup_error()
+        stats = made.get_volume_stats(refresh=True)
+        self.assertEqual('down', stats['pools'][0]['backend_state'])
 
     def test_direct_volumes_where_the_store_cannot(self):
         found = self.pool.describe()
@@ -503,3 +539,71 @@ class SetUp(daemon.DaemonCase):
             with self.assertRaisesRegex(exception.InvalidConfigurationValue,
                                         'write in place'):
                 made.check_for_setup_error()
+
+
+class Agreement(daemon.DaemonCase):
+    """What restblk-cinder-agree tells of these, and not of others."""
+
+    def setUp(self):
+        super().setUp()
+        self.others = self.names()
+
+    def make(self, size=1, **fields):
+        fields = {'status': 'available', 'launched_at': timeutils.utcnow(),
+                  **fields}
+        return super().make(size, **fields)
+
+    def findings(self, *mine, snapshots=()):
+        known = self.others | {v.name for v in mine}
+        found = list(agree.compare(self.pool, 'log', list(mine),
+                                   list(snapshots), known))
+        self.assertTrue(all(finding.remedy for finding in found))
+        return [finding.what for finding in found]
+
+    def test_where_they_agree(self):
+        source = self.make()
+        snapshot = self.snapshot(source, status='available')
+        self.driver.create_snapshot(snapshot)
+        clone = self.volume(1, status='available')
+        self.driver.create_cloned_volume(clone, source)
+        self.attached[clone.id] = [self.HERE]
+        with self.device(clone):
+            self.assertEqual([], self.findings(source, clone,
+                                               snapshots=[snapshot]))
+
+    def test_what_is_lost(self):
+        source, other = self.make(), self.make()
+        snapshot = self.snapshot(source, status='available')
+        self.pool.delete(other.name, 'log')
+        self.attached[source.id] = [self.HERE]
+        told = self.findings(source, other, snapshots=[snapshot])
+        self.assertEqual(3, len(told), told)
+        for text in (f'main/{other.name} is not there',
+                     f'@{snapshot.name} is not there', 'no device'):
+            self.assertTrue(any(text in t for t in told), (text, told))
+
+    def test_what_is_left_over(self):
+        source, unknown = self.make(), self.make()
+        self.driver.create_snapshot(self.snapshot(source))
+        self.pool.make_snapshot(source.name, names.CLONE_PREFIX + 'x')
+        self.pool.make_snapshot(source.name, 'made-by-hand')
+        with self.device(source):
+            told = self.findings(source)
+        self.assertEqual(
+            ['attached, and to nobody', 'not known to Cinder',
+             'not known to Cinder', 'not known to Cinder'],
+            sorted(t.split(' is ')[1] for t in told))
+        self.assertTrue(any(unknown.name in t for t in told))
+
+    def test_the_way_out_of_a_state(self):
+        for status, launched, remedy in (
+                ('creating', None, 'volume delete'),
+                ('deleting', timeutils.utcnow(), 'volume delete'),
+                ('error', timeutils.utcnow(), 'state available --detached'),
+                ('extending', timeutils.utcnow(), 'state available')):
+            volume = self.make(status=status, launched_at=launched)
+            found, = agree.compare(self.pool, 'log', [volume], [],
+                                   self.names())
+            self.assertIn(f'is {status}', found.what)
+            self.assertIn(remedy, found.remedy)
+            self.assertEqual('delete' in remedy, 'delete' in found.remedy)

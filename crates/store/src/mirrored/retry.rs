@@ -156,7 +156,12 @@ impl Mirrored {
             hedge: request.hedge.filter(|_| !self.set.alone.load(Ordering::Relaxed)),
             ..request
         };
-        let first = self.first(&request).filter(|_| deadline.is_none());
+        // Not chosen where it is not taken: a trial of a mirror that may work again would be held by nobody.
+        let first = if deadline.is_none() {
+            self.first(&request)
+        } else {
+            None
+        };
         let mut failed = None;
         if let Some((mirror, start)) = first {
             let outstanding = mirror.begin(start);

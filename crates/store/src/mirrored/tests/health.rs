@@ -221,6 +221,22 @@ async fn views_share_what_they_learn_and_not_their_patience() {
     assert_eq!(rig.store.mirrors().len(), 1);
 }
 
+/// Requests that may not wait for long bring a mirror back as well as others do.
+#[tokio::test(start_paused = true)]
+async fn a_mirror_comes_back_where_every_request_has_a_limit() {
+    let rig = watched(rig(2, Outage::FailAfter(60 * SECOND))).await;
+    rig.mirrors[0].set_down(true);
+    tokio::time::sleep(30 * SECOND).await;
+    rig.mirrors[0].set_down(false);
+    let before = rig.mirrors[0].calls();
+    for _ in 0..100 {
+        content(&rig.store).await;
+        tokio::time::sleep(100 * MS).await;
+    }
+    assert_eq!(states(&rig)[0], MirrorState::Up);
+    assert!(rig.mirrors[0].calls() > before + 20);
+}
+
 /// A request that arrives in an outage fails by what others have seen, if it may not wait for long.
 #[tokio::test(start_paused = true)]
 async fn an_error_tells_what_was_wrong_though_the_request_was_never_sent() {
