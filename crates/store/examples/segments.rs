@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// A segment, in bytes (docs/format.md).
-const SEGMENT_LEN: u64 = 8 << 20;
+const SEGMENT_LEN: usize = 8 << 20;
 /// The longest ranged read of a volume, in bytes.
 const RANGE_LEN: u64 = 1 << 20;
 /// Requests at once: segments on their way, and what the benches' sequential jobs have under way.
@@ -46,7 +46,7 @@ fn key(number: u64) -> Key {
 }
 
 async fn write(store: &dyn Store, count: u64) -> Result<(), StoreError> {
-    let mut data = vec![0; SEGMENT_LEN as usize];
+    let mut data = vec![0; SEGMENT_LEN];
     rand::fill(&mut data[..]);
     let data = Bytes::from(data);
     stream::iter(0..count)
@@ -60,7 +60,7 @@ async fn write(store: &dyn Store, count: u64) -> Result<(), StoreError> {
 }
 
 async fn read(store: &dyn Store, count: u64) -> Result<(), StoreError> {
-    let ranges = SEGMENT_LEN / RANGE_LEN;
+    let ranges = SEGMENT_LEN as u64 / RANGE_LEN;
     stream::iter(0..count * ranges)
         .map(|at| async move {
             let range = Extent::new(at % ranges * RANGE_LEN, RANGE_LEN);
@@ -87,7 +87,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "read" => read(store.as_ref(), count).await?,
         _ => return Err(format!("{way}: write or read").into()),
     }
-    let moved = count * SEGMENT_LEN;
+    let moved = count * SEGMENT_LEN as u64;
     #[expect(clippy::cast_precision_loss, reason = "bytes in MB")]
     let rate = moved as f64 / 1e6 / begun.elapsed().as_secs_f64();
     println!("{}", serde_json::json!({ "moved": moved, "figure": rate }));
