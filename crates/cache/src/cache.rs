@@ -202,7 +202,7 @@ impl Drop for Cache {
 }
 
 /// The writer's thread.
-fn run(ring: &Ring) {
+pub(crate) fn run(ring: &Ring) {
     let (to_disk, regions) = mpsc::channel::<Arc<Filling>>();
     let mut oldest = ring.load(to_disk);
     while let Ok(region) = regions.recv() {

@@ -1,9 +1,8 @@
 //! The ring's threads in orders that a real scheduler hardly ever takes: two who put, one who reads, and the disk's, around a file of a few
 //! regions. By chance, and by few changes of the order (PCT). A failure prints the schedule, which `shuttle::replay` takes.
 
-use crate::region::{self, Filling, Key, REGION_LEN};
+use crate::region::{self, Key, REGION_LEN};
 use crate::ring::{Found, Ring};
-use crate::sync::mpsc;
 use shuttle::thread;
 use std::fs::File;
 use std::sync::Arc;
@@ -31,13 +30,7 @@ fn ring(file: &File) -> Arc<Ring> {
 /// The disk's thread.
 fn disk(ring: &Arc<Ring>) -> thread::JoinHandle<()> {
     let ring = Arc::clone(ring);
-    thread::spawn(move || {
-        let (to_disk, regions) = mpsc::channel::<Arc<Filling>>();
-        let mut oldest = ring.load(to_disk);
-        while let Ok(region) = regions.recv() {
-            ring.write(&region, &mut oldest);
-        }
-    })
+    thread::spawn(move || crate::cache::run(&ring))
 }
 
 /// Puts it, in vain where the disk is behind for long.

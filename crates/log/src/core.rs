@@ -22,6 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+/// Segments of the table that are looked at in one go.
+const CHUNK: u32 = 4096;
 /// Pages that are loaded at once.
 const LOADS: usize = 32;
 
@@ -362,6 +364,24 @@ impl Core {
         let own = head.epochs.iter().find(|span| span.volume == 0);
         let last = head.epochs.last().map_or(1, |span| span.first(kind));
         own.map_or(1, |span| span.first(kind))..last.saturating_add(next).min(SegmentNumber::MAX)
+    }
+
+    /// The same as indexes of the table, in pieces that [`Self::lines`] takes one after the other.
+    pub(crate) fn chunks(&self, kind: Kind) -> impl Iterator<Item = Range<u64>> + use<> {
+        let numbers = self.numbers(kind);
+        let end = numbers.end;
+        numbers
+            .step_by(CHUNK as usize)
+            .map(move |first| table::indexes(kind, first..end.min(first.saturating_add(CHUNK))))
+    }
+
+    /// The lines of a piece of the table, whose pages may go again. Only the task that changes the trees asks.
+    pub(crate) async fn lines(&self, chunk: Range<u64>) -> Result<Vec<(SegmentNumber, Line)>, LogError> {
+        self.load_ranges(Which::Table, std::slice::from_ref(&chunk))
+            .await?;
+        let lines = table::lines(&self.state().table, chunk);
+        self.shrink();
+        Ok(lines)
     }
 
     /// The object that a segment of the volume's own was written as.

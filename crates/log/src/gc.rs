@@ -10,7 +10,7 @@ use crate::checkpoint::{checkpoint, held};
 use crate::core::{Core, Which};
 use crate::defect::Defect;
 use crate::frames::Place;
-use crate::table::{self, Held, Line, is_held};
+use crate::table::{Held, Line, is_held};
 use crate::tree::page_of_id;
 use crate::upload::store;
 use bytes::Bytes;
@@ -27,9 +27,6 @@ const LINES: usize = 8192;
 /// Segments emptied in one go: the reads and writes of a go are bounded by it, and so is its stall. The task that has the trees counts on
 /// its being twice what it lets others write meanwhile.
 const AT_ONCE: usize = 16;
-
-/// Segments of the table that are looked at in one go.
-const CHUNK: u32 = 4096;
 
 /// A segment less of which lives than this part is worth moving.
 const LIVE_MAX: f64 = 0.5;
@@ -71,19 +68,13 @@ struct Objects {
 async fn objects(core: &Core) -> Result<Objects, LogError> {
     let mut found = Objects::default();
     for kind in Kind::ALL {
-        let numbers = core.numbers(kind);
-        for first in numbers.clone().step_by(CHUNK as usize) {
-            let range = table::indexes(kind, first..numbers.end.min(first.saturating_add(CHUNK)));
-            core.load_ranges(Which::Table, std::slice::from_ref(&range))
-                .await?;
-            let lines = table::lines(&core.state().table, range);
-            for (segment, line) in lines {
+        for chunk in core.chunks(kind) {
+            for (segment, line) in core.lines(chunk).await? {
                 if line.moved.is_none() && line.total > 0 {
                     found.add(segment, &line);
                 }
             }
             found.keep_best();
-            core.shrink();
         }
     }
     Ok(found)

@@ -4,10 +4,10 @@
 
 use crate::check::reader;
 use crate::checkpoint::held;
-use crate::core::{Core, Which};
+use crate::core::Core;
 use crate::look::existing;
 use crate::shelf::{Series, Shelf};
-use crate::table::{self, is_held};
+use crate::table::is_held;
 use crate::{LogError, LogVolume, children};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use restblk_format::log::{BLOCK, DataKey, Kind, SegmentNumber};
@@ -19,8 +19,6 @@ use std::time::Duration;
 
 /// Series that are listed at once.
 const PARALLEL: usize = 8;
-/// Segments of the table that are counted in one go.
-const CHUNK: u32 = 4096;
 /// Times that it is counted anew because a writer went on.
 const TRIES: usize = 3;
 
@@ -85,13 +83,8 @@ async fn count(shelf: &Shelf) -> Result<Usage, LogError> {
     let core = reader(shelf, at, head);
     let (mut live, mut total, mut kept) = (0, 0, 0);
     for kind in Kind::ALL {
-        let numbers = core.numbers(kind);
-        for first in numbers.clone().step_by(CHUNK as usize) {
-            let range = table::indexes(kind, first..numbers.end.min(first.saturating_add(CHUNK)));
-            core.load_ranges(Which::Table, std::slice::from_ref(&range))
-                .await?;
-            let lines = table::lines(&core.state().table, range);
-            for (segment, line) in lines {
+        for chunk in core.chunks(kind) {
+            for (segment, line) in core.lines(chunk).await? {
                 if line.moved.is_none() && kind != Kind::Map {
                     total += u64::from(line.total);
                 }
@@ -104,7 +97,6 @@ async fn count(shelf: &Shelf) -> Result<Usage, LogError> {
                     };
                 }
             }
-            core.shrink();
         }
     }
     let bytes = |blocks: u64| blocks * BLOCK as u64;
