@@ -6,7 +6,7 @@
 # One S3 server in memory (bench/store) behind the proxy that delays its answers (tests/proxy), and all targets up at once, each in a
 # bucket of its own; a job (bench/object_jobs.py) runs on every target in turn before the next one begins, and begins when its target
 # leaves the store alone. For each delay all of it is made anew. Cold is: the target started anew, its cache on disk removed, the
-# kernel's caches dropped. restblk has its defaults: no cache on disk, a journal of 256 MiB on the same disk as ZeroFS's cache.
+# kernel's caches dropped. restblk has its defaults, a journal of 256 MiB and, as ZeroFS has, 4 GB of cache on the same disk.
 # Beside them: fio on a file like the journal's, and the bare client of the store.
 #
 # `cargo xtask bench object-peers -- --seconds 5 --size-mib 1024 --delays 0,10,30 --only zerofs,nbd --jobs write,randwrite`; with `--hold`
@@ -49,10 +49,11 @@ wait_for 20 "the store's answer" started_and_answers proxy "$proxy/any"
 # --- restblk, a volume for each of its two ways: one daemon, a pool on a bucket of its own for each
 
 (umask 077; echo SECRET > "$WORK/secret")
+restblk_cache=$WORK/restblk-cache
 new_restblk() {
   local way
-  rm -rf "$WORK/state"
-  start_daemon "[control]" "enabled = false"
+  rm -rf "$WORK/state" "$restblk_cache"
+  start_daemon "[control]" "enabled = false" "[cache]" "folder = \"$restblk_cache\"" "size = \"4G\""
   for way in nbd loop; do
     measured $way || continue
     restblk -q pool create $way --store s3 --url "$proxy/$way/pool" --user KEY --password-file "$WORK/secret" --set region=us-east-1 > /dev/null
@@ -67,6 +68,7 @@ detach_restblk() { if [ "$1" = nbd ]; then restblk -q unexport nbd/volume; else 
 cold_restblk() {
   detach_restblk "$1"
   stop daemon
+  rm -rf "$restblk_cache"
   start_daemon
   attach_restblk "$1"
 }

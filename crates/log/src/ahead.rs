@@ -11,8 +11,11 @@ const STREAMS: usize = 8;
 const WINDOW_MIN: u64 = 64;
 /// And at last: 8 MiB, as much as a segment has.
 const WINDOW_MAX: u64 = 2048;
-/// Reads of one stream may come out of their order by so many blocks: as many as a device's queue has of them.
+/// Reads of one stream may come out of their order by so many blocks, or by as many as the read has: a device's queue has several.
 const NEAR: u64 = 128;
+/// What is read ahead ends at a multiple of so many blocks, 1 MiB, once it is that long: readers and writers of much go by them, and
+/// what one write left side by side is read by one request then.
+const ALIGN: u64 = 256;
 
 #[derive(Clone, Copy, Debug)]
 struct Stream {
@@ -33,8 +36,9 @@ pub(crate) struct Ahead {
 impl Ahead {
     /// Notes a read of a device of so many blocks; what is to be read ahead, if anything is.
     pub(crate) fn note(&mut self, read: &Range<u64>, blocks: u64) -> Option<Range<u64>> {
+        let near = NEAR.max(read.end - read.start);
         let goes_on = |stream: &Stream| {
-            read.start <= stream.next + NEAR && stream.next <= read.start + NEAR && read.end > stream.next
+            read.start <= stream.next + near && stream.next <= read.start + near && read.end > stream.next
         };
         let Some(at) = self.streams.iter().position(goes_on) else {
             if self.streams.len() == STREAMS {
@@ -51,7 +55,13 @@ impl Ahead {
         stream.next = read.end;
         let from = stream.ahead.max(read.end);
         let wanted = if from < blocks && from - read.end <= stream.window / 2 {
-            let to = (read.end + stream.window).min(blocks);
+            let to = read.end + stream.window;
+            let to = if stream.window < ALIGN {
+                to
+            } else {
+                to.next_multiple_of(ALIGN)
+            };
+            let to = to.min(blocks);
             stream.ahead = to;
             stream.window = (stream.window * 2).min(WINDOW_MAX);
             (from < to).then_some(from..to)

@@ -98,7 +98,7 @@ impl Ancestor {
                     Err(page) => (page, by, self.own(&seen.head, page.pointer.segment())?),
                 }
             };
-            let Some((frame, _)) = read_frame(&place, page.pointer, None).await? else {
+            let Some(frame) = read_frame(&place, page.pointer).await? else {
                 return Ok(Told { place: None, by });
             };
             self.install(by, page, &frame)?;
@@ -150,30 +150,34 @@ impl Ancestor {
     }
 }
 
-/// The frame of a block or page that was born in an ancestor; `None` where this volume does not read from there any more.
-pub(crate) async fn frame(
+/// Frames that were born side by side in a segment of an ancestor; `None` where this volume does not read from there any more.
+pub(crate) async fn frames(
     core: &Core,
-    pointer: Pointer,
+    run: &[Pointer],
     birth: Option<&Birth>,
-) -> Result<Option<Arc<Frame>>, LogError> {
+) -> Result<Option<Vec<Arc<Frame>>>, LogError> {
+    let Some(first) = run.first().copied() else {
+        return Ok(Some(Vec::new()));
+    };
+    let segment = first.segment();
     for _ in 0..LOOKS {
-        let Some((ancestor, born)) = find(core, pointer.segment()) else {
+        let Some((ancestor, born)) = find(core, segment) else {
             return Ok(None);
         };
-        let told = ancestor.place(pointer.segment(), born).await?;
+        let told = ancestor.place(segment, born).await?;
         if let Some(place) = told.place
-            && let Some(frame) = core.frames.fetch(pointer, &place, birth).await?
+            && let Some(frames) = core.frames.fetch(run, &place, birth).await?
         {
-            return Ok(Some(frame));
+            return Ok(Some(frames));
         }
         if !ancestor.look_again(told.by).await? {
             break;
         }
     }
-    if find(core, pointer.segment()).is_none() {
+    if find(core, segment).is_none() {
         return Ok(None);
     }
-    Err(lost(pointer))
+    Err(lost(first))
 }
 
 /// The object that an ancestor's segment is in now, with the number, epoch and sequence that it should tell; `None` where it is nobody's.

@@ -267,7 +267,8 @@ impl Core {
             return Ok(Some(frame));
         }
         let place = self.born_at(pointer.segment())?;
-        self.frames.fetch(pointer, &place, birth.as_ref()).await
+        let read = self.frames.fetch(&[pointer], &place, birth.as_ref()).await?;
+        Ok(read.and_then(|mut frames| frames.pop()))
     }
 
     /// The frame of a block or of a page of the map; `None` where nothing reaches it any more.
@@ -279,25 +280,30 @@ impl Core {
         if let Some(frame) = self.frames.cached(pointer, birth.as_ref()).await {
             return Ok(Some(frame));
         }
-        self.stored_frame(pointer).await
+        let read = self.stored(&[pointer]).await?;
+        Ok(read.and_then(|mut frames| frames.pop()))
     }
 
-    /// The same, from the store.
-    pub(crate) async fn stored_frame(&self, pointer: Pointer) -> Result<Option<Arc<Frame>>, LogError> {
-        let birth = self.birth(pointer.segment());
-        if !self.state().is_own(pointer.segment()) {
-            return ancestors::frame(self, pointer, birth.as_ref()).await;
+    /// Frames that were born side by side in one segment, from the store; `None` where something of them is nowhere any more.
+    pub(crate) async fn stored(&self, run: &[Pointer]) -> Result<Option<Vec<Arc<Frame>>>, LogError> {
+        let Some(first) = run.first().copied() else {
+            return Ok(Some(Vec::new()));
+        };
+        let segment = first.segment();
+        let birth = self.birth(segment);
+        if !self.state().is_own(segment) {
+            return ancestors::frames(self, run, birth.as_ref()).await;
         }
         for _ in 0..LOOKS {
-            let place = self.place(pointer.segment()).await?;
-            if let Some(frame) = self.frames.fetch(pointer, &place, birth.as_ref()).await? {
-                return Ok(Some(frame));
+            let place = self.place(segment).await?;
+            if let Some(frames) = self.frames.fetch(run, &place, birth.as_ref()).await? {
+                return Ok(Some(frames));
             }
-            if place.key == self.place(pointer.segment()).await?.key {
+            if place.key == self.place(segment).await?.key {
                 return Ok(None);
             }
         }
-        Err(lost(pointer))
+        Err(lost(first))
     }
 
     /// The frame, where the host's cache has it.

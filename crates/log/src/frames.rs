@@ -126,49 +126,19 @@ impl Frames {
         self.memory.kept(pointer)
     }
 
-    /// The frame that was born at `pointer`; `None` where its object is not there (any more): look again where it is.
+    /// Frames that were born side by side in one segment, in one read of where they are now: what was moved was moved together, in
+    /// the same order. `None` where the object does not have them (any more): look again where they are.
     pub(crate) async fn fetch(
-        &self,
-        pointer: Pointer,
-        place: &Place,
-        birth: Option<&Birth>,
-    ) -> Result<Option<Arc<Frame>>, LogError> {
-        let at = match place.moved {
-            None => None,
-            Some(_) => {
-                let Some(index) = self.index(place).await? else {
-                    return Ok(None);
-                };
-                let there = index.get(&pointer.frame()).ok_or_else(|| {
-                    LogError::corrupt(
-                        &place.key,
-                        format!("the frame of {pointer} was moved there and is not in its index"),
-                    )
-                })?;
-                Some(*there)
-            }
-        };
-        let _taken = self.memory.fetched.take(pointer.len() as usize).await;
-        let Some((frame, bytes)) = read_frame(place, pointer, at).await? else {
-            return Ok(None);
-        };
-        let frame = Arc::new(frame);
-        self.memory.keep(pointer, &frame);
-        self.cache(pointer, birth, &bytes);
-        Ok(Some(frame))
-    }
-
-    /// Frames that were born side by side and are there still, in one read; `None` where the object is not there (any more).
-    pub(crate) async fn fetch_run(
         &self,
         run: &[Pointer],
         place: &Place,
         birth: Option<&Birth>,
     ) -> Result<Option<Vec<Arc<Frame>>>, LogError> {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else {
-            return Ok(Some(Vec::new()));
+        let Some(spots) = self.spots(run, place).await? else {
+            return Ok(None);
         };
-        let (from, to) = (first.offset(), last.offset() + last.len());
+        let from = spots.iter().map(|(offset, _)| *offset).min().unwrap_or(0);
+        let to = spots.iter().map(|(offset, len)| offset + len).max().unwrap_or(0);
         let _taken = self.memory.fetched.take((to - from) as usize).await;
         let Some(bytes) = place
             .shelf
@@ -177,22 +147,32 @@ impl Frames {
         else {
             return Ok(None);
         };
-        let stored = run.iter().map(|pointer| {
-            let at = (pointer.offset() - from) as usize;
-            let stored = bytes.get(at..at + pointer.len() as usize);
-            (*pointer, stored.unwrap_or_default())
+        let stored = spots.into_iter().map(|(offset, len)| {
+            let at = (offset - from) as usize;
+            bytes.get(at..at + len as usize).unwrap_or_default()
         });
-        let stored: Vec<_> = stored.collect();
-        let frames: Vec<_> = place
-            .open(stored.iter().copied())?
-            .into_iter()
-            .map(Arc::new)
-            .collect();
+        let stored: Vec<_> = run.iter().copied().zip(stored).collect();
+        let frames = place.open(stored.iter().copied())?.into_iter().map(Arc::new);
+        let frames: Vec<_> = frames.collect();
         for ((pointer, stored), frame) in stored.into_iter().zip(&frames) {
             self.memory.keep(pointer, frame);
             self.cache(pointer, birth, stored);
         }
         Ok(Some(frames))
+    }
+
+    /// Offset and length of each frame in its object; `None` where the object does not have them all. What was overwritten since
+    /// its pointer was looked up was not moved.
+    async fn spots(&self, run: &[Pointer], place: &Place) -> Result<Option<Vec<(u32, u32)>>, LogError> {
+        if place.moved.is_none() {
+            let spot = |pointer: &Pointer| (pointer.offset(), pointer.len());
+            return Ok(Some(run.iter().map(spot).collect()));
+        }
+        let Some(index) = self.index(place).await? else {
+            return Ok(None);
+        };
+        let spots = run.iter().map(|pointer| index.get(&pointer.frame()).copied());
+        Ok(spots.collect())
     }
 
     async fn index(&self, place: &Place) -> Result<Option<Arc<Index>>, LogError> {
@@ -219,20 +199,15 @@ impl Frames {
     }
 }
 
-/// Reads a frame of an object: `at` this offset and length where it was moved, else as its pointer says. `None` where there is no
-/// object. Its bytes as they are stored, too.
-pub(crate) async fn read_frame(
-    place: &Place,
-    pointer: Pointer,
-    at: Option<(u32, u32)>,
-) -> Result<Option<(Frame, Bytes)>, LogError> {
-    let (offset, len) = at.unwrap_or((pointer.offset(), pointer.len()));
-    let read = place.shelf.range(&place.key, offset.into(), len.into());
+/// Reads a frame of the object that it was born in; `None` where there is no object.
+pub(crate) async fn read_frame(place: &Place, pointer: Pointer) -> Result<Option<Frame>, LogError> {
+    let read = place
+        .shelf
+        .range(&place.key, pointer.offset().into(), pointer.len().into());
     let Some(bytes) = read.await? else {
         return Ok(None);
     };
-    let frame = place.open([(pointer, &bytes[..])])?.pop();
-    Ok(frame.map(|frame| (frame, bytes)))
+    Ok(place.open([(pointer, &bytes[..])])?.pop())
 }
 
 /// Header and index of a segment; `None` where there is no object, or a tombstone.

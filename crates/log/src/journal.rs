@@ -21,6 +21,9 @@ use tokio::sync::{Notify, watch};
 /// Below this, a journal is of no use: 16 of the longest records.
 pub(crate) const CAPACITY_MIN: u64 = if cfg!(test) { 3 << 20 } else { 32 << 20 };
 
+/// Bytes of data up to which a record is put together and written by one call; the copy of a longer one costs more than a second call.
+const SHORT: usize = 64 << 10;
+
 /// A file or block device for a journal.
 #[async_trait]
 pub trait Disk: Send + Sync + std::fmt::Debug {
@@ -62,6 +65,8 @@ pub(crate) struct Ring {
     epoch: u32,
     /// The epoch's key, where the volume is encrypted.
     key: Option<SealKey>,
+    /// A short record as it is written, used again for the next one.
+    short: Vec<u8>,
     broken: Option<LogError>,
 }
 
@@ -176,12 +181,20 @@ impl Ring {
             blocks,
             data,
         };
+        let mut short = std::mem::take(&mut self.short);
         let written = match &self.key {
             Some(key) => self.write(position, &record.seal(key)),
+            None if data.len() <= SHORT => {
+                short.clear();
+                short.extend_from_slice(&record.header());
+                short.extend_from_slice(data);
+                self.write(position, &short)
+            }
             None => self
                 .write(position, &record.header())
                 .and_then(|()| self.write(position + RECORD_UNIT as u64, data)),
         };
+        self.short = short;
         if let Err(error) = written {
             self.broken = Some(error.clone());
             return Err(error);
@@ -283,6 +296,7 @@ impl Journal {
             head: label.tail,
             epoch,
             key: key.map(|key| key.journal(volume, epoch)),
+            short: Vec::new(),
             broken: None,
         };
         let written = Written {

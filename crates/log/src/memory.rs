@@ -10,11 +10,12 @@
 //! The rest is for what has a bound of its own: transports, connections, a go of garbage collection, the host's cache, malloc.
 //!
 //! A volume whose store is away holds what it has for as long as that takes. Therefore each has a reserve, and goes on with that alone where
-//! others have all else. Reserves come on top of the bound: some 17 MiB for a volume that uses all of it.
+//! others have all else. Reserves come on top of the bound: some 18 MiB for a volume that uses all of it.
 //!
 //! What is written is charged for as long as its bytes are there, whoever has them: a long write whose blocks were overwritten but for
 //! one is one buffer all the same.
 
+use crate::runs;
 use bytes::Bytes;
 use lru::LruCache;
 use restblk_format::log::{BLOCK, Frame, PAGE_LEN, Pointer, SEGMENT_LEN_MAX};
@@ -63,11 +64,11 @@ impl Parts {
     fn of(bytes: u64) -> Self {
         let bytes = usize::try_from(bytes.max(MEMORY_MIN)).unwrap_or(usize::MAX);
         Self {
-            // A batch, and a longest read.
+            // A batch, and a longest run.
             reserve: Reserve {
                 unsent: 8 << 20 >> BLOCK.trailing_zeros(),
                 packed: 1,
-                fetched: 1 << 20,
+                fetched: runs::RUN_MAX as usize,
             },
             unsent: bytes / 4 / BLOCK,
             packed: bytes / 8 / SEGMENT_LEN_MAX,

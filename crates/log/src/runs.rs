@@ -2,7 +2,7 @@
 //!
 //! What was written together lies together: a frame's place is in its pointer, so pointers in order are places in order. The frames that
 //! a read misses are cut into runs of at most [`RUN_MAX`] bytes with at most [`GAP_MAX`] in between that nobody wants, and each run is one
-//! ranged read. What is not where it was born (moved, or an ancestor's) is read frame by frame.
+//! ranged read. What was moved was moved together and in its order, so that holds wherever a segment's frames are now.
 //!
 //! Whoever misses a frame that somebody reads already, a reader ahead say, waits for that one. Each reads its own first, so none
 //! waits for another in a circle.
@@ -15,8 +15,9 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// Longest run, in bytes: the largest request that all transports make.
-const RUN_MAX: u32 = 1 << 20;
+/// Longest run, in bytes: twice the largest request that transports make, because 1 MiB of what does not pack is longer than that
+/// in frames, and because what is read ahead is longer.
+pub(crate) const RUN_MAX: u32 = 2 << 20;
 /// Bytes between two frames that are read in vain: they take less time than one more request.
 const GAP_MAX: u32 = 16 << 10;
 
@@ -135,20 +136,15 @@ fn end(frame: Pointer) -> u32 {
 }
 
 async fn read_run(core: &Core, run: &[Pointer]) -> Result<Vec<Option<Arc<Frame>>>, LogError> {
-    if let [first, _, ..] = run
-        && core.state().is_own(first.segment())
-    {
-        let place = core.place(first.segment()).await?;
-        if place.moved.is_none()
-            && let Some(frames) = core
-                .frames
-                .fetch_run(run, &place, core.birth(first.segment()).as_ref())
-                .await?
-        {
-            return Ok(frames.into_iter().map(Some).collect());
-        }
+    if let Some(frames) = core.stored(run).await? {
+        return Ok(frames.into_iter().map(Some).collect());
     }
-    try_join_all(run.iter().map(|frame| core.stored_frame(*frame))).await
+    // Some of them were overwritten since they were looked up, and are gone: the others are not.
+    let alone = try_join_all(run.iter().map(|frame| core.stored(std::slice::from_ref(frame)))).await?;
+    Ok(alone
+        .into_iter()
+        .map(|found| found.and_then(|mut frames| frames.pop()))
+        .collect())
 }
 
 #[cfg(test)]
@@ -177,9 +173,9 @@ mod tests {
         // As frames that do not pack lie: each begins at a multiple of 16, and is told to end at one of 64.
         let near: Vec<_> = (0..4).map(|at| pointer(1, 7264 + at * 32_848, 32_896)).collect();
         assert_eq!(cut(&near), [near.as_slice()]);
-        let long: Vec<_> = (0..40).map(|at| pointer(1, at * 32_768, 32_768)).collect();
+        let long: Vec<_> = (0..80).map(|at| pointer(1, at * 32_768, 32_768)).collect();
         let lens: Vec<usize> = cut(&long).into_iter().map(<[Pointer]>::len).collect();
-        assert_eq!(lens, [32, 8]);
+        assert_eq!(lens, [64, 16]);
     }
 
     #[tokio::test]

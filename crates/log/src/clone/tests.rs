@@ -155,6 +155,32 @@ async fn a_moved_segment_is_looked_up_in_its_own_volume() {
 }
 
 #[tokio::test]
+async fn what_lies_side_by_side_is_read_at_once_wherever_it_is() {
+    let counted = Arc::new(Faulty::scripted(memory()));
+    let store: Arc<dyn Store> = counted.clone();
+    let parent = volume(&store, 1000).await;
+    write(&parent, 0..1000, 1).await;
+    parent.flush().await.unwrap();
+    write(&parent, 0..800, 2).await;
+    let snapshot = parent.snapshot("s", "").await.unwrap();
+    parent.clone_snapshot(snapshot, id(2), &writer(2)).await.unwrap();
+    let requests = async |device: &LogVolume| {
+        // The pages of the map, first.
+        holds(device, 999..1000, 1).await;
+        let before = counted.calls();
+        holds(device, 800..992, 1).await;
+        counted.calls() - before
+    };
+    // 24 frames that were born elsewhere, and are there still.
+    assert_eq!(requests(&open(&store, 2).await).await, 1);
+    move_all(&parent, 0..1, 3).await;
+    // The place was looked up for the block before.
+    assert_eq!(requests(&open(&store, 2).await).await, 1, "moved, in an ancestor");
+    parent.stop().await.unwrap();
+    assert_eq!(requests(&open(&store, 1).await).await, 1, "moved, of its own");
+}
+
+#[tokio::test]
 async fn a_deleted_snapshot_stays_for_its_clones() {
     let store = memory();
     let parent = volume(&store, 100).await;
