@@ -7,10 +7,16 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// The cargo that runs us, without what it told us of our own package: build scripts that look at these variables
-/// (ring's does) would build again, with all that is above them, whenever cargo is called with and without xtask in turn.
+/// The cargo that runs us.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    forget_package(&mut command);
+    command
+}
+
+/// Takes out of the environment what cargo told us of our own package: build scripts that look at these variables (ring's does) would
+/// build again, with all that is above them, whenever cargo is called with and without xtask in turn.
+pub(crate) fn forget_package(command: &mut Command) {
     for (name, _) in env::vars_os() {
         let of_package = ["CARGO_PKG_", "CARGO_MANIFEST_"];
         if of_package
@@ -20,7 +26,6 @@ pub(crate) fn cargo() -> Command {
             command.env_remove(name);
         }
     }
-    command
 }
 
 /// Whether `program` is found in PATH.

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::process::forget_package;
 use crate::report::Outcome;
 use crate::tree::Tree;
 
@@ -155,6 +156,8 @@ pub(crate) fn limited(limit: Duration) -> Command {
 
 /// Gives `command` the variables that every script finds.
 pub(crate) fn give_environment(tree: &Tree, command: &mut Command) {
+    // A script may call cargo.
+    forget_package(command);
     command
         .env("RESTBLK", tree.restblk())
         .env("RESTBLK_ROOT", &tree.root)
