@@ -1,8 +1,11 @@
-"""Attachments: volumes and snapshots as devices of cinder-volume's own host.
+"""Attachments: volumes and snapshots as devices of cinder-volume's own host,
+and exports of these to other hosts.
 
-os-brick's connector is "local": Cinder's own copies use the device's path, and
-so can instances on this host. Who uses a device is restblk_cinder/devices.py's
-affair.
+For this host os-brick's connector is "local": Cinder's own copies use the
+device's path, and so can instances on this host. Other hosts reach volumes by
+a target on this one (restblk_export = target, restblk_cinder/export.py), which
+is a user of the device like any other. Who uses a device is
+restblk_cinder/devices.py's affair.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from cinder import objects
 from cinder.volume import volume_utils
 
 from restblk_cinder import devices
+from restblk_cinder import export
 from restblk_cinder import names
 from restblk_cinder import records
 
@@ -37,46 +41,74 @@ class Connecting:
     host: str | None
     configuration: Any
     _devices: devices.Devices
+    _exports: export.Exports | None = None
     _punches: bool
 
     def validate_connector(self, connector: Connector) -> None:
-        """Devices are this host's, and so are its connectors."""
-        local = {socket.gethostname(), socket.getfqdn(), CONF.host,
-                 volume_utils.extract_host(self.host or CONF.host, 'host'),
-                 *self.configuration.safe_get('restblk_local_hosts')}
-        host = connector.get('host')
-        if host and not local & {'*', host}:
-            LOG.error('%s is not this host (%s): restblk_local_hosts takes '
-                      'further names of it', host, ', '.join(sorted(local)))
-            raise exception.InvalidConnectorException(
-                missing=_('a host that is this one (%s)') % CONF.host)
+        """Devices are this host's; others want an export."""
+        if self._exports and self._is_elsewhere(connector):
+            self._exports.validate(connector)
+        else:
+            self._require_here(connector)
 
     def initialize_connection(self, volume: objects.Volume,
                               connector: Connector, **kwargs: Any) -> dict:
+        if self._exports and self._is_elsewhere(connector):
+            return self._exports.connect(volume, connector)
         return self._connect(names.of_volume(volume), connector)
 
     def terminate_connection(self, volume: objects.Volume,
                              connector: Connector | None,
                              **kwargs: Any) -> bool:
         """:returns: whether others still use the device"""
-        return self._devices.leave(names.of_volume(volume), connector,
-                                   records.connectors(volume))
-
-    # Volumes are exported nowhere; a host that was restarted has them again.
+        name = names.of_volume(volume)
+        left = [c for c in records.connectors(volume)
+                if connector is not None and c != connector]
+        if self._exports and (connector is None
+                              or self._is_elsewhere(connector)):
+            if connector and any(map(self._is_elsewhere, left)):
+                # As while an instance moves from one host to another.
+                self._exports.disconnect(volume, connector)
+                return True
+            self._exports.end(context.get_admin_context(), volume)
+        return self._devices.leave(
+            name, None if connector is None else self._user(connector),
+            [self._user(c) for c in left])
 
     def ensure_export(self, context: context.RequestContext,
                       volume: objects.Volume) -> None:
         """After a restart of this host: who had the device has it again."""
-        self._devices.resume(names.of_volume(volume),
-                             records.connectors(volume))
+        name, connectors = names.of_volume(volume), records.connectors(volume)
+        elsewhere = [c for c in connectors if self._is_elsewhere(c)]
+        if self._exports and elsewhere:
+            path = self._devices.take(name, export.USER)
+            self._exports.resume(context, volume, path, elsewhere)
+        self._devices.resume(name, [c for c in connectors
+                                    if c not in elsewhere])
 
     def create_export(self, context: context.RequestContext,
-                      volume: objects.Volume, connector: Connector) -> None:
-        pass
+                      volume: objects.Volume,
+                      connector: Connector) -> dict | None:
+        if not self._exports or not self._is_elsewhere(connector):
+            return None
+        path = self._devices.take(names.of_volume(volume), export.USER)
+        try:
+            return self._exports.create(context, volume, path)
+        except Exception:
+            self.remove_export(context, volume)
+            raise
 
     def remove_export(self, context: context.RequestContext,
                       volume: objects.Volume) -> None:
-        pass
+        """Ends one that is left over: no other host is connected by it.
+
+        Cinder calls this after its own copies, too, and after a goodbye.
+        """
+        connectors = records.connectors(volume)
+        if self._exports and not any(map(self._is_elsewhere, connectors)):
+            self._exports.end(context, volume)
+            self._devices.leave(names.of_volume(volume), export.USER,
+                                connectors)
 
     # Snapshots, beside their volume and only read
 
@@ -100,11 +132,34 @@ class Connecting:
         pass
 
     def _connect(self, of: str, connector: Connector) -> dict:
-        self.validate_connector(connector)
+        self._require_here(connector)
         path = self._devices.take(of, connector)
         return {'driver_volume_type': self.STORAGE_PROTOCOL,
                 'data': {'device_path': path,
                          'discard': self._punches and '@' not in of}}
+
+    def _is_elsewhere(self, connector: Connector) -> bool:
+        host, here = connector.get('host'), self._names_of_host()
+        return bool(host) and not here & {'*', host}
+
+    def _require_here(self, connector: Connector) -> None:
+        if self._is_elsewhere(connector):
+            LOG.error('%s is not this host (%s): restblk_local_hosts takes '
+                      'further names of it, and restblk_export = target '
+                      'serves volumes to other hosts', connector['host'],
+                      ', '.join(sorted(self._names_of_host())))
+            raise exception.InvalidConnectorException(
+                missing=_('a host that is this one (%s)') % CONF.host)
+
+    def _names_of_host(self) -> set[str]:
+        return {socket.gethostname(), socket.getfqdn(), CONF.host,
+                volume_utils.extract_host(self.host or CONF.host, 'host'),
+                *self.configuration.safe_get('restblk_local_hosts')}
+
+    def _user(self, connector: Connector) -> Connector:
+        """Whom the device knows: all other hosts are one user."""
+        exported = self._exports and self._is_elsewhere(connector)
+        return export.USER if exported else connector
 
 
 def _snapshot_in_pool(snapshot: objects.Snapshot) -> str:

@@ -4,7 +4,7 @@ It speaks to the restblk daemon of cinder-volume's own host and runs no command
 of its own. A volume is a volume of the pool, a snapshot its snapshot, a volume
 from either a clone, which copies nothing. Attachments are devices of this host
 (os-brick's "local" connector): Cinder's own copies use them, and so can
-instances on this host.
+instances on this host; other hosts have them by Cinder's targets.
 
 docs/openstack.md in restblk's repository tells how to set it up.
 """
@@ -32,6 +32,7 @@ from cinder.volume import volume_utils
 from restblk_cinder import client
 from restblk_cinder import connect
 from restblk_cinder import devices
+from restblk_cinder import export
 from restblk_cinder import groups
 from restblk_cinder import manage
 from restblk_cinder import names
@@ -81,6 +82,9 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         if not self._pool.name:
             raise exception.InvalidConfigurationValue(
                 option='restblk_pool', value='')
+        if self.configuration.safe_get('restblk_export') == 'target':
+            self._exports = export.Exports(
+                self.target_mapping, self.configuration, self._execute)
 
     def check_for_setup_error(self) -> None:
         proven = self._require_ready()['proven']
@@ -108,7 +112,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
                              snapshots: list[objects.Snapshot]) -> tuple:
         """Clears away what a crash left: this is called at the start.
 
-        Cinder keeps nothing of it: there is no provider_id.
+        Cinder keeps nothing of it.
         """
         mine = {names.of_volume(v): v for v in volumes}
         try:
@@ -116,6 +120,8 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
                 of = attachment['of']
                 name, _at, snapshot = of.partition('@')
                 volume = mine.get(name)
+                if volume and not snapshot:
+                    self.remove_export(context.get_admin_context(), volume)
                 if volume and (snapshot or not records.connectors(volume)):
                     self._devices.release_unused(of)
         except client.ApiError as e:
@@ -168,7 +174,9 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         self._stats = {
             'volume_backend_name': name, 'vendor_name': self.VENDOR,
             'driver_version': self.VERSION,
-            'storage_protocol': self.STORAGE_PROTOCOL, 'pools': [stats]}
+            'storage_protocol': (self._exports.protocol if self._exports
+                                 else self.STORAGE_PROTOCOL),
+            'pools': [stats]}
 
     def _init_vendor_properties(self) -> tuple[dict, str]:
         properties: dict[str, Any] = {}
@@ -197,7 +205,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         with self._new(volume, wanted) as name:
             self._pool.create(name, volume.size * units.Gi, self._layout,
                               wanted.durability)
-        return {'provider_location': None}
+        return {'provider_id': None}
 
     def delete_volume(self, volume: objects.Volume) -> None:
         """Clones that were made of it go on reading from it."""
@@ -231,6 +239,8 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         name = names.of_volume(volume)
         self._grow(name, new_size)
         self._apply(name, self._settings(volume, new_size))
+        if self._exports and volume.provider_location:
+            self._exports.extend(volume)
         device = self._pool.attachment(name)
         if device and device.get('device_size', 0) < new_size * units.Gi:
             LOG.warning('%s shows its new size when it is attached again: %s',
@@ -372,7 +382,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
             if (self.configuration.safe_get('restblk_flatten_clones')
                     and volume.use_quota):
                 self._pool.flatten(name)
-        return {'provider_location': None}
+        return {'provider_id': None}
 
     def _forget(self, source: str, through: str) -> None:
         """What clones read of a snapshot stays, under no name."""
@@ -407,7 +417,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
                     self._detach_volume(ctxt, write, volume, properties)
             finally:
                 self._detach_volume(ctxt, read, source, properties)
-        return {'provider_location': None}
+        return {'provider_id': None}
 
     def _grow(self, name: str, size_gb: int,
               found: pool.Answer | None = None) -> None:

@@ -54,7 +54,7 @@ class Managing:
             raise exception.ManageExistingInvalidReference(
                 existing_ref=existing_ref, reason=reason)
         self._apply(name, self._settings(volume), anew=True)
-        return {'provider_location': _location(
+        return {'provider_id': _bound(
             name, volume.name, volume.name_id)}
 
     def unmanage(self, volume: objects.Volume) -> None:
@@ -94,7 +94,7 @@ class Managing:
             if known.id != snapshot.id and names.of_snapshot(known) == name:
                 raise exception.ManageExistingInvalidReference(
                     existing_ref=existing_ref, reason=_('already managed'))
-        return {'provider_location': _location(
+        return {'provider_id': _bound(
             name, snapshot.name, snapshot.id)}
 
     def unmanage_snapshot(self, snapshot: objects.Snapshot) -> None:
@@ -185,7 +185,7 @@ def _name(reference: Reference) -> str:
     return name
 
 
-def _location(name: str, cinders: str, id: str) -> str | None:
+def _bound(name: str, cinders: str, id: str) -> str | None:
     return None if name == cinders else names.bind(name, id)
 
 

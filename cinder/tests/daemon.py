@@ -142,7 +142,8 @@ class Case(unittest.TestCase):
     def volume(self, size: int = 1, **fields: object) -> objects.Volume:
         fields = {'id': str(uuid.uuid4()), 'size': size, 'host': 'here@b#b',
                   'volume_type_id': None, '_name_id': None,
-                  'provider_location': None, 'use_quota': True,
+                  'provider_id': None, 'provider_location': None,
+                  'provider_auth': None, 'use_quota': True,
                   'encryption_key_id': None, **fields}
         return objects.Volume(self.ctxt, **fields)
 
@@ -150,7 +151,7 @@ class Case(unittest.TestCase):
                  **fields: object) -> objects.Snapshot:
         made = objects.Snapshot(
             self.ctxt, id=str(uuid.uuid4()), volume_id=volume.id,
-            volume_size=volume.size, **{'provider_location': None, **fields})
+            volume_size=volume.size, **{'provider_id': None, **fields})
         made.volume = volume
         return made
 

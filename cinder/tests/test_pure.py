@@ -20,25 +20,25 @@ class Names(daemon.Case):
     def test_cinders_name_unless_managed(self):
         volume = self.volume()
         self.assertEqual(volume.name, names.of_volume(volume))
-        volume.provider_location = names.bind('disk1', volume.id)
+        volume.provider_id = names.bind('disk1', volume.id)
         self.assertEqual('disk1', names.of_volume(volume))
 
     def test_a_copied_row_never_names_what_it_was_copied_from(self):
         managed = self.volume()
-        managed.provider_location = names.bind('disk1', managed.id)
-        copy = self.volume(provider_location=managed.provider_location)
+        managed.provider_id = names.bind('disk1', managed.id)
+        copy = self.volume(provider_id=managed.provider_id)
         self.assertEqual(copy.name, names.of_volume(copy))
 
     def test_names_follow_a_migration(self):
-        """Cinder swaps _name_id and provider_location of both rows."""
+        """Cinder swaps _name_id and provider_id of both rows."""
         source = self.volume()
-        source.provider_location = names.bind('disk1', source.id)
+        source.provider_id = names.bind('disk1', source.id)
         target = self.volume()
         new = target.name
         # manager.update_migrated_volume, then finish_volume_migration
         source.update({'_name_id': target.name_id,
-                       'provider_location': target.provider_location})
-        target.update({'_name_id': source.id, 'provider_location':
+                       'provider_id': target.provider_id})
+        target.update({'_name_id': source.id, 'provider_id':
                        names.bind('disk1', source.id)})
         self.assertEqual(new, names.of_volume(source))
         self.assertEqual('disk1', names.of_volume(target))
@@ -46,7 +46,7 @@ class Names(daemon.Case):
     def test_snapshots(self):
         snapshot = self.snapshot(self.volume())
         self.assertEqual(snapshot.name, names.of_snapshot(snapshot))
-        snapshot.provider_location = names.bind('monday', snapshot.id)
+        snapshot.provider_id = names.bind('monday', snapshot.id)
         self.assertEqual('monday', names.of_snapshot(snapshot))
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# claim: in a guest, a volume's device serves initiators over NVMe/TCP and iSCSI and holds LVM thin snapshots of a direct volume, through the daemon's death
-# timeout: 3600
+# claim: in a guest, Cinder's driver gives a volume to its own host and, by LIO, to others, all through os-brick; a volume's device serves initiators over NVMe/TCP and iSCSI and holds LVM thin snapshots of a direct volume, through the daemon's death
+# timeout: 5400
 . "$RESTBLK_ROOT/tests/lib.sh"
 . "$RESTBLK_ROOT/tests/show/foundation/guest-transport.bash"
 told=
 for transport in ublk nbd; do
-  for test in daemon-targets daemon-lvm; do
+  for test in cinder-export daemon-targets daemon-lvm; do
     say "$transport, $test"
     told+="; $transport: $(figure_in_guest 7.2 "$test" "$transport")"
   done

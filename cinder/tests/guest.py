@@ -1,0 +1,118 @@
+"""Volumes through os-brick, in a guest: as a device of the same host, and by
+LIO's iSCSI target as another host has them. tests/e2e/guest/cinder-export.sh
+runs it, for it wants a kernel with the target, an initiator, and nobody else
+on the machine.
+"""
+
+import contextlib
+import os
+import pathlib
+import unittest
+
+from os_brick.initiator import connector
+from os_brick import privileged
+
+from cinder import privsep
+
+from tests import daemon
+from tests import test_export
+
+GIB = daemon.GIB
+ROOT_HELPER = 'sudo cinder-rootwrap /etc/cinder/rootwrap.conf'
+# We are root: what these run is run by this process.
+for privileges in (privileged.default, privsep.sys_admin_pctxt):
+    privileges.set_client_mode(False)
+
+
+class Attachments(test_export.Exporting):
+    GIVEN = {'restblk_export': 'target', 'target_helper': 'lioadm',
+             'target_ip_address': '127.0.0.1', 'restblk_transport':
+             os.environ.get('TRANSPORT', 'ublk')}
+
+    def connector_of(self, host: str) -> dict:
+        """What os-brick tells of this machine, under another host's name."""
+        return connector.get_connector_properties(
+            ROOT_HELPER, '127.0.0.1', False, False, host=host)
+
+    @contextlib.contextmanager
+    def connected(self, volume, host):
+        """The volume's path on a host, and how it is extended there."""
+        properties = self.connector_of(host)
+        told = self.attach(volume, properties)
+        brick = connector.InitiatorConnector.factory(
+            told['driver_volume_type'].upper(), ROOT_HELPER)
+        found = brick.connect_volume(told['data'])
+        try:
+            yield found['path'], lambda: brick.extend_volume(told['data'])
+        finally:
+            brick.disconnect_volume(told['data'], found)
+            self.detach(volume, properties)
+
+    def put(self, path, text, offset):
+        with open(path, 'r+b', buffering=0) as device:
+            device.seek(offset)
+            device.write(text)
+            os.fsync(device.fileno())
+
+    def got(self, path, length, offset):
+        with open(path, 'rb', buffering=0) as device:
+            # What another path wrote is not in this one's cache.
+            os.posix_fadvise(device.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            device.seek(offset)
+            return device.read(length)
+
+    def test_on_the_same_host(self):
+        volume = self.make()
+        text = os.urandom(1 << 20)
+        with self.connected(volume, 'here') as (path, _extend):
+            self.assertEqual(f'/dev/restblk/main/{volume.name}', path)
+            self.put(path, text, 0)
+        self.assertFalse(self.is_attached(volume))
+        with self.connected(volume, 'here') as (path, _extend):
+            self.assertEqual(text, self.got(path, len(text), 0))
+        self.driver.delete_volume(volume)
+
+    def test_on_another_host(self):
+        volume = self.make()
+        text = os.urandom(1 << 20)
+        with self.connected(volume, 'compute1') as (path, extend):
+            self.assertRegex(path, '^/dev/sd[a-z]+$')
+            model = pathlib.Path('/sys/block', path[5:], 'device/vendor')
+            self.assertEqual('LIO-ORG', model.read_text().strip())
+            self.put(path, text, 0)
+            # Cinder's own copy beside it sees what was written.
+            with self.device(volume) as beside:
+                self.assertEqual(text, self.got(beside, len(text), 0))
+            self.driver.remove_export(self.ctxt, volume)
+            self.driver.extend_volume(volume, 2)
+            self.assertEqual(2 * GIB, extend())
+            self.put(path, text, 2 * GIB - len(text))
+            # An instance moves: the first host goes, the second one stays.
+            properties = self.connector_of('compute2')
+            self.attach(volume, properties)
+            self.assertEqual(text, self.got(path, len(text), 0))
+            self.detach(volume, properties)
+            self.assertTrue(self.is_attached(volume))
+        self.assertFalse(self.is_attached(volume))
+        self.assertNotIn(volume.name, self.driver._exports._target.
+                         _get_targets())
+        self.assertEqual(text, self.read(volume, len(text),
+                                         2 * GIB - len(text)))
+        self.driver.delete_volume(volume)
+
+    def test_another_host_goes_on_after_a_restart_of_cinder_volume(self):
+        volume = self.make()
+        text = os.urandom(4096)
+        with self.connected(volume, 'compute1') as (path, _extend):
+            self.put(path, text, 0)
+            self.volumes = [volume]
+            self.driver = self.start_driver(**self.GIVEN)
+            self.driver.ensure_export(self.ctxt, volume)
+            self.put(path, text, GIB - len(text))
+        self.assertFalse(self.is_attached(volume))
+        self.assertEqual(text, self.read(volume, len(text), GIB - len(text)))
+        self.driver.delete_volume(volume)
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)

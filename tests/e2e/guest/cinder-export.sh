@@ -1,0 +1,35 @@
+#!/bin/bash
+# test: Cinder's driver and os-brick in a guest: a volume as a device of the same host, and by LIO's iSCSI target for another one, grown in use
+# kernels: 7.2
+# runs: on the host
+# timeout: 1800
+#
+# The guest sees the host's virtual environment of OpenStack, and the Python that this is made with, where that is not the system's own.
+. "$RESTBLK_ROOT/tests/lib.sh"
+
+if [ -n "${RESTBLK_IN_GUEST:-}" ]; then
+  mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
+  mkdir -p /etc/iscsi /run/lock/iscsi /etc/target /etc/rtslib-fb-target "$WORK/bin"
+  echo "InitiatorName=iqn.2014-08.org.example:initiator" > /etc/iscsi/initiatorname.iscsi
+  start iscsid iscsid -f
+  # root needs no sudo, and no filters of commands
+  printf '#!/bin/sh\nshift 2\nexec "$@"\n' > "$WORK/bin/sudo"
+  chmod +x "$WORK/bin/sudo"
+  export PATH=$WORK/bin:$VENV/bin:$PATH PYTHONDONTWRITEBYTECODE=1 TMPDIR=$WORK
+  cd "$RESTBLK_ROOT/cinder"
+  for transport in $TRANSPORTS; do
+    say "$transport"
+    TRANSPORT=$transport python -m unittest -v tests.guest > "$WORK/$transport.log" 2>&1 || fail "the tests by $transport"
+    grep -E '^Ran ' "$WORK/$transport.log"
+  done
+  figure "$TRANSPORTS: a volume by os-brick's local connector, and by LIO and os-brick's iSCSI connector for another host, grown in use and kept through a restart of the driver"
+  exit
+fi
+
+for server in install openstack; do . "$RESTBLK_ROOT/tests/servers/$server.sh"; done
+install_openstack
+venv=$OPENSTACK/venv
+python=$("$venv/bin/python" -c 'import sys; print(sys.base_prefix)')
+[ "$python" != /usr ] || skip "the guest's system has another Python than this one's"
+in_guest "$KERNEL" -t 1500 -m 3072 -r "$python" -r "$venv" -M "target_core_iblock iscsi_target_mod iscsi_tcp sd_mod" \
+  -e VENV="$venv" -e TRANSPORTS="${TRANSPORTS:-ublk}" -- bash "$0"
