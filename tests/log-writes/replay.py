@@ -2,7 +2,7 @@
 """Replays a log of dm-log-writes, and finds how much of one a device has.
 
 replay.py points LOG                        the moments at which something was made durable: `COUNT flush`, `COUNT mark TEXT`, `COUNT end`
-replay.py apply LOG DEVICE FROM TO DONE     does the entries FROM <= n < TO to the device, each after the one before it was answered
+replay.py apply LOG DEVICE FROM TO DONE     syncs, and does the entries FROM <= n < TO to the device, each after the one before it was answered
       [AT MS PID]                           and kills the process PID MS milliseconds after entry AT was answered, while it goes on
 replay.py found LOG DEVICE FROM TO          the COUNT of FROM..TO for which the device is what the log's first COUNT entries make of
                                             zeros, byte for byte; ends with 1 where there is none
@@ -91,6 +91,8 @@ def apply(log: Log, device: str, first: int, end: int, done: str, kill: tuple[in
         file.truncate(16)
         told = mmap.mmap(file.fileno(), 16)
     target = os.open(device, os.O_RDWR | os.O_DIRECT)
+    # What came back of an earlier life is in the device's journal perhaps, and that may be lost the next time.
+    os.fsync(target)
     synced = first
     struct.pack_into("<QQ", told, 0, first, synced)
     for number in range(first, end):
