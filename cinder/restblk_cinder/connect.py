@@ -79,12 +79,12 @@ class Connecting:
                       volume: objects.Volume) -> None:
         """After a restart of this host: who had the device has it again."""
         name, connectors = names.of_volume(volume), records.connectors(volume)
-        elsewhere = [c for c in connectors if self._is_elsewhere(c)]
-        if self._exports and elsewhere:
+        users = [self._user(c) for c in connectors]
+        self._devices.resume(name, users)
+        if self._exports and export.USER in users:
             path = self._devices.take(name, export.USER)
-            self._exports.resume(context, volume, path, elsewhere)
-        self._devices.resume(name, [c for c in connectors
-                                    if c not in elsewhere])
+            self._exports.resume(context, volume, path, [
+                c for c in connectors if self._is_elsewhere(c)])
 
     def create_export(self, context: context.RequestContext,
                       volume: objects.Volume,

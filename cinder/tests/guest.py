@@ -65,7 +65,8 @@ class Attachments(test_export.Exporting):
         volume = self.make()
         text = os.urandom(1 << 20)
         with self.connected(volume, 'here') as (path, _extend):
-            self.assertEqual(f'/dev/restblk/main/{volume.name}', path)
+            self.assertEqual(f'{self.daemon.folder}/dev/main/{volume.name}',
+                             path)
             self.put(path, text, 0)
         self.assertFalse(self.is_attached(volume))
         with self.connected(volume, 'here') as (path, _extend):

@@ -31,7 +31,8 @@ class Exporting(daemon.DaemonCase):
         self.known = {}
 
     def make(self, **fields):
-        volume = super().make(**fields)
+        none = daemon.objects.VolumeAttachmentList(objects=[])
+        volume = super().make(volume_attachment=none, **fields)
         self.known[volume.id] = volume
         return volume
 
@@ -68,6 +69,13 @@ class Exports(Exporting):
         self.assertFalse(self.is_attached(volume))
         self.driver.delete_volume(volume)
         self.assertNotIn(volume.name, self.names())
+
+    def test_it_grows_in_use(self):
+        volume = self.make()
+        self.attach(volume, host('compute1'))
+        self.driver.extend_volume(volume, 2)
+        self.assertEqual(2 * daemon.GIB, self.pool.attachment(
+            volume.name)['device_size'])
 
     def test_statistics_tell_the_targets_protocol(self):
         self.assertEqual('iSCSI', self.driver.get_volume_stats(

@@ -9,13 +9,13 @@
 
 if [ -n "${RESTBLK_IN_GUEST:-}" ]; then
   mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
-  mkdir -p /etc/iscsi /run/lock/iscsi /etc/target /etc/rtslib-fb-target "$WORK/bin"
+  mkdir -p /etc/iscsi /run/lock/iscsi /etc/target /etc/rtslib-fb-target "$WORK/bin" "$WORK/locks"
   echo "InitiatorName=iqn.2014-08.org.example:initiator" > /etc/iscsi/initiatorname.iscsi
   start iscsid iscsid -f
   # root needs no sudo, and no filters of commands
   printf '#!/bin/sh\nshift 2\nexec "$@"\n' > "$WORK/bin/sudo"
   chmod +x "$WORK/bin/sudo"
-  export PATH=$WORK/bin:$VENV/bin:$PATH PYTHONDONTWRITEBYTECODE=1 TMPDIR=$WORK
+  export PATH=$WORK/bin:$VENV/bin:$PATH PYTHONDONTWRITEBYTECODE=1 TMPDIR=$WORK OSLO_LOCK_PATH=$WORK/locks
   cd "$RESTBLK_ROOT/cinder"
   for transport in $TRANSPORTS; do
     say "$transport"
