@@ -1,6 +1,6 @@
 //! Bounds and alignment, checked once, in front of every engine.
 
-use crate::{BlockDevice, BlockError, Geometry, WriteFlags};
+use crate::{BlockDevice, BlockError, Geometry, Span, WriteFlags};
 use async_trait::async_trait;
 use bytes::Bytes;
 use restblk_types::{ErrorKind, Extent};
@@ -64,6 +64,13 @@ impl<D: BlockDevice> BlockDevice for Checked<D> {
             return Ok(Vec::new());
         }
         self.0.read_pieces(offset, len).await
+    }
+
+    async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {
+        if check_extent(&self.geometry(), offset, len)?.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.0.spans(offset, len).await
     }
 
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {

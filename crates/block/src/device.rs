@@ -44,6 +44,26 @@ pub struct Features {
     pub read_only: bool,
 }
 
+/// Bytes in a row of which all hold data, or none does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// How many bytes.
+    pub len: u64,
+    /// They read as zeros and take no space; otherwise they hold data, of whatever value.
+    pub is_hole: bool,
+}
+
+/// The spans of blocks of so many bytes, each of which holds data or does not.
+#[must_use]
+pub fn spans_of(written: &[bool], block: u64) -> Vec<Span> {
+    let runs = written.chunk_by(|one, next| one == next);
+    let span = |run: &[bool]| Span {
+        len: run.len() as u64 * block,
+        is_hole: run.first() != Some(&true),
+    };
+    runs.map(span).collect()
+}
+
 /// How a write is to be done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteFlags {
@@ -74,6 +94,13 @@ pub trait BlockDevice: Send + Sync + std::fmt::Debug {
         let mut buf = vec![0; len];
         self.read(offset, &mut buf).await?;
         Ok(vec![Bytes::from(buf)])
+    }
+
+    /// What holds data of the `len` bytes from `offset`, without reading it: spans in order, the first one at `offset`, all within the
+    /// range. They may end before it does, for who wants more to ask again. An engine that does not know says that all is data.
+    async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {
+        let _ = offset;
+        Ok(vec![Span { len, is_hole: false }])
     }
 
     /// Writes `data` at `offset`.
@@ -110,6 +137,10 @@ impl<D: BlockDevice + ?Sized> BlockDevice for Arc<D> {
 
     async fn read_pieces(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, BlockError> {
         (**self).read_pieces(offset, len).await
+    }
+
+    async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {
+        (**self).spans(offset, len).await
     }
 
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {

@@ -14,7 +14,7 @@ mod read_only;
 mod sectors;
 
 pub use check::{Checked, check_extent};
-pub use device::{BlockDevice, Features, Geometry, WriteFlags};
+pub use device::{BlockDevice, Features, Geometry, Span, WriteFlags, spans_of};
 pub use error::BlockError;
 pub use limit::{Limited, Limiter};
 pub use memory::MemoryDevice;

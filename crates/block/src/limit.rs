@@ -8,7 +8,7 @@
 //! Several limits (the volume's, its pool's) are passed one after the other. Flushes never wait: whoever waits for one holds
 //! up more than itself.
 
-use crate::{BlockDevice, BlockError, Geometry, WriteFlags};
+use crate::{BlockDevice, BlockError, Geometry, Span, WriteFlags};
 use async_trait::async_trait;
 use bytes::Bytes;
 use restblk_types::RateLimits;
@@ -169,6 +169,11 @@ impl<D: BlockDevice> BlockDevice for Limited<D> {
     async fn read_pieces(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, BlockError> {
         self.pass(len as u64).await;
         self.device.read_pieces(offset, len).await
+    }
+
+    async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {
+        self.pass(0).await;
+        self.device.spans(offset, len).await
     }
 
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {

@@ -1,6 +1,6 @@
 //! A device of which somebody may only read.
 
-use crate::{BlockDevice, BlockError, Geometry, WriteFlags};
+use crate::{BlockDevice, BlockError, Geometry, Span, WriteFlags};
 use async_trait::async_trait;
 use bytes::Bytes;
 use restblk_types::ErrorKind;
@@ -32,6 +32,10 @@ impl<D: BlockDevice> BlockDevice for ReadOnly<D> {
 
     async fn read_pieces(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, BlockError> {
         self.0.read_pieces(offset, len).await
+    }
+
+    async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {
+        self.0.spans(offset, len).await
     }
 
     async fn write(&self, _: u64, _: &[u8], _: WriteFlags) -> Result<(), BlockError> {

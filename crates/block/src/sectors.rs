@@ -4,7 +4,7 @@
 //! changed by one request at a time, and so is what overlaps them; that costs every write a look at a list, and a read for those alone
 //! that begin or end within a block. A discard leaves parts of blocks as they are.
 
-use crate::{BlockDevice, BlockError, Geometry, Ranges, WriteFlags};
+use crate::{BlockDevice, BlockError, Geometry, Ranges, Span, WriteFlags};
 use async_trait::async_trait;
 use bytes::Bytes;
 use restblk_types::BlockSize;
@@ -103,6 +103,21 @@ impl<D: BlockDevice> BlockDevice for Sectors<D> {
         let mut buf = vec![0; len];
         self.read(offset, &mut buf).await?;
         Ok(vec![Bytes::from(buf)])
+    }
+
+    async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {
+        let (start, around) = self.around(offset, len);
+        let mut skip = offset - start;
+        let mut left = len;
+        let mut spans = self.device.spans(start, around).await?;
+        for span in &mut spans {
+            let before = span.len.min(skip);
+            skip -= before;
+            span.len = (span.len - before).min(left);
+            left -= span.len;
+        }
+        spans.retain(|span| span.len > 0);
+        Ok(spans)
     }
 
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {

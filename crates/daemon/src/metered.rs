@@ -3,7 +3,7 @@
 use crate::metrics::{Operation, VolumeMetrics};
 use async_trait::async_trait;
 use bytes::Bytes;
-use restblk_block::{BlockDevice, BlockError, Geometry, WriteFlags};
+use restblk_block::{BlockDevice, BlockError, Geometry, Span, WriteFlags};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::watch;
 
@@ -52,6 +52,10 @@ impl<D: BlockDevice> BlockDevice for Metered<D> {
         let started = Instant::now();
         let outcome = self.device.read_pieces(offset, len).await;
         self.count(Operation::Read, len as u64, started, outcome)
+    }
+
+    async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {
+        self.device.spans(offset, len).await
     }
 
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {

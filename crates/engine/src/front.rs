@@ -9,7 +9,7 @@
 use crate::{convert::Mirrored, side::Side};
 use async_trait::async_trait;
 use bytes::Bytes;
-use restblk_block::{BlockDevice, BlockError, Features, Geometry, WriteFlags};
+use restblk_block::{BlockDevice, BlockError, Features, Geometry, Span, WriteFlags};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{oneshot, watch};
 
@@ -133,6 +133,10 @@ impl BlockDevice for Front {
 
     async fn read_pieces(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, BlockError> {
         self.route().way.device().read_pieces(offset, len).await
+    }
+
+    async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {
+        self.route().way.device().spans(offset, len).await
     }
 
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {

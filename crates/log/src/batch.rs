@@ -81,6 +81,21 @@ impl Batch {
         hole.then_some(Known::Hole)
     }
 
+    /// Notes what it changes of blocks from `first` on: whether each holds data.
+    pub(crate) fn mark(&self, first: u64, written: &mut [bool]) {
+        let blocks = first..first + written.len() as u64;
+        let at = |block: u64| usize::try_from(block - first).unwrap_or(usize::MAX);
+        for hole in &self.holes {
+            let (start, end) = (hole.start.max(blocks.start), hole.end.min(blocks.end));
+            if start < end {
+                written[at(start)..at(end)].fill(false);
+            }
+        }
+        for (block, _) in self.data.range(blocks) {
+            written[at(*block)] = true;
+        }
+    }
+
     /// The segment, `begin` of which gives one with room for so many lines.
     pub(crate) fn encode(&self, begin: impl FnOnce(usize) -> SegmentBuilder) -> SegmentBuilder {
         let mut holes = Vec::new();

@@ -3,6 +3,7 @@
 use super::*;
 use crate::stream_tests::{History, Step, memory, steps};
 use proptest::prelude::*;
+use restblk_block::BlockDevice;
 use std::collections::BTreeMap;
 
 /// What changed, block by block: none is zeros.
@@ -32,7 +33,25 @@ fn wanted(before: &[u32], after: &[u32]) -> BTreeMap<u64, bool> {
     changed.collect()
 }
 
+/// What a device says that it holds, without reading it, is what it holds.
+async fn spans_are(device: &dyn BlockDevice, content: &[u32]) {
+    let (mut at, len) = (0, (content.len() * BLOCK) as u64);
+    let mut found = Vec::new();
+    while at < len {
+        for span in device.spans(at, len - at).await.unwrap() {
+            at += span.len;
+            found.resize(usize::try_from(at).unwrap() / BLOCK, span.is_hole);
+        }
+    }
+    let wanted: Vec<bool> = content.iter().map(|tag| *tag == 0).collect();
+    assert_eq!(found, wanted);
+}
+
 async fn check(history: &History) {
+    spans_are(&history.volume, &history.now).await;
+    for (id, content) in &history.snapshots {
+        spans_are(&history.volume.view(*id).unwrap(), content).await;
+    }
     let nothing = (None, Vec::new());
     let snapshots = || {
         let all = history.snapshots.iter();

@@ -23,7 +23,7 @@ use crate::warm;
 use crate::{Durability, LogError, Options, Writer};
 use async_trait::async_trait;
 use bytes::Bytes;
-use restblk_block::{BlockDevice, BlockError, Features, Geometry, WriteFlags};
+use restblk_block::{BlockDevice, BlockError, Features, Geometry, Span, WriteFlags, spans_of};
 use restblk_format::log::{BLOCK, Codec, DataKey, Frame, FrameKind, Pointer, Snapshot};
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
@@ -534,6 +534,15 @@ impl Drop for LogVolume {
     }
 }
 
+/// Blocks that [`BlockDevice::spans`] looks at in one go: 1 GiB, for which the map has 2 MiB of pages at the most.
+const SPANS_BLOCKS: u64 = 1 << 18;
+
+/// The blocks of a range whose spans are told in one go.
+pub(crate) fn blocks_to_look_at(offset: u64, len: u64) -> Range<u64> {
+    let range = blocks(offset, len);
+    range.start..range.end.min(range.start + SPANS_BLOCKS)
+}
+
 pub(crate) fn blocks(offset: u64, len: u64) -> Range<u64> {
     let block = BLOCK as u64;
     offset / block..(offset + len) / block
@@ -562,6 +571,16 @@ impl BlockDevice for LogVolume {
 
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         Ok(self.read_blocks(blocks(offset, buf.len() as u64), buf).await?)
+    }
+
+    async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {
+        self.core.alive()?;
+        let range = blocks_to_look_at(offset, len);
+        let written = self
+            .core
+            .with_pages(&range, |state| state.written(&range))
+            .await?;
+        Ok(spans_of(&written, BLOCK as u64))
     }
 
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {

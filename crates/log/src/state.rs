@@ -136,6 +136,14 @@ impl State {
         Ok(pointer.map_or(Source::Known(Known::Hole), Source::Stored))
     }
 
+    /// Which of the blocks hold data. All pages of the map for them must be in memory.
+    pub(crate) fn written(&self, blocks: &Range<u64>) -> Vec<bool> {
+        let mut written = written(&self.map, blocks);
+        let oldest_first = self.sealed.iter().map(AsRef::as_ref).chain([&self.open]);
+        oldest_first.for_each(|batch| batch.mark(blocks.start, &mut written));
+        written
+    }
+
     /// The blocks that a segment's entries change.
     pub(crate) fn blocks_of(entries: &[Entry]) -> impl Iterator<Item = Range<u64>> {
         entries
@@ -208,6 +216,21 @@ impl State {
             .map(|snapshot| cut(snapshot, kind))
             .collect()
     }
+}
+
+/// Which of the blocks a map has. All its pages for them must be in memory.
+pub(crate) fn written(map: &Radix, blocks: &Range<u64>) -> Vec<bool> {
+    let len = usize::try_from(blocks.end - blocks.start).unwrap_or(0);
+    let mut written = vec![false; len];
+    map.numbers(blocks.clone(), &mut |block, _| {
+        if let Some(there) = usize::try_from(block - blocks.start)
+            .ok()
+            .and_then(|at| written.get_mut(at))
+        {
+            *there = true;
+        }
+    });
+    written
 }
 
 /// The first number of a kind that is not in a snapshot.

@@ -3,14 +3,14 @@
 use crate::LogError;
 use crate::batch::Known;
 use crate::core::Core;
-use crate::device::{blocks, fill};
+use crate::device::{blocks, blocks_to_look_at, fill};
 use crate::snapshot;
-use crate::state::Source;
-use crate::tree::Radix;
+use crate::state::{Source, written};
+use crate::tree::{NeedsPage, Radix};
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use restblk_block::{BlockDevice, BlockError, Features, Geometry, WriteFlags};
-use restblk_format::log::Pointer;
+use restblk_block::{BlockDevice, BlockError, Features, Geometry, Span, WriteFlags, spans_of};
+use restblk_format::log::{BLOCK, Pointer};
 use restblk_types::{BlockSize, ErrorKind};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,12 +54,18 @@ impl SnapshotView {
         snapshot::visible(&state, self.id).map(drop)
     }
 
-    async fn load(&self, range: &Range<u64>) -> Result<(), LogError> {
+    /// Looks at the map while all its pages for these blocks are in memory: another reader may let them go again at any time.
+    async fn with_pages<T>(&self, range: &Range<u64>, look: impl Fn(&Radix) -> T) -> Result<T, LogError> {
         loop {
             let mut missing = Vec::new();
-            self.map().missing(range.clone(), &mut missing);
-            if missing.is_empty() {
-                return Ok(());
+            {
+                let mut map = self.map();
+                map.missing(range.clone(), &mut missing);
+                if missing.is_empty() {
+                    let seen = look(&map);
+                    map.shrink(PAGES);
+                    return Ok(seen);
+                }
             }
             try_join_all(missing.into_iter().map(|page| async move {
                 let numbers = self.core.page(page).await?;
@@ -72,18 +78,17 @@ impl SnapshotView {
 
     async fn read_blocks(&self, range: Range<u64>, buf: &mut [u8]) -> Result<(), LogError> {
         self.alive()?;
-        self.load(&range).await?;
-        let sources: Vec<Source> = {
-            let map = self.map();
-            let source = |block| match Pointer::from_bits(map.get(block).unwrap_or(0)) {
-                Ok(Some(pointer)) => Source::Stored(pointer),
-                _ => Source::Known(Known::Hole),
-            };
-            range.clone().map(source).collect()
-        };
-        let there = fill(&self.core, &sources, range.clone(), buf).await?;
-        self.map().shrink(PAGES);
-        if there {
+        let sources: Result<Vec<Source>, NeedsPage> = self
+            .with_pages(&range, |map| {
+                let source = |block| {
+                    let pointer = Pointer::from_bits(map.get(block)?).ok().flatten();
+                    Ok(pointer.map_or(Source::Known(Known::Hole), Source::Stored))
+                };
+                range.clone().map(source).collect()
+            })
+            .await?;
+        let sources = sources.map_err(|page| LogError::bug(format!("{page:?} was there, and is not")))?;
+        if fill(&self.core, &sources, range.clone(), buf).await? {
             return Ok(());
         }
         self.alive()?;
@@ -118,6 +123,13 @@ impl BlockDevice for SnapshotView {
 
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         Ok(self.read_blocks(blocks(offset, buf.len() as u64), buf).await?)
+    }
+
+    async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {
+        self.alive()?;
+        let range = blocks_to_look_at(offset, len);
+        let written = self.with_pages(&range, |map| written(map, &range)).await?;
+        Ok(spans_of(&written, BLOCK as u64))
     }
 
     async fn write(&self, _: u64, _: &[u8], _: WriteFlags) -> Result<(), BlockError> {

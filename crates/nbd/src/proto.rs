@@ -38,6 +38,8 @@ pub(crate) mod option {
     pub(crate) const INFO: u32 = 6;
     pub(crate) const GO: u32 = 7;
     pub(crate) const STRUCTURED_REPLY: u32 = 8;
+    pub(crate) const LIST_META_CONTEXT: u32 = 9;
+    pub(crate) const SET_META_CONTEXT: u32 = 10;
 }
 
 /// Replies to options.
@@ -45,6 +47,7 @@ pub(crate) mod option_reply {
     pub(crate) const ACK: u32 = 1;
     pub(crate) const SERVER: u32 = 2;
     pub(crate) const INFO: u32 = 3;
+    pub(crate) const META_CONTEXT: u32 = 4;
     const ERROR: u32 = 1 << 31;
     pub(crate) const ERR_UNSUP: u32 = ERROR | 1;
     pub(crate) const ERR_INVALID: u32 = ERROR | 3;
@@ -82,6 +85,7 @@ pub(crate) mod command {
     pub(crate) const FLUSH: u16 = 3;
     pub(crate) const TRIM: u16 = 4;
     pub(crate) const WRITE_ZEROES: u16 = 6;
+    pub(crate) const BLOCK_STATUS: u16 = 7;
 }
 
 /// Flags of commands.
@@ -89,7 +93,19 @@ pub(crate) mod command_flag {
     pub(crate) const FUA: u16 = 1;
     pub(crate) const NO_HOLE: u16 = 1 << 1;
     pub(crate) const DF: u16 = 1 << 2;
+    pub(crate) const REQ_ONE: u16 = 1 << 3;
     pub(crate) const FAST_ZERO: u16 = 1 << 4;
+}
+
+/// What tells which bytes hold data: the one context of block status that there is.
+pub(crate) mod allocation {
+    pub(crate) const NAME: &str = "base:allocation";
+    /// Our number of it.
+    pub(crate) const ID: u32 = 1;
+    /// No space is taken.
+    pub(crate) const HOLE: u32 = 1;
+    /// Reads as zeros.
+    pub(crate) const ZERO: u32 = 2;
 }
 
 /// Error numbers of replies: the protocol's own, equal to Linux's.

@@ -36,12 +36,20 @@ use tokio::{
 /// The longest read or write, in bytes: what clients that ask for no limit assume (the protocol's default).
 pub(crate) const REQUEST_BYTES_MAX: u32 = 32 << 20;
 
+/// What was negotiated beyond the plain protocol.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spoken {
+    /// Structured replies.
+    pub(crate) structured: bool,
+    /// That the client may ask which bytes hold data.
+    pub(crate) allocation: bool,
+}
+
 /// What a connection serves, and within which bounds.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) device: Arc<dyn BlockDevice>,
-    /// Structured replies were negotiated.
-    pub(crate) structured: bool,
+    pub(crate) spoken: Spoken,
     pub(crate) account: Arc<Account>,
     /// Set for connections of the kernel, which may send a request again elsewhere.
     pub(crate) gate: Option<Arc<Gate>>,

@@ -169,6 +169,14 @@ equal "its size" $((128 << 20)) "$(restblk -o json show main/larger | jq .size)"
 refuses -c 4 -m 'force' restblk image export main/a@five "$WORK/image.raw"
 refuses -c 6 -m 'is no format|Unknown|unknown' restblk image export main/a@five "$WORK/image.x" --format nonsense
 [ ! -e "$WORK/image.x" ] || fail "half an image was left"
+# holes are told to clients of NBD, not read: the volume is as large as 4096 of its segments
+restblk -q create main/thin 1T --layout log
+change main/thin 'h.pwrite(b"thin" * 16384, 1 << 39)'
+restblk -q snapshot create main/thin@s
+from=$(elapsed_ms)
+timeout 60 "$RESTBLK" --socket "$WORK/run/api.sock" -q image export main/thin@s "$WORK/thin.qcow2" --format qcow2 || fail "an image of 1 TiB that is empty is not made in 60 s"
+say "an image of 1 TiB with 64 KiB of data in $(($(elapsed_ms) - from)) ms"
+equal "its data" "$((1 << 39)) 65536" "$(qemu-img map --output=json "$WORK/thin.qcow2" | jq -r '.[] | select(.data) | "\(.start) \(.length)"')"
 refuses -c 6 -m 'would have' restblk image import "$WORK/image.raw" main/small --size 8M
 refuses -c 6 restblk image import "$WORK/none" main/none
 # an image that is opened and cannot be read to its end: the last cluster of it lies between two

@@ -107,7 +107,8 @@ impl Volume {
         let blocks = Self::extent(ground);
         ground.tag += 1;
         let tag = ground.tag;
-        let data: Vec<u8> = blocks.clone().flat_map(|block| bytes(tag, block)).collect();
+        let data: Vec<Vec<u8>> = blocks.clone().map(|block| bytes(tag, block)).collect();
+        let data = data.concat();
         let mut next = self.now().clone();
         next[blocks.clone()].fill(tag);
         self.history.push(next);

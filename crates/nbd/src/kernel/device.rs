@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     sockbuf,
-    transmission::{Account, Budget, Gate, Pool, Session},
+    transmission::{Account, Budget, Gate, Pool, Session, Spoken},
 };
 use restblk_block::BlockDevice;
 use std::{io, os::fd::OwnedFd, sync::Arc};
@@ -100,7 +100,7 @@ impl Device {
     pub(super) fn session(&self) -> Session {
         Session {
             device: Arc::clone(&self.volume),
-            structured: false,
+            spoken: Spoken::default(),
             account: Account::new(
                 Arc::clone(&self.pool),
                 Arc::clone(&self.budget),

@@ -1,11 +1,12 @@
 //! The head of a reply: everything of it but the data.
 
-use super::{MAGIC_SIMPLE_REPLY, MAGIC_STRUCTURED_REPLY};
+use super::{MAGIC_SIMPLE_REPLY, MAGIC_STRUCTURED_REPLY, allocation};
 
 /// Flag of a chunk: the last one of its reply.
 const DONE: u16 = 1;
 const TYPE_NONE: u16 = 0;
 const TYPE_OFFSET_DATA: u16 = 1;
+const TYPE_BLOCK_STATUS: u16 = 5;
 const TYPE_ERROR: u16 = (1 << 15) | 1;
 
 /// The longest head: a chunk header and an offset.
@@ -35,6 +36,13 @@ impl Head {
     pub(crate) fn data(cookie: u64, offset: u64, len: u32) -> Self {
         let mut head = Self::chunk(TYPE_OFFSET_DATA, cookie, len.saturating_add(8));
         head.put(&offset.to_be_bytes());
+        head
+    }
+
+    /// The only chunk of a reply that tells of allocation: `len` bytes of descriptors follow.
+    pub(crate) fn allocation(cookie: u64, len: u32) -> Self {
+        let mut head = Self::chunk(TYPE_BLOCK_STATUS, cookie, len.saturating_add(4));
+        head.put(&allocation::ID.to_be_bytes());
         head
     }
 

@@ -4,7 +4,7 @@ use super::{
     Shared, Tls,
     handshake::{Handshake, Outcome},
 };
-use crate::transmission::{End, Session, serve};
+use crate::transmission::{End, Session, Spoken, serve};
 use std::{io, sync::Arc};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -90,7 +90,7 @@ enum Ready<S: Duplex> {
 
 struct Chosen {
     used: super::exports::ExportUse,
-    structured: bool,
+    spoken: Spoken,
 }
 
 async fn negotiate<S: Duplex>(shared: &Shared, stream: S) -> io::Result<Option<Ready<S>>> {
@@ -103,8 +103,8 @@ async fn handshake<S: Duplex>(shared: &Shared, mut stream: S) -> io::Result<Opti
     let mut handshake = Handshake::greet(shared, &mut stream).await?;
     match handshake.options(&mut stream).await? {
         Outcome::Over => return Ok(None),
-        Outcome::Transmit { used, structured } => {
-            return Ok(Some(Ready::Plain(stream, Chosen { used, structured })));
+        Outcome::Transmit { used, spoken } => {
+            return Ok(Some(Ready::Plain(stream, Chosen { used, spoken })));
         }
         Outcome::StartTls => {}
     }
@@ -113,9 +113,7 @@ async fn handshake<S: Duplex>(shared: &Shared, mut stream: S) -> io::Result<Opti
     };
     let mut stream = TlsAcceptor::from(Arc::clone(config)).accept(stream).await?;
     match handshake.encrypted().options(&mut stream).await? {
-        Outcome::Transmit { used, structured } => {
-            Ok(Some(Ready::Tls(Box::new(stream), Chosen { used, structured })))
-        }
+        Outcome::Transmit { used, spoken } => Ok(Some(Ready::Tls(Box::new(stream), Chosen { used, spoken }))),
         Outcome::Over | Outcome::StartTls => Ok(None),
     }
 }
@@ -130,11 +128,11 @@ impl<S: Duplex> Ready<S> {
 }
 
 async fn transmit<S: Duplex>(shared: &Shared, stream: S, chosen: Chosen, peer: &str) {
-    let Chosen { used, structured } = chosen;
+    let Chosen { used, spoken } = chosen;
     tracing::info!(peer, export = used.export.name, "a client is connected");
     let session = Session {
         device: Arc::clone(&used.export.device),
-        structured,
+        spoken,
         account: shared.account(),
         gate: None,
         stall: shared.limits.stall,

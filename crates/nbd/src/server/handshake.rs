@@ -7,11 +7,13 @@
 use super::{
     Shared, Tls,
     exports::ExportUse,
-    options::{InfoRequest, OPTION_LEN, parse_header, reply, reply_info, reply_server},
+    options::{
+        ContextRequest, InfoRequest, OPTION_LEN, parse_header, reply, reply_context, reply_info, reply_server,
+    },
 };
 use crate::{
     proto::{MAGIC_INIT, MAGIC_OPTION, handshake_flag, option, option_reply},
-    transmission::for_client,
+    transmission::{Spoken, for_client},
 };
 use std::io::{self, Error, ErrorKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -27,7 +29,7 @@ const OPTIONS_MAX: u32 = 128;
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// On to the transmission phase.
-    Transmit { used: ExportUse, structured: bool },
+    Transmit { used: ExportUse, spoken: Spoken },
     /// The client waits for a TLS handshake; afterwards comes [`Handshake::options`] again.
     StartTls,
     /// The client left as it may.
@@ -41,6 +43,8 @@ pub(super) struct Handshake<'a> {
     encrypted: bool,
     no_zeroes: bool,
     structured: bool,
+    /// The export of which the client wants to know what holds data.
+    allocation: Option<String>,
     options: u32,
 }
 
@@ -74,6 +78,7 @@ impl<'a> Handshake<'a> {
             encrypted: false,
             no_zeroes,
             structured: false,
+            allocation: None,
             options: 0,
         })
     }
@@ -83,6 +88,7 @@ impl<'a> Handshake<'a> {
         Self {
             encrypted: true,
             structured: false,
+            allocation: None,
             ..self
         }
     }
@@ -177,6 +183,7 @@ impl<'a> Handshake<'a> {
                 reply(out, option, option_reply::ACK, &[]);
             }
             option::INFO | option::GO => return Ok(self.info(option, data, out)),
+            option::LIST_META_CONTEXT | option::SET_META_CONTEXT => self.contexts(option, data, out),
             _ => reply(
                 out,
                 option,
@@ -185,6 +192,41 @@ impl<'a> Handshake<'a> {
             ),
         }
         Ok(Next::Option)
+    }
+
+    /// The contexts of block status that a client asks for; setting them, it has those and no others.
+    fn contexts(&mut self, option: u32, data: &[u8], out: &mut Vec<u8>) {
+        let sets = option == option::SET_META_CONTEXT;
+        if sets {
+            self.allocation = None;
+        }
+        let refused = match ContextRequest::parse(data) {
+            _ if !self.structured => Err("contexts want structured replies"),
+            None => Err("the option's data do not add up"),
+            Some(request) => Ok(request),
+        };
+        let request = match refused {
+            Ok(request) => request,
+            Err(why) => return reply(out, option, option_reply::ERR_INVALID, why.as_bytes()),
+        };
+        if self.shared.exports.find(request.name).is_none() {
+            return reply(out, option, option_reply::ERR_UNKNOWN, b"there is no such export");
+        }
+        if request.wants_allocation(sets) {
+            reply_context(out, option, sets);
+            if sets {
+                self.allocation = Some(request.name.to_owned());
+            }
+        }
+        reply(out, option, option_reply::ACK, &[]);
+    }
+
+    /// What was negotiated for an export.
+    fn spoken(&self, name: &str) -> Spoken {
+        Spoken {
+            structured: self.structured,
+            allocation: self.allocation.as_deref() == Some(name),
+        }
     }
 
     fn info(&self, option: u32, data: &[u8], out: &mut Vec<u8>) -> Next {
@@ -211,7 +253,7 @@ impl<'a> Handshake<'a> {
         match option {
             option::GO => Next::End(Outcome::Transmit {
                 used,
-                structured: self.structured,
+                spoken: self.spoken(request.name),
             }),
             _ => Next::Option,
         }
@@ -230,7 +272,7 @@ impl<'a> Handshake<'a> {
         }
         Ok(Next::End(Outcome::Transmit {
             used,
-            structured: self.structured,
+            spoken: self.spoken(name),
         }))
     }
 }

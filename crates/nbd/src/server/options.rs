@@ -2,7 +2,7 @@
 
 use super::exports::Export;
 use crate::{
-    proto::{MAGIC_OPTION, MAGIC_OPTION_REPLY, info, option_reply},
+    proto::{MAGIC_OPTION, MAGIC_OPTION_REPLY, allocation, info, option_reply},
     transmission::{block_sizes, for_client},
 };
 
@@ -28,8 +28,7 @@ pub(super) struct InfoRequest<'a> {
 impl<'a> InfoRequest<'a> {
     /// `None` where lengths do not add up or the name is no UTF-8.
     pub(super) fn parse(data: &'a [u8]) -> Option<Self> {
-        let (name_len, rest) = data.split_first_chunk()?;
-        let (name, rest) = rest.split_at_checked(u32::from_be_bytes(*name_len) as usize)?;
+        let (name, rest) = text(data)?;
         let (count, rest) = rest.split_first_chunk()?;
         let (pairs, []) = rest.as_chunks() else {
             return None;
@@ -42,6 +41,49 @@ impl<'a> InfoRequest<'a> {
         })
         .filter(|_| complete)
     }
+}
+
+/// What the options about contexts carry: an export's name, and what is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ContextRequest<'a> {
+    pub(super) name: &'a str,
+    queries: Vec<&'a [u8]>,
+}
+
+impl<'a> ContextRequest<'a> {
+    /// `None` where lengths do not add up or the name is no UTF-8.
+    pub(super) fn parse(data: &'a [u8]) -> Option<Self> {
+        let (name, rest) = text(data)?;
+        let (count, mut rest) = rest.split_first_chunk()?;
+        let mut queries = Vec::new();
+        while !rest.is_empty() {
+            let (query, after) = text(rest)?;
+            queries.push(query);
+            rest = after;
+        }
+        let complete = queries.len() == u32::from_be_bytes(*count) as usize;
+        let name = std::str::from_utf8(name).ok()?;
+        Some(Self { name, queries }).filter(|_| complete)
+    }
+
+    /// Setting wants the whole name; a list has all of a name space, or all there are.
+    pub(super) fn wants_allocation(&self, sets: bool) -> bool {
+        let is_it = |query: &&[u8]| *query == allocation::NAME.as_bytes() || !sets && *query == b"base:";
+        self.queries.iter().any(is_it) || !sets && self.queries.is_empty()
+    }
+}
+
+/// A length of four bytes and as many bytes, and what is behind them.
+fn text(data: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = data.split_first_chunk()?;
+    rest.split_at_checked(u32::from_be_bytes(*len) as usize)
+}
+
+/// The one context that there is; its number means something only where it is set.
+pub(super) fn reply_context(out: &mut Vec<u8>, option: u32, is_set: bool) {
+    let id = if is_set { allocation::ID } else { 0 };
+    let data = [&id.to_be_bytes()[..], allocation::NAME.as_bytes()].concat();
+    reply(out, option, option_reply::META_CONTEXT, &data);
 }
 
 /// One reply to `option`.
@@ -99,6 +141,34 @@ pub(super) fn reply_info(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn contexts_are_asked_for_by_name_or_name_space() {
+        let asked = |queries: &[&[u8]]| {
+            let count = u32::try_from(queries.len()).unwrap().to_be_bytes();
+            let mut data = [&b"\0\0\0\x01d"[..], &count].concat();
+            for query in queries {
+                data.extend_from_slice(&u32::try_from(query.len()).unwrap().to_be_bytes());
+                data.extend_from_slice(query);
+            }
+            data
+        };
+        for (queries, listed, set) in [
+            (&[][..], true, false),
+            (&[&b"base:"[..]], true, false),
+            (&[b"qemu:dirty-bitmap:a", b"base:allocation"], true, true),
+            (&[b"base:allocation2"], false, false),
+        ] {
+            let data = asked(queries);
+            let request = ContextRequest::parse(&data).unwrap();
+            assert_eq!((request.name, request.queries.as_slice()), ("d", queries));
+            let wants = [false, true].map(|sets| request.wants_allocation(sets));
+            assert_eq!(wants, [listed, set], "{queries:?}");
+            for cut in 0..data.len() {
+                assert_eq!(ContextRequest::parse(&data[..cut]), None, "{cut}");
+            }
+        }
+    }
 
     #[test]
     fn info_requests_must_add_up() {

@@ -1,6 +1,6 @@
 //! What a request asks for, or why it is refused. No I/O.
 
-use super::REQUEST_BYTES_MAX;
+use super::{REQUEST_BYTES_MAX, Spoken};
 use crate::proto::{Request, command, command_flag as flag, errno};
 use restblk_block::{Geometry, WriteFlags};
 
@@ -14,6 +14,9 @@ pub(crate) enum Plan {
         fua: bool,
     },
     Zero(WriteFlags),
+    Status {
+        one: bool,
+    },
     /// A request of no bytes: nothing to do.
     Nothing,
 }
@@ -33,18 +36,22 @@ fn refuse<T>(errno: u32, message: impl Into<String>) -> Result<T, Refusal> {
 }
 
 /// Checks a request against the device as it is now.
-pub(crate) fn plan(request: &Request, geometry: &Geometry, structured: bool) -> Result<Plan, Refusal> {
+pub(crate) fn plan(request: &Request, geometry: &Geometry, spoken: Spoken) -> Result<Plan, Refusal> {
     let features = geometry.features;
     let write = WriteFlags {
         fua: request.flags & flag::FUA != 0,
         no_unmap: request.flags & flag::NO_HOLE != 0,
     };
     let (plan, allowed, changes) = match request.command {
-        command::READ => (Plan::Read, if structured { flag::DF } else { 0 }, false),
+        command::READ => (Plan::Read, if spoken.structured { flag::DF } else { 0 }, false),
         command::WRITE => (Plan::Write(write), 0, true),
         command::FLUSH => (Plan::Flush, 0, false),
         command::TRIM if features.discard => (Plan::Trim { fua: write.fua }, 0, true),
         command::WRITE_ZEROES => (Plan::Zero(write), flag::NO_HOLE | flag::FAST_ZERO, true),
+        command::BLOCK_STATUS if spoken.allocation => {
+            let one = request.flags & flag::REQ_ONE != 0;
+            (Plan::Status { one }, flag::REQ_ONE, false)
+        }
         other => {
             return refuse(
                 errno::EINVAL,
@@ -92,6 +99,9 @@ pub(crate) fn plan(request: &Request, geometry: &Geometry, structured: bool) -> 
             format!("{len} bytes are more than the {REQUEST_BYTES_MAX} of one request"),
         );
     }
+    if len == 0 && matches!(plan, Plan::Status { .. }) {
+        return refuse(errno::EINVAL, "the status of no bytes is none");
+    }
     if request.flags & flag::FAST_ZERO != 0 && !features.write_zeroes {
         return refuse(errno::ENOTSUP, "zeroes are not faster than writing here");
     }
@@ -120,7 +130,10 @@ mod tests {
                 len,
             },
             &geometry,
-            true,
+            Spoken {
+                structured: true,
+                allocation: true,
+            },
         )
         .map_err(|r| r.errno)
     }
@@ -177,5 +190,14 @@ mod tests {
         assert_eq!(check(command::WRITE_ZEROES, 0, 0, 512, frozen), Err(errno::EPERM));
         assert_eq!(check(command::FLUSH, 0, 3, 7, frozen), Ok(Plan::Flush));
         assert_eq!(check(99, 0, 0, 512, all), Err(errno::EINVAL));
+        assert_eq!(
+            check(command::BLOCK_STATUS, flag::REQ_ONE, 0, 1 << 30, frozen),
+            Ok(Plan::Status { one: true })
+        );
+        assert_eq!(
+            check(command::BLOCK_STATUS, flag::DF, 0, 512, all),
+            Err(errno::EINVAL)
+        );
+        assert_eq!(check(command::BLOCK_STATUS, 0, 0, 0, all), Err(errno::EINVAL));
     }
 }

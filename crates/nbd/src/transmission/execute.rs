@@ -1,6 +1,7 @@
 //! Runs one request on the device, and turns FUA into a flush where the device has none of its own.
 
 use super::account::{Buffer, Charge};
+use crate::proto::allocation;
 use bytes::Bytes;
 use restblk_block::{BlockDevice, BlockError, WriteFlags};
 
@@ -34,6 +35,12 @@ pub(crate) enum Work {
         len: u64,
         flags: WriteFlags,
     },
+    Status {
+        offset: u64,
+        len: u64,
+        /// One descriptor is wanted.
+        one: bool,
+    },
 }
 
 /// What a read read.
@@ -43,16 +50,27 @@ pub(crate) enum Data {
     Pieces { pieces: Vec<Bytes>, _charge: Charge },
 }
 
-/// Does it; a read gives its data.
-pub(crate) async fn execute(device: &dyn BlockDevice, work: Work) -> Result<Option<Data>, BlockError> {
+/// What there is to answer.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Done,
+    Data(Data),
+    Descriptors(Vec<u8>),
+}
+
+/// Descriptors in one answer; who wants more asks again.
+const DESCRIPTORS_MAX: usize = 8192;
+
+/// Does it.
+pub(crate) async fn execute(device: &dyn BlockDevice, work: Work) -> Result<Outcome, BlockError> {
     match work {
         Work::Read { offset, mut buffer } => {
             device.read(offset, buffer.as_mut()).await?;
-            return Ok(Some(Data::Buffer(buffer)));
+            return Ok(Outcome::Data(Data::Buffer(buffer)));
         }
         Work::ReadPieces { offset, len, charge } => {
             let pieces = device.read_pieces(offset, len).await?;
-            return Ok(Some(Data::Pieces {
+            return Ok(Outcome::Data(Data::Pieces {
                 pieces,
                 _charge: charge,
             }));
@@ -78,8 +96,22 @@ pub(crate) async fn execute(device: &dyn BlockDevice, work: Work) -> Result<Opti
             device.write_zeroes(offset, len, native(device, flags)).await?;
             settle(device, flags.fua).await?;
         }
+        Work::Status { offset, len, one } => {
+            let spans = device.spans(offset, len).await?;
+            let most = if one { 1 } else { DESCRIPTORS_MAX };
+            let words = spans.iter().take(most).flat_map(|span| {
+                let len = u32::try_from(span.len).unwrap_or(u32::MAX);
+                let flags = if span.is_hole {
+                    allocation::HOLE | allocation::ZERO
+                } else {
+                    0
+                };
+                [len, flags].map(u32::to_be_bytes)
+            });
+            return Ok(Outcome::Descriptors(words.flatten().collect()));
+        }
     }
-    Ok(None)
+    Ok(Outcome::Done)
 }
 
 fn native(device: &dyn BlockDevice, flags: WriteFlags) -> WriteFlags {

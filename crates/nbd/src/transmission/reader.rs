@@ -8,7 +8,7 @@ use super::{
     End, REQUEST_BYTES_MAX, Session,
     account::Slot,
     check::{Plan, Refusal, plan},
-    execute::{Work, execute},
+    execute::{Outcome, Work, execute},
     reply::{Reply, Ticket},
     writer::within,
 };
@@ -102,7 +102,7 @@ impl<R: AsyncRead + Unpin + Send> Reader<R> {
             ));
         }
         let slot = self.session.account.slot().await;
-        let checked = plan(&request, &self.session.device.geometry(), self.session.structured);
+        let checked = plan(&request, &self.session.device.geometry(), self.session.spoken);
         match checked {
             Ok(plan) => self.start(&request, plan, slot).await?,
             Err(refusal) => {
@@ -148,6 +148,7 @@ impl<R: AsyncRead + Unpin + Send> Reader<R> {
             Plan::Flush => Work::Flush,
             Plan::Trim { fua } => Work::Trim { offset, len, fua },
             Plan::Zero(flags) => Work::Zero { offset, len, flags },
+            Plan::Status { one } => Work::Status { offset, len, one },
         };
         let run = perform(
             Arc::clone(&self.session),
@@ -172,7 +173,7 @@ impl<R: AsyncRead + Unpin + Send> Reader<R> {
     fn ticket(&self, request: &Request, slot: Slot) -> Ticket {
         Ticket::new(
             request.cookie,
-            self.session.structured,
+            self.session.spoken.structured,
             self.replies.clone(),
             slot,
         )
@@ -237,8 +238,9 @@ async fn perform(session: Arc<Session>, ticket: Ticket, request: Request, work: 
             len = request.len,
             "a request to the device panicked"
         ),
-        Ok(Ok(Some(data))) => ticket.data(request.offset, request.len, data),
-        Ok(Ok(None)) => ticket.done(),
+        Ok(Ok(Outcome::Data(data))) => ticket.data(request.offset, request.len, data),
+        Ok(Ok(Outcome::Descriptors(bytes))) => ticket.allocation(bytes),
+        Ok(Ok(Outcome::Done)) => ticket.done(),
         Ok(Err(error)) => {
             tracing::debug!(command = request.command, offset = request.offset, len = request.len, %error, "a request failed");
             ticket.fail(Refusal {

@@ -22,6 +22,7 @@ enum Body {
     None,
     Data(Data),
     Message(String),
+    Descriptors(Vec<u8>),
 }
 
 impl Reply {
@@ -32,6 +33,7 @@ impl Reply {
             Body::Data(Data::Buffer(buffer)) => (buffer.as_ref(), &[]),
             Body::Data(Data::Pieces { pieces, .. }) => (&[], pieces),
             Body::Message(text) => (text.as_bytes(), &[]),
+            Body::Descriptors(bytes) => (bytes, &[]),
         };
         [self.head.as_bytes(), one]
             .into_iter()
@@ -83,6 +85,12 @@ impl Ticket {
             Head::simple(self.cookie, 0)
         };
         self.send(head, Body::Data(data));
+    }
+
+    /// Which bytes hold data; only for clients that take structured replies.
+    pub(crate) fn allocation(mut self, descriptors: Vec<u8>) {
+        let len = u32::try_from(descriptors.len()).unwrap_or(u32::MAX);
+        self.send(Head::allocation(self.cookie, len), Body::Descriptors(descriptors));
     }
 
     /// Failure; the message goes to clients that take structured replies.

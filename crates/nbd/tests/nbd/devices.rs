@@ -1,7 +1,7 @@
 //! Devices that wait, count, lack abilities or panic.
 
 use async_trait::async_trait;
-use restblk_block::{BlockDevice, BlockError, Geometry, MemoryDevice, WriteFlags};
+use restblk_block::{BlockDevice, BlockError, Geometry, MemoryDevice, Span, WriteFlags};
 use restblk_types::{BlockSize, ErrorKind};
 use std::sync::{
     Arc,
@@ -15,6 +15,9 @@ pub(crate) const PANICS_AT: u64 = 2 << 20;
 /// Panics before it has waited for anything.
 pub(crate) const PANICS_AT_ONCE_AT: u64 = PANICS_AT + 512;
 pub(crate) const WAITS_AT: u64 = 3 << 20;
+
+/// The first bytes that a [`Probe`] says hold data; all others are a hole, it says.
+pub(crate) const DATA_LEN: u64 = 64 << 10;
 
 /// Memory that counts what is done to it. Requests at [`FAILS_AT`] fail, at [`PANICS_AT`] panic, from [`WAITS_AT`] on
 /// wait for a permit.
@@ -79,6 +82,13 @@ impl BlockDevice for Probe {
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         self.begin(offset).await?;
         self.memory.read(offset, buf).await
+    }
+
+    async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {
+        let data = DATA_LEN.saturating_sub(offset).min(len);
+        let spans = [(data, false), (len - data, true)];
+        let spans = spans.map(|(len, is_hole)| Span { len, is_hole });
+        Ok(spans.into_iter().filter(|span| span.len > 0).collect())
     }
 
     async fn write(&self, offset: u64, data: &[u8], flags: WriteFlags) -> Result<(), BlockError> {

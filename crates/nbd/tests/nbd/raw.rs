@@ -116,6 +116,14 @@ impl Raw {
         assert_eq!(self.option_ends(7, &info_bytes(name, &[])).await, ACK);
     }
 
+    /// The same, with `base:allocation` set.
+    pub(crate) async fn go_with_allocation(&mut self, name: &str) {
+        assert_eq!(self.option_ends(8, &[]).await, ACK);
+        let set = self.option(10, &contexts_bytes(name, &["base:allocation"])).await;
+        assert_eq!(set[0], (4, b"\0\0\0\x01base:allocation".to_vec()));
+        assert_eq!(self.option_ends(7, &info_bytes(name, &[])).await, ACK);
+    }
+
     pub(crate) async fn request(&mut self, command: u16, flags: u16, cookie: u64, offset: u64, len: u32) {
         self.send(&request_bytes(command, flags, cookie, offset, len))
             .await;
@@ -148,6 +156,10 @@ impl Raw {
                 assert_eq!(u64::from_be_bytes(self.take().await), offset);
                 data = self.take_vec(len - 8).await;
             }
+            5 => {
+                assert_eq!(u32::from_be_bytes(self.take().await), 1, "the context's number");
+                data = self.take_vec(len - 4).await;
+            }
             0x8001 => {
                 error = u32::from_be_bytes(self.take().await);
                 assert_eq!(usize::from(u16::from_be_bytes(self.take().await)), len - 6);
@@ -173,4 +185,18 @@ impl Raw {
         self.send(&bytes).await;
         self.simple(0).await.error
     }
+}
+
+/// The data of an option that asks for contexts.
+pub(crate) fn contexts_bytes(name: &str, queries: &[&str]) -> Vec<u8> {
+    let text = |text: &str| {
+        [
+            &u32::try_from(text.len()).unwrap().to_be_bytes()[..],
+            text.as_bytes(),
+        ]
+        .concat()
+    };
+    let count = u32::try_from(queries.len()).unwrap().to_be_bytes();
+    let queries: Vec<u8> = queries.iter().flat_map(|query| text(query)).collect();
+    [text(name), count.to_vec(), queries].concat()
 }

@@ -1,8 +1,8 @@
 //! Requests and their answers.
 
 use crate::{
-    devices::{FAILS_AT, PANICS_AT, PANICS_AT_ONCE_AT, Probe, WAITS_AT},
-    raw::{DISC, FLUSH, READ, Reply, TRIM, WRITE, ZERO, request_bytes},
+    devices::{DATA_LEN, FAILS_AT, PANICS_AT, PANICS_AT_ONCE_AT, Probe, WAITS_AT},
+    raw::{ACK, DISC, ERR, FLUSH, READ, Reply, TRIM, WRITE, ZERO, contexts_bytes, request_bytes},
     serve::{Served, soon, until},
 };
 use restblk_block::{BlockDevice, Features, Geometry};
@@ -169,4 +169,54 @@ async fn connections_that_break_the_protocol_are_closed() {
     raw.request(WRITE, 0, 1, 0, (32 << 20) + 512).await;
     assert!(raw.is_over().await, "a write over the maximum");
     assert_eq!(served.client(false).await.errno(READ, 0, 0, 512).await, 0);
+}
+
+#[tokio::test]
+async fn who_asked_for_it_learns_what_holds_data() {
+    const STATUS: u16 = 7;
+    const ONE: u16 = 8;
+    let served = Served::plain(Probe::plain(8 << 20)).await;
+    let mut raw = served.raw().await;
+    raw.go_with_allocation("disk").await;
+    let descriptors = |list: &[u32]| {
+        list.iter()
+            .flat_map(|word| word.to_be_bytes())
+            .collect::<Vec<u8>>()
+    };
+    let data = u32::try_from(DATA_LEN).unwrap();
+    for (flags, offset, len, wanted) in [
+        (0, 0, 4 << 20, &[data, 0, (4 << 20) - data, 3][..]),
+        (ONE, 0, 4 << 20, &[data, 0]),
+        (0, DATA_LEN - 512, 1024, &[512, 0, 512, 3]),
+        (0, 1 << 20, 512, &[512, 3]),
+    ] {
+        raw.request(STATUS, flags, 9, offset, len).await;
+        let (kind, reply) = raw.structured(0).await;
+        assert_eq!((kind, reply.data), (5, descriptors(wanted)), "{len} at {offset}");
+    }
+    raw.request(STATUS, 0, 9, 8 << 20, 512).await;
+    assert_eq!(raw.structured(0).await.1.error, 22, "outside");
+    // Who did not ask for it, or for another export, has no such command.
+    let mut other = served.client(true).await;
+    other.request(STATUS, 0, 9, 0, 512).await;
+    assert_eq!(other.structured(0).await.1.error, 22);
+}
+
+#[tokio::test]
+async fn contexts_want_structured_replies_and_an_export() {
+    let served = Served::plain(Probe::plain(8 << 20)).await;
+    let mut raw = served.raw().await;
+    let set = contexts_bytes("disk", &["base:allocation"]);
+    assert_eq!(raw.option_ends(10, &set).await, ERR | 3);
+    assert_eq!(raw.option_ends(8, &[]).await, ACK);
+    assert_eq!(raw.option_ends(10, &contexts_bytes("none", &[])).await, ERR | 6);
+    assert_eq!(raw.option_ends(10, &set[..set.len() - 1]).await, ERR | 3);
+    let listed = raw.option(9, &contexts_bytes("disk", &[])).await;
+    assert_eq!(listed[0], (4, b"\0\0\0\0base:allocation".to_vec()));
+    // A later one takes the place of an earlier one.
+    assert_eq!(raw.option(10, &set).await.len(), 2);
+    assert_eq!(raw.option(10, &contexts_bytes("disk", &["x:y"])).await.len(), 1);
+    raw.go("disk", false).await;
+    raw.request(7, 0, 9, 0, 512).await;
+    assert_eq!(raw.structured(0).await.1.error, 22);
 }
