@@ -1,6 +1,6 @@
 //! A device in memory: the reference that other devices are compared with, and the target of transports' tests.
 
-use crate::{BlockDevice, BlockError, Features, Geometry, WriteFlags};
+use crate::{BlockDevice, BlockError, Features, Geometry, Span, WriteFlags, spans_of};
 use async_trait::async_trait;
 use restblk_types::{BlockSize, ErrorKind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -75,6 +75,19 @@ impl BlockDevice for MemoryDevice {
 
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         self.with(offset, buf.len(), |bytes| buf.copy_from_slice(bytes))
+    }
+
+    /// A block of zeros is a hole.
+    async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {
+        let block = self.block_size.bytes();
+        let len = usize::try_from(len).map_err(|e| BlockError::new(ErrorKind::Invalid, e.to_string()))?;
+        let written = self.with(offset, len, |bytes| {
+            let blocks = bytes.chunks(block as usize);
+            blocks
+                .map(|block| block.iter().any(|byte| *byte != 0))
+                .collect::<Vec<_>>()
+        })?;
+        Ok(spans_of(&written, block.into()))
     }
 
     async fn write(&self, offset: u64, data: &[u8], _flags: WriteFlags) -> Result<(), BlockError> {

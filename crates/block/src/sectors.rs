@@ -186,6 +186,29 @@ mod tests {
         Sectors::new(MemoryDevice::new(index(SIZE), BlockSize::B4096), BlockSize::B512)
     }
 
+    #[tokio::test]
+    async fn spans_begin_and_end_with_what_is_asked_for() {
+        let device = device();
+        device
+            .write(4096, &[7; 512], WriteFlags::default())
+            .await
+            .unwrap();
+        let of = async |offset, len| {
+            let spans = device.spans(offset, len).await.unwrap();
+            spans
+                .iter()
+                .map(|span| (span.len, span.is_hole))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of(0, SIZE).await,
+            [(4096, true), (4096, false), (SIZE - 8192, true)]
+        );
+        assert_eq!(of(3584, 1024).await, [(512, true), (512, false)]);
+        assert_eq!(of(4608, 512).await, [(512, false)]);
+        assert_eq!(of(7680, 8192).await, [(512, false), (7680, true)]);
+    }
+
     #[derive(Clone, Debug)]
     enum Request {
         Read,
