@@ -276,6 +276,8 @@ impl World {
         let at = clones.unwrap_or(at);
         let volume = &mut self.volumes[at];
         let device = volume.device.clone().unwrap();
+        // Before: clones that are gone may be taken off their lists meanwhile.
+        let is_held = !volume.snapshots.is_empty() || !device.children().is_empty();
         let mut passed = 0;
         let mut told = |progress: crate::Progress| passed = progress.done;
         let writes = async {
@@ -295,7 +297,7 @@ impl World {
             }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
-                assert!(!volume.snapshots.is_empty() || !device.children().is_empty());
+                assert!(is_held, "{error}");
                 self.happened(Event::FlattenRefused);
             }
         }
