@@ -164,7 +164,7 @@ ok "  gone from the pool" in_pool_is 'all(.[]; .volume != "cinder/by-hand")'
 part "attachments"
 attached() { restblk -q -o json devices | jq -e "any(.[]; .volume == \"$(in_pool vc)\")" > /dev/null; }
 vc=$(id_of vc)
-ok "attach" cinder attachment-create --connect True --instance-uuid None --ip 127.0.0.1 --host rig "$vc"
+ok "attach" cinder attachment-create --connect True --ip 127.0.0.1 --host rig "$vc"
 attachment=$(cinder attachment-list --volume-id "$vc" 2> /dev/null | awk -F'|' 'NR == 4 { gsub(/ /, "", $2); print $2 }')
 ok "  the device is there" attached
 ok "  with the image's bytes" cmp -n "$(stat -c %s "$raw")" "$raw" "$(restblk -q -o json devices | jq -r ".[] | select(.volume == \"$(in_pool vc)\").device")"
@@ -181,8 +181,8 @@ ok "  in use" is_now in-use volume show vc
 ok "  upload while attached" openstack image create --force --volume vc --disk-format raw up-used
 ok "  active" is_now active image show up-used
 ok "  the device is still there" attached
-ok "a second attachment is refused" fails 'status must be|multiattach|available' cinder attachment-create --connect True --instance-uuid None --ip 127.0.0.1 --host rig "$vc"
-ok "another host's connector is refused" fails 'host that is this one|Unable to update|Invalid' cinder attachment-create --connect True --instance-uuid None --ip 127.0.0.1 --host elsewhere "$(id_of vs)"
+ok "a second attachment is refused" fails 'status must be|multiattach|available' cinder attachment-create --connect True --ip 127.0.0.1 --host rig "$vc"
+ok "another host's connector is refused" fails 'host that is this one|Unable to update|Invalid' cinder attachment-create --connect True --ip 127.0.0.1 --host elsewhere "$(id_of vs)"
 for other in $(cinder attachment-list --volume-id "$(id_of vs)" 2> /dev/null | awk -F'|' 'NR > 3 && NF > 2 { gsub(/ /, "", $2); print $2 }'); do cinder attachment-delete "$other" > /dev/null 2>&1; done
 end_service cinder-volume KILL
 start_cinder_volume
