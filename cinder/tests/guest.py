@@ -42,11 +42,22 @@ class Attachments(test_export.Exporting):
         brick = connector.InitiatorConnector.factory(
             told['driver_volume_type'].upper(), ROOT_HELPER)
         found = brick.connect_volume(told['data'])
+        if told['driver_volume_type'] == 'iscsi':
+            self.link(told['data'], found['path'])
         try:
             yield found['path'], lambda: brick.extend_volume(told['data'])
         finally:
             brick.disconnect_volume(told['data'], found)
             self.detach(volume, properties)
+
+    def link(self, data, path):
+        """By which os-brick finds the device again; there is no udev."""
+        by_path = pathlib.Path('/dev/disk/by-path')
+        by_path.mkdir(parents=True, exist_ok=True)
+        link = by_path / (f'ip-{data["target_portal"]}-iscsi-'
+                          f'{data["target_iqn"]}-lun-{data["target_lun"]}')
+        link.symlink_to(path)
+        self.addCleanup(link.unlink)
 
     def put(self, path, text, offset):
         with open(path, 'r+b', buffering=0) as device:
