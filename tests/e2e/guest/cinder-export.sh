@@ -26,6 +26,7 @@ if [ -n "${RESTBLK_IN_GUEST:-}" ]; then
   exit
 fi
 
+[ -z "${CI:-}" ] || skip "Python takes six minutes in an emulated machine: the claim cinder/guest runs it"
 for server in install openstack; do . "$RESTBLK_ROOT/tests/servers/$server.sh"; done
 install_openstack
 venv=$OPENSTACK/venv
