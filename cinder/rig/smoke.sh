@@ -178,7 +178,7 @@ ok "  available" is_now available volume snapshot show sa
 ok "  backup while attached" openstack volume backup create --force --name ba vc
 ok "  available" is_now available volume backup show ba
 ok "  in use" is_now in-use volume show vc
-ok "  upload while attached" openstack image create --force --volume vc --disk-format raw up-used
+ok "  upload while attached" cinder upload-to-image --force True --disk-format raw "$vc" up-used
 ok "  active" is_now active image show up-used
 ok "  the device is still there" attached
 ok "a second attachment is refused" fails 'status must be|multiattach|available' cinder attachment-create --connect True --ip 127.0.0.1 --host rig "$vc"
