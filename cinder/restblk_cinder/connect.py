@@ -10,6 +10,7 @@ restblk_cinder/devices.py's affair.
 
 from __future__ import annotations
 
+import functools
 import socket
 from typing import Any
 
@@ -46,15 +47,15 @@ class Connecting:
 
     def validate_connector(self, connector: Connector) -> None:
         """Devices are this host's; others want an export."""
-        if self._exports and self._is_elsewhere(connector):
-            self._exports.validate(connector)
+        if exports := self._exports_to(connector):
+            exports.validate(connector)
         else:
             self._require_here(connector)
 
     def initialize_connection(self, volume: objects.Volume,
                               connector: Connector, **kwargs: Any) -> dict:
-        if self._exports and self._is_elsewhere(connector):
-            return self._exports.connect(volume, connector)
+        if exports := self._exports_to(connector):
+            return exports.connect(volume, connector)
         return self._connect(names.of_volume(volume), connector)
 
     def terminate_connection(self, volume: objects.Volume,
@@ -79,21 +80,22 @@ class Connecting:
                       volume: objects.Volume) -> None:
         """After a restart of this host: who had the device has it again."""
         name, connectors = names.of_volume(volume), records.connectors(volume)
-        users = [self._user(c) for c in connectors]
-        self._devices.resume(name, users)
-        if self._exports and export.USER in users:
+        elsewhere = [c for c in connectors if self._exports_to(c)]
+        self._devices.resume(name, [c for c in connectors
+                                    if c not in elsewhere])
+        if self._exports and elsewhere:
             path = self._devices.take(name, export.USER)
-            self._exports.resume(context, volume, path, [
-                c for c in connectors if self._is_elsewhere(c)])
+            self._exports.resume(context, volume, path, elsewhere)
 
     def create_export(self, context: context.RequestContext,
                       volume: objects.Volume,
                       connector: Connector) -> dict | None:
-        if not self._exports or not self._is_elsewhere(connector):
+        exports = self._exports_to(connector)
+        if not exports:
             return None
         path = self._devices.take(names.of_volume(volume), export.USER)
         try:
-            return self._exports.create(context, volume, path)
+            return exports.create(context, volume, path)
         except Exception:
             self.remove_export(context, volume)
             raise
@@ -104,11 +106,21 @@ class Connecting:
 
         Cinder calls this after its own copies, too, and after a goodbye.
         """
+        if not self._exports:
+            return
         connectors = records.connectors(volume)
-        if self._exports and not any(map(self._is_elsewhere, connectors)):
-            self._exports.end(context, volume)
+        if self._end_unused(context, volume, connectors):
             self._devices.leave(names.of_volume(volume), export.USER,
                                 connectors)
+
+    def _end_unused(self, context: context.RequestContext,
+                    volume: objects.Volume,
+                    connectors: list[Connector]) -> bool:
+        """Serves it no more, unless another host is among the connectors."""
+        if not self._exports or any(map(self._is_elsewhere, connectors)):
+            return False
+        self._exports.end(context, volume)
+        return True
 
     # Snapshots, beside their volume and only read
 
@@ -139,27 +151,32 @@ class Connecting:
                          'discard': self._punches and '@' not in of}}
 
     def _is_elsewhere(self, connector: Connector) -> bool:
-        host, here = connector.get('host'), self._names_of_host()
-        return bool(host) and not here & {'*', host}
+        host = connector.get('host')
+        return bool(host) and not self._names_of_host & {'*', host}
+
+    def _exports_to(self, connector: Connector) -> export.Exports | None:
+        """What serves a connector's host; None where the device does."""
+        return self._exports if self._is_elsewhere(connector) else None
 
     def _require_here(self, connector: Connector) -> None:
         if self._is_elsewhere(connector):
             LOG.error('%s is not this host (%s): restblk_local_hosts takes '
                       'further names of it, and restblk_export = target '
                       'serves volumes to other hosts', connector['host'],
-                      ', '.join(sorted(self._names_of_host())))
+                      ', '.join(sorted(self._names_of_host)))
             raise exception.InvalidConnectorException(
                 missing=_('a host that is this one (%s)') % CONF.host)
 
+    @functools.cached_property
     def _names_of_host(self) -> set[str]:
+        # Once: a name server may be asked.
         return {socket.gethostname(), socket.getfqdn(), CONF.host,
                 volume_utils.extract_host(self.host or CONF.host, 'host'),
                 *self.configuration.safe_get('restblk_local_hosts')}
 
     def _user(self, connector: Connector) -> Connector:
         """Whom the device knows: all other hosts are one user."""
-        exported = self._exports and self._is_elsewhere(connector)
-        return export.USER if exported else connector
+        return export.USER if self._exports_to(connector) else connector
 
 
 def _snapshot_in_pool(snapshot: objects.Snapshot) -> str:

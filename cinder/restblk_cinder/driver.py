@@ -120,9 +120,13 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
                 of = attachment['of']
                 name, _at, snapshot = of.partition('@')
                 volume = mine.get(name)
-                if volume and not snapshot:
-                    self.remove_export(context.get_admin_context(), volume)
-                if volume and (snapshot or not records.connectors(volume)):
+                if not volume:
+                    continue
+                connectors = [] if snapshot else records.connectors(volume)
+                if not snapshot:
+                    self._end_unused(context.get_admin_context(), volume,
+                                     connectors)
+                if not connectors:
                     self._devices.release_unused(of)
         except client.ApiError as e:
             LOG.warning('devices of an earlier life may be left: %s', e)
@@ -239,7 +243,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         name = names.of_volume(volume)
         self._grow(name, new_size)
         self._apply(name, self._settings(volume, new_size))
-        if self._exports and volume.provider_location:
+        if self._exports:
             self._exports.extend(volume)
         device = self._pool.attachment(name)
         if device and device.get('device_size', 0) < new_size * units.Gi:

@@ -74,5 +74,6 @@ class Exports:
             self._target.remove_export(ctxt, volume)
 
     def extend(self, volume: objects.Volume) -> None:
-        """The device has grown."""
-        self._target.extend_target(volume)
+        """The device has grown, if it is served."""
+        if volume.provider_location:
+            self._target.extend_target(volume)
