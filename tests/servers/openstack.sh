@@ -15,6 +15,13 @@ install_driver() {
   cp -r "$RESTBLK_ROOT/cinder" "$WORK/cinder"
   "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$WORK/cinder"
 }
+# drivers_tests: the driver's own, all of them; prints `Ran N tests in S s`.
+drivers_tests() {
+  (cd "$RESTBLK_ROOT/cinder" && PYTHONDONTWRITEBYTECODE=1 TMPDIR=$WORK in_openstack_venv python -m unittest discover -t . -s tests) > "$WORK/unit.log" 2>&1 ||
+    fail "$(cat "$WORK/unit.log")"
+  ! grep -q skipped "$WORK/unit.log" || fail "tests were skipped: $(tail -n 3 "$WORK/unit.log")"
+  grep -E '^Ran [0-9]+ tests' "$WORK/unit.log"
+}
 in_openstack_venv() { "$OPENSTACK/venv/bin/$1" "${@:2}"; }
 in_openstack() { env "${openstack_env[@]}" "$RESTBLK_ROOT/cinder/rig/$1.sh" "${@:2}"; }
 # start_openstack [URL…]: with a pool over these mirrors, or else over a store of its own.

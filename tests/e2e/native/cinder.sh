@@ -7,8 +7,4 @@
 for server in install openstack; do . "$RESTBLK_ROOT/tests/servers/$server.sh"; done
 need_loop
 install_openstack
-cd "$RESTBLK_ROOT/cinder"
-export PYTHONDONTWRITEBYTECODE=1
-TMPDIR=$WORK in_openstack_venv python -m unittest discover -t . -s tests > "$WORK/tests.log" 2>&1 || fail "$(grep -A 12 -E '^(ERROR|FAIL):' "$WORK/tests.log" | head -n 60)"
-! grep -q skipped "$WORK/tests.log" || fail "tests were skipped: $(tail -n 3 "$WORK/tests.log")"
-grep -E '^Ran ' "$WORK/tests.log"
+drivers_tests

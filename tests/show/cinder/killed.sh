@@ -80,9 +80,11 @@ for round in 1 2 3 4 5; do
 done
 say "store and database agree after $((round - 1)) rounds of steps; $stuck findings at first"
 # An attachment that was cut off before it had a host looks like that of an instance that is being made or shelved. Here are no instances.
-attachments() { in_openstack client cinder --os-volume-api-version 3.71 attachment-list --all-tenants 1 | awk -F' *[|] *' -v status="$1" 'NR > 3 && NF > 2 && $4 ~ status { print $2 }'; }
+cinder() { in_openstack client cinder --os-volume-api-version 3.71 "$@"; }
+delete_attachments() { local attachment; for attachment; do cinder attachment-delete "$attachment" > "$WORK/detached"; done; }
+attachments() { cinder attachment-list --all-tenants 1 | awk -F' *[|] *' -v status="$1" 'NR > 3 && NF > 2 && $4 ~ status { print $2 }'; }
 mapfile -t reserved < <(attachments '^reserved$')
-for attachment in "${reserved[@]}"; do in_openstack client cinder --os-volume-api-version 3.71 attachment-delete "$attachment" > "$WORK/detached"; done
+delete_attachments "${reserved[@]}"
 
 # --- nothing is lost
 
@@ -122,9 +124,8 @@ restblk -q delete cinder/volume-11111111-2222-3333-4444-555555555555 --yes
 
 # --- all of it can be deleted
 
-for attachment in $(attachments .); do
-  in_openstack client cinder --os-volume-api-version 3.71 attachment-delete "$attachment" > "$WORK/detached"
-done
+mapfile -t every < <(attachments .)
+delete_attachments "${every[@]}"
 mapfile -t snapshots < <(openstack volume snapshot list --all-projects -f value -c ID)
 [ ${#snapshots[@]} = 0 ] || openstack volume snapshot delete "${snapshots[@]}"
 no_snapshots() { [ -z "$(openstack volume snapshot list --all-projects -f value -c ID)" ]; }
