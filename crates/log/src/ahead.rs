@@ -55,13 +55,8 @@ impl Ahead {
         stream.next = read.end;
         let from = stream.ahead.max(read.end);
         let wanted = if from < blocks && from - read.end <= stream.window / 2 {
-            let to = read.end + stream.window;
-            let to = if stream.window < ALIGN {
-                to
-            } else {
-                to.next_multiple_of(ALIGN)
-            };
-            let to = to.min(blocks);
+            let align = if stream.window < ALIGN { 1 } else { ALIGN };
+            let to = (read.end + stream.window).next_multiple_of(align).min(blocks);
             stream.ahead = to;
             stream.window = (stream.window * 2).min(WINDOW_MAX);
             (from < to).then_some(from..to)

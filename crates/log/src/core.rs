@@ -280,6 +280,11 @@ impl Core {
         if let Some(frame) = self.frames.cached(pointer, birth.as_ref()).await {
             return Ok(Some(frame));
         }
+        self.stored_frame(pointer).await
+    }
+
+    /// The same, from the store.
+    pub(crate) async fn stored_frame(&self, pointer: Pointer) -> Result<Option<Arc<Frame>>, LogError> {
         let read = self.stored(&[pointer]).await?;
         Ok(read.and_then(|mut frames| frames.pop()))
     }

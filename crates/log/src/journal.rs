@@ -181,20 +181,18 @@ impl Ring {
             blocks,
             data,
         };
-        let mut short = std::mem::take(&mut self.short);
         let written = match &self.key {
             Some(key) => self.write(position, &record.seal(key)),
             None if data.len() <= SHORT => {
-                short.clear();
-                short.extend_from_slice(&record.header());
-                short.extend_from_slice(data);
-                self.write(position, &short)
+                self.short.clear();
+                self.short.extend_from_slice(&record.header());
+                self.short.extend_from_slice(data);
+                self.write(position, &self.short)
             }
             None => self
                 .write(position, &record.header())
                 .and_then(|()| self.write(position + RECORD_UNIT as u64, data)),
         };
-        self.short = short;
         if let Err(error) = written {
             self.broken = Some(error.clone());
             return Err(error);

@@ -136,15 +136,13 @@ fn end(frame: Pointer) -> u32 {
 }
 
 async fn read_run(core: &Core, run: &[Pointer]) -> Result<Vec<Option<Arc<Frame>>>, LogError> {
-    if let Some(frames) = core.stored(run).await? {
+    if let [_, _, ..] = run
+        && let Some(frames) = core.stored(run).await?
+    {
         return Ok(frames.into_iter().map(Some).collect());
     }
-    // Some of them were overwritten since they were looked up, and are gone: the others are not.
-    let alone = try_join_all(run.iter().map(|frame| core.stored(std::slice::from_ref(frame)))).await?;
-    Ok(alone
-        .into_iter()
-        .map(|found| found.and_then(|mut frames| frames.pop()))
-        .collect())
+    // One alone; or some of them were overwritten since they were looked up, and are gone: the others are not.
+    try_join_all(run.iter().map(|frame| core.stored_frame(*frame))).await
 }
 
 #[cfg(test)]

@@ -102,6 +102,17 @@ async fn move_all(volume: &LogVolume, blocks: std::ops::Range<usize>, tag: u8) {
     );
 }
 
+/// A volume most of whose first segment died before its snapshot, which has volume 2 as a clone: what lives of the segment can be moved.
+async fn mostly_dead_and_cloned(store: &Arc<dyn Store>) -> (LogVolume, u64) {
+    let parent = volume(store, 1000).await;
+    write(&parent, 0..1000, 1).await;
+    parent.flush().await.unwrap();
+    write(&parent, 0..800, 2).await;
+    let snapshot = parent.snapshot("s", "").await.unwrap();
+    parent.clone_snapshot(snapshot, id(2), &writer(2)).await.unwrap();
+    (parent, snapshot)
+}
+
 #[tokio::test]
 async fn each_generation_reads_what_it_began_with() {
     let store = memory();
@@ -127,13 +138,7 @@ async fn each_generation_reads_what_it_began_with() {
 #[tokio::test]
 async fn a_moved_segment_is_looked_up_in_its_own_volume() {
     let store = memory();
-    let parent = volume(&store, 1000).await;
-    write(&parent, 0..1000, 1).await;
-    parent.flush().await.unwrap();
-    // Most of it dies before the snapshot: what lives of it is moved.
-    write(&parent, 0..800, 2).await;
-    let snapshot = parent.snapshot("s", "").await.unwrap();
-    parent.clone_snapshot(snapshot, id(2), &writer(2)).await.unwrap();
+    let (parent, snapshot) = mostly_dead_and_cloned(&store).await;
     let child = open(&store, 2).await;
     let of = child.snapshot("u", "").await.unwrap();
     child.clone_snapshot(of, id(3), &writer(3)).await.unwrap();
@@ -158,12 +163,7 @@ async fn a_moved_segment_is_looked_up_in_its_own_volume() {
 async fn what_lies_side_by_side_is_read_at_once_wherever_it_is() {
     let counted = Arc::new(Faulty::scripted(memory()));
     let store: Arc<dyn Store> = counted.clone();
-    let parent = volume(&store, 1000).await;
-    write(&parent, 0..1000, 1).await;
-    parent.flush().await.unwrap();
-    write(&parent, 0..800, 2).await;
-    let snapshot = parent.snapshot("s", "").await.unwrap();
-    parent.clone_snapshot(snapshot, id(2), &writer(2)).await.unwrap();
+    let (parent, _) = mostly_dead_and_cloned(&store).await;
     let requests = async |device: &LogVolume| {
         // The pages of the map, first.
         holds(device, 800..801, 1).await;

@@ -200,14 +200,12 @@ impl<'a> Handshake<'a> {
         if sets {
             self.allocation = None;
         }
-        let refused = match ContextRequest::parse(data) {
-            _ if !self.structured => Err("contexts want structured replies"),
-            None => Err("the option's data do not add up"),
-            Some(request) => Ok(request),
-        };
-        let request = match refused {
-            Ok(request) => request,
-            Err(why) => return reply(out, option, option_reply::ERR_INVALID, why.as_bytes()),
+        let invalid = option_reply::ERR_INVALID;
+        if !self.structured {
+            return reply(out, option, invalid, b"contexts want structured replies");
+        }
+        let Some(request) = ContextRequest::parse(data) else {
+            return reply(out, option, invalid, b"the option's data do not add up");
         };
         if self.shared.exports.find(request.name).is_none() {
             return reply(out, option, option_reply::ERR_UNKNOWN, b"there is no such export");
