@@ -20,6 +20,7 @@ mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
 pub mod file;
+mod folders;
 pub mod gcs;
 pub mod http;
 mod instance;

@@ -206,6 +206,22 @@ pub(super) async fn next_piece(shared: &Shared, body: &mut Incoming) -> Result<O
     }
 }
 
+/// Receives what is left of the body of a request that is refused, within reason. A connection with unread bytes is closed, and its peer,
+/// still sending, often loses the answer by that.
+pub(super) async fn hear_out(shared: &Shared, headers: &HeaderMap, body: &mut Incoming) {
+    let patience = shared.config.limits.range_bytes_max.saturating_add(64 << 20);
+    // Whoever waits for "100 Continue" gets the answer instead.
+    if headers.contains_key(header::EXPECT) || announced(headers).is_some_and(|length| length > patience) {
+        return;
+    }
+    let mut heard = 0;
+    while heard <= patience
+        && let Ok(Some(piece)) = next_piece(shared, body).await
+    {
+        heard += piece.len() as u64;
+    }
+}
+
 /// A whole body in memory, and its part of the memory that bodies may take.
 pub(super) struct Collected {
     pub(super) bytes: Bytes,
@@ -216,22 +232,16 @@ pub(super) struct Collected {
 pub(super) async fn collect(
     shared: &Shared,
     headers: &HeaderMap,
-    mut body: Incoming,
+    body: &mut Incoming,
     limit: u64,
 ) -> Result<Collected> {
     let announced = announced(headers);
     let too_large = || Error::TooLarge(format!("the body is over the limit of {limit} bytes"));
     if announced.is_some_and(|length| length > limit) {
-        // Whoever waits for "100 Continue" gets the answer instead; others are heard out, within reason, so that they can
-        // read the answer before the connection closes.
-        let patience = limit.saturating_add(64 << 20);
-        if !headers.contains_key(header::EXPECT) && announced.is_some_and(|length| length <= patience) {
-            while let Ok(Some(_)) = next_piece(shared, &mut body).await {}
-        }
         return Err(too_large());
     }
     let memory = shared.reserve_memory(announced.unwrap_or(limit)).await?;
-    let Some(first) = next_piece(shared, &mut body).await? else {
+    let Some(first) = next_piece(shared, body).await? else {
         return Ok(Collected {
             bytes: Bytes::new(),
             _memory: memory,
@@ -249,7 +259,7 @@ pub(super) async fn collect(
             .max(first.len()),
     );
     all.extend_from_slice(&first);
-    while let Some(piece) = next_piece(shared, &mut body).await? {
+    while let Some(piece) = next_piece(shared, body).await? {
         if (all.len() + piece.len()) as u64 > limit {
             return Err(too_large());
         }
@@ -268,7 +278,7 @@ pub(super) async fn collect(
 pub(super) async fn collect_payload(
     shared: &Shared,
     headers: &HeaderMap,
-    body: Payload,
+    body: Payload<'_>,
     limit: u64,
 ) -> Result<Collected> {
     match body {
@@ -281,11 +291,11 @@ pub(super) async fn collect_payload(
 }
 
 /// Requires that there is no body.
-pub(super) async fn none(shared: &Shared, mut body: Incoming) -> Result<()> {
+pub(super) async fn none(shared: &Shared, body: &mut Incoming) -> Result<()> {
     if body.is_end_stream() {
         return Ok(());
     }
-    match next_piece(shared, &mut body).await? {
+    match next_piece(shared, body).await? {
         Some(bytes) if !bytes.is_empty() => Err(Error::bad("this request has no body")),
         _ => Ok(()),
     }

@@ -53,7 +53,7 @@ const OBJECT_CHANGES: &[&str] = &[
 ];
 
 /// Answers `cdmi_capabilities/…`.
-pub(super) fn capabilities(shared: &Shared, request: &Request, name: &str, query: &Query) -> Answer {
+pub(super) fn capabilities(shared: &Shared, request: &Request<'_>, name: &str, query: &Query) -> Answer {
     readable(request)?;
     let changes = !shared.config.read_only;
     let alone = changes && !shared.config.shared;
@@ -163,7 +163,7 @@ fn extensions(shared: &Shared, name: &str, capabilities: &mut Map<String, Value>
 }
 
 /// Answers `cdmi_domains/`: the one domain that everything belongs to.
-pub(super) fn domains(shared: &Shared, request: &Request, name: &str) -> Answer {
+pub(super) fn domains(shared: &Shared, request: &Request<'_>, name: &str) -> Answer {
     readable(request)?;
     if !name.is_empty() {
         return Err(Error::NotFound(format!("cdmi_domains/{name}")));
@@ -183,7 +183,7 @@ pub(super) fn domains(shared: &Shared, request: &Request, name: &str) -> Answer 
     Ok(respond::json(StatusCode::OK, "application/cdmi-domain", &object))
 }
 
-fn readable(request: &Request) -> Result<()> {
+fn readable(request: &Request<'_>) -> Result<()> {
     match request.head.method {
         Method::GET | Method::HEAD => Ok(()),
         _ => Err(Error::Method("GET, HEAD")),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// Most bytes of a container's JSON body.
 const BODY_BYTES_MAX: u64 = 64 << 10;
 
-pub(super) async fn handle(shared: &Arc<Shared>, request: Request, node: &Node, query: &Query) -> Answer {
+pub(super) async fn handle(shared: &Arc<Shared>, request: Request<'_>, node: &Node, query: &Query) -> Answer {
     match request.head.method {
         Method::GET | Method::HEAD => get(shared, &request, node, query).await,
         Method::PUT => put(shared, request, node, query).await,
@@ -25,7 +25,7 @@ pub(super) async fn handle(shared: &Arc<Shared>, request: Request, node: &Node, 
     }
 }
 
-async fn get(shared: &Arc<Shared>, request: &Request, node: &Node, query: &Query) -> Answer {
+async fn get(shared: &Arc<Shared>, request: &Request<'_>, node: &Node, query: &Query) -> Answer {
     let headers = &request.head.headers;
     if route::accepts(headers, CONTAINER_TYPE) == Accepts::Other
         && route::accepts(headers, "application/json") != Accepts::Cdmi
@@ -111,7 +111,7 @@ struct ContainerJson {
     moved: Option<String>,
 }
 
-async fn body(shared: &Arc<Shared>, request: Request) -> Result<ContainerJson> {
+async fn body(shared: &Arc<Shared>, request: Request<'_>) -> Result<ContainerJson> {
     if request.content_type() != Some(CONTAINER_TYPE) {
         request.no_body(shared).await?;
         return Ok(ContainerJson::default());
@@ -135,7 +135,7 @@ async fn body(shared: &Arc<Shared>, request: Request) -> Result<ContainerJson> {
     Ok(json)
 }
 
-async fn put(shared: &Arc<Shared>, request: Request, node: &Node, query: &Query) -> Answer {
+async fn put(shared: &Arc<Shared>, request: Request<'_>, node: &Node, query: &Query) -> Answer {
     node.check_writable()?;
     query.only(&["metadata"])?;
     let is_cdmi = request.content_type() == Some(CONTAINER_TYPE);
@@ -194,7 +194,7 @@ async fn put(shared: &Arc<Shared>, request: Request, node: &Node, query: &Query)
     ))
 }
 
-async fn patch(shared: &Arc<Shared>, request: Request, node: &Node, query: &Query) -> Answer {
+async fn patch(shared: &Arc<Shared>, request: Request<'_>, node: &Node, query: &Query) -> Answer {
     if query.extension()? == Some(Extension::Flush) && request.content_type() != Some(CONTAINER_TYPE) {
         query.only(&["restblk_flush"])?;
         request.no_body(shared).await?;
@@ -264,7 +264,7 @@ async fn update(shared: &Arc<Shared>, node: &Node, query: &Query, json: Containe
     Ok(respond::empty(StatusCode::NO_CONTENT))
 }
 
-async fn delete(shared: &Arc<Shared>, request: Request, node: &Node, query: &Query) -> Answer {
+async fn delete(shared: &Arc<Shared>, request: Request<'_>, node: &Node, query: &Query) -> Answer {
     query.only(&["restblk_flush"])?;
     let (path, snapshot) = (node.path.clone(), node.is_snapshot());
     if !snapshot {

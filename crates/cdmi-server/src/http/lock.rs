@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Takes or ends the lock, or looks whether this request's token would let a change in.
 pub(super) async fn change(
     shared: &Arc<Shared>,
-    request: Request,
+    request: Request<'_>,
     node: &Node,
     query: &Query,
     mode: LockMode,

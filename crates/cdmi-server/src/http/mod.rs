@@ -31,8 +31,8 @@ use crate::error::{Error, Result, ServeError};
 use crate::peer;
 use crate::quirks::{Landing, LateCounter};
 use crate::store::{Entry, Stat, Store};
-use http::{HeaderName, HeaderValue, Method, Request, Response, header};
-use hyper::body::Incoming;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::{Body as _, Incoming};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -203,36 +203,38 @@ pub(crate) async fn serve(
 }
 
 async fn late_landing(shared: &Arc<Shared>, request: Request<Incoming>, delay: Duration) -> Response<Body> {
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
     let limit = shared.config.limits.range_bytes_max;
-    match body::collect(shared, &head.headers, body, limit).await {
+    match body::collect(shared, &head.headers, &mut body, limit).await {
         Err(error) => respond::error(&error),
         Ok(collected) => {
             tokio::time::sleep(delay).await;
-            let request = route::Request {
-                head,
-                body: route::Payload::Collected(collected.bytes),
-            };
-            guarded(shared, request).await
+            guarded(shared, head, route::Payload::Collected(collected.bytes)).await
         }
     }
 }
 
 async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    guarded(
-        shared,
-        route::Request {
-            head,
-            body: route::Payload::Incoming(body),
-        },
-    )
-    .await
+    let (head, mut body) = request.into_parts();
+    let headers = (!body.is_end_stream()).then(|| head.headers.clone());
+    let response = guarded(shared, head, route::Payload::Incoming(&mut body)).await;
+    if let Some(headers) = headers
+        && !response.status().is_success()
+        && response.status() != StatusCode::REQUEST_TIMEOUT
+    {
+        body::hear_out(shared, &headers, &mut body).await;
+    }
+    response
 }
 
-async fn guarded(shared: &Arc<Shared>, request: route::Request) -> Response<Body> {
-    let uri = request.head.uri.clone();
-    let method = request.head.method.clone();
+async fn guarded(
+    shared: &Arc<Shared>,
+    head: http::request::Parts,
+    body: route::Payload<'_>,
+) -> Response<Body> {
+    let uri = head.uri.clone();
+    let method = head.method.clone();
+    let request = route::Request { head, body };
     let result = match check(shared, &request) {
         Ok(()) => route::route(shared, request).await,
         Err(error) => Err(error),
@@ -259,7 +261,7 @@ async fn guarded(shared: &Arc<Shared>, request: route::Request) -> Response<Body
     response
 }
 
-fn check(shared: &Shared, request: &route::Request) -> Result<()> {
+fn check(shared: &Shared, request: &route::Request<'_>) -> Result<()> {
     let limit = shared.config.limits.uri_bytes_max;
     let length = request
         .head

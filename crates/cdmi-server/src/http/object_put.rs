@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// Pieces from the wire are gathered to this size before they are written.
 const WRITE_BYTES: usize = 1 << 20;
 
-pub(super) async fn put(shared: &Arc<Shared>, request: Request, node: &Node, query: &Query) -> Answer {
+pub(super) async fn put(shared: &Arc<Shared>, request: Request<'_>, node: &Node, query: &Query) -> Answer {
     node.check_writable()?;
     let mode = shared.config.mode;
     let headers = &request.head.headers;
@@ -71,7 +71,7 @@ pub(super) async fn put(shared: &Arc<Shared>, request: Request, node: &Node, que
 /// Receives a whole object.
 pub(super) async fn receive(
     shared: &Arc<Shared>,
-    request: Request,
+    request: Request<'_>,
     path: &str,
     new: NewMeta,
     conditions: Conditions,
@@ -104,17 +104,17 @@ pub(super) async fn receive(
 /// Writes all of a body but its last part, which goes with the commit.
 async fn fill(
     shared: &Arc<Shared>,
-    body: Payload,
+    body: Payload<'_>,
     mut upload: Upload,
     limit: u64,
 ) -> Result<(Upload, Bytes)> {
-    let mut body = match body {
+    let body = match body {
         Payload::Collected(bytes) => return Ok((upload, bytes)),
         Payload::Incoming(body) => body,
     };
     let mut gathered = BytesMut::new();
     let mut total = 0;
-    while let Some(piece) = body::next_piece(shared, &mut body).await? {
+    while let Some(piece) = body::next_piece(shared, body).await? {
         total += piece.len() as u64;
         if total > limit {
             return Err(Error::TooLarge(format!(
@@ -148,7 +148,11 @@ enum Source {
 }
 
 /// Reads a JSON body. `default` is the encoding of a value that does not say.
-pub(super) async fn object_json(shared: &Shared, request: Request, default: Encoding) -> Result<ObjectJson> {
+pub(super) async fn object_json(
+    shared: &Shared,
+    request: Request<'_>,
+    default: Encoding,
+) -> Result<ObjectJson> {
     // Base64 makes 4 bytes of 3; the rest is for the other fields.
     let limit = (shared.config.limits.range_bytes_max / 3 * 4).saturating_add(64 << 10);
     let body = request.collect(shared, limit).await?;
@@ -252,7 +256,7 @@ pub(super) fn no_others(fields: &Map<String, Value>) -> Result<()> {
     }
 }
 
-async fn put_json(shared: &Arc<Shared>, request: Request, node: &Node, query: &Query) -> Answer {
+async fn put_json(shared: &Arc<Shared>, request: Request<'_>, node: &Node, query: &Query) -> Answer {
     let conditions = conditions::read(&request.head.headers, shared.config.quirks.ignore_if_none_match)?;
     let update = shared.config.mode.is_1x() && object_update::exists(shared, node).await?;
     if update && (query.has("value") || query.has("metadata")) {

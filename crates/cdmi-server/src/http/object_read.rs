@@ -22,7 +22,7 @@ const WHOLE_BYTES_MAX: u64 = 64 << 10;
 /// Up to here a value travels as text in JSON; above, in base64, as a stream.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 
-pub(super) async fn get(shared: &Arc<Shared>, request: &Request, node: &Node, query: &Query) -> Answer {
+pub(super) async fn get(shared: &Arc<Shared>, request: &Request<'_>, node: &Node, query: &Query) -> Answer {
     let accepts = route::accepts(&request.head.headers, OBJECT_TYPE);
     if !query.is_empty() || accepts == Accepts::Cdmi {
         return get_fields(shared, request, node, query).await;
@@ -68,7 +68,7 @@ fn plain_headers(response: &mut Response<Body>, meta: &Meta) {
         .insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
 }
 
-fn accepts_type(request: &Request, mimetype: &str) -> bool {
+fn accepts_type(request: &Request<'_>, mimetype: &str) -> bool {
     let essence = mimetype.split(';').next().unwrap_or("").trim();
     let family = essence.split('/').next().unwrap_or("");
     request
@@ -125,7 +125,7 @@ async fn read(shared: &Shared, entry: Arc<Entry>, first: u64, length: u64) -> Re
         .await
 }
 
-pub(super) async fn head(shared: &Arc<Shared>, request: &Request, node: &Node, query: &Query) -> Answer {
+pub(super) async fn head(shared: &Arc<Shared>, request: &Request<'_>, node: &Node, query: &Query) -> Answer {
     if shared.config.mode.has_scal_headers() && request.head.headers.contains_key("x-scal-synchronize") {
         return super::srb::synchronize(shared, &request.head.headers, node).await;
     }
@@ -163,7 +163,7 @@ pub(super) async fn fields_of(
     Ok(fields::object(shared, &place, meta, stat))
 }
 
-async fn get_fields(shared: &Arc<Shared>, request: &Request, node: &Node, query: &Query) -> Answer {
+async fn get_fields(shared: &Arc<Shared>, request: &Request<'_>, node: &Node, query: &Query) -> Answer {
     let (entry, _) = shared.object(&node.path).await?;
     let tag = entry.tag();
     let stat = entry.stat()?;

@@ -20,7 +20,7 @@ pub(super) async fn exists(shared: &Arc<Shared>, node: &Node) -> Result<bool> {
     }
 }
 
-pub(super) async fn patch(shared: &Arc<Shared>, request: Request, node: &Node, query: &Query) -> Answer {
+pub(super) async fn patch(shared: &Arc<Shared>, request: Request<'_>, node: &Node, query: &Query) -> Answer {
     node.check_writable()?;
     if let Some(mode) = query.lock()? {
         return lock::change(shared, request, node, query, mode).await;
@@ -50,7 +50,7 @@ pub(super) async fn patch(shared: &Arc<Shared>, request: Request, node: &Node, q
 
 async fn extend(
     shared: &Arc<Shared>,
-    request: Request,
+    request: Request<'_>,
     node: &Node,
     query: &Query,
     extension: Extension,
@@ -74,7 +74,7 @@ async fn extend(
 /// Writes the body at the range that a header names.
 pub(super) async fn write_range(
     shared: &Arc<Shared>,
-    request: Request,
+    request: Request<'_>,
     node: &Node,
     query: &Query,
     header: &str,
@@ -148,7 +148,7 @@ pub(super) async fn store_range(
 /// body replace those of the object.
 pub(super) async fn patch_json(
     shared: &Arc<Shared>,
-    request: Request,
+    request: Request<'_>,
     node: &Node,
     query: &Query,
     conditions: Conditions,
@@ -217,7 +217,7 @@ pub(super) async fn patch_json(
     Ok(respond::tagged(StatusCode::NO_CONTENT, tag))
 }
 
-pub(super) async fn delete(shared: &Arc<Shared>, request: Request, node: &Node, query: &Query) -> Answer {
+pub(super) async fn delete(shared: &Arc<Shared>, request: Request<'_>, node: &Node, query: &Query) -> Answer {
     node.check_writable()?;
     query.only(&["restblk_flush"])?;
     let conditions = conditions::read(&request.head.headers, false)?;

@@ -16,17 +16,17 @@ pub(super) const OBJECT_TYPE: &str = "application/cdmi-object";
 pub(super) const CONTAINER_TYPE: &str = "application/cdmi-container";
 
 /// A request's body, on the wire or received already.
-pub(super) enum Payload {
-    Incoming(Incoming),
+pub(super) enum Payload<'a> {
+    Incoming(&'a mut Incoming),
     Collected(Bytes),
 }
 
-pub(super) struct Request {
+pub(super) struct Request<'a> {
     pub(super) head: http::request::Parts,
-    pub(super) body: Payload,
+    pub(super) body: Payload<'a>,
 }
 
-impl Request {
+impl Request<'_> {
     pub(super) fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
         self.head.headers.get(name)?.to_str().ok()
     }
@@ -83,7 +83,7 @@ pub(super) fn accepts(headers: &HeaderMap, cdmi_type: &str) -> Accepts {
     }
 }
 
-pub(super) async fn route(shared: &Arc<Shared>, request: Request) -> Answer {
+pub(super) async fn route(shared: &Arc<Shared>, request: Request<'_>) -> Answer {
     let mode = shared.config.mode;
     let uri = request.head.uri.clone();
     let target = path::parse(&shared.prefix, uri.path(), mode == Mode::Srb)?;

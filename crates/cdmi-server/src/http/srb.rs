@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Answers a request in the mode `srb`.
-pub(super) async fn handle(shared: &Arc<Shared>, request: Request, node: &Node, query: &Query) -> Answer {
+pub(super) async fn handle(shared: &Arc<Shared>, request: Request<'_>, node: &Node, query: &Query) -> Answer {
     let headers = &request.head.headers;
     match request.head.method {
         Method::GET if node.slash => {
@@ -81,7 +81,7 @@ async fn metadata(shared: &Arc<Shared>, node: &Node) -> Answer {
     ))
 }
 
-async fn get(shared: &Arc<Shared>, request: &Request, node: &Node) -> Answer {
+async fn get(shared: &Arc<Shared>, request: &Request<'_>, node: &Node) -> Answer {
     let (entry, stat) = shared.object(&node.path).await?;
     let (first, end) = match request.header(RANGE) {
         Some(header) if !shared.config.quirks.ignore_range => match range::wanted(header, stat.size) {
@@ -99,7 +99,7 @@ async fn get(shared: &Arc<Shared>, request: &Request, node: &Node) -> Answer {
     Ok(response)
 }
 
-async fn write(shared: &Arc<Shared>, request: Request, node: &Node, header: &str) -> Answer {
+async fn write(shared: &Arc<Shared>, request: Request<'_>, node: &Node, header: &str) -> Answer {
     let set = header
         .trim()
         .strip_prefix("bytes=")
@@ -131,7 +131,7 @@ async fn write(shared: &Arc<Shared>, request: Request, node: &Node, header: &str
 }
 
 /// `PUT` with `X-Scal-Truncate: N`: sets the size.
-pub(super) async fn truncate(shared: &Arc<Shared>, request: Request, node: &Node) -> Answer {
+pub(super) async fn truncate(shared: &Arc<Shared>, request: Request<'_>, node: &Node) -> Answer {
     let size = query::number(request.header("x-scal-truncate").unwrap_or("").trim())?;
     let conditions = conditions::read(&request.head.headers, false)?;
     request.no_body(shared).await?;

@@ -372,3 +372,14 @@ fn objects_are_copied_and_moved() {
     c.cdmi("PUT", "b", r#"{"move":"z"}"#).is(204);
     c.get("z").is(404);
 }
+
+#[test]
+fn a_refused_body_is_heard_out_and_its_connection_kept() {
+    let rig = Rig::new();
+    let mut c = rig.client();
+    c.put("missing/o", &vec![7; 8 << 20]).is(404);
+    c.put("o", b"here").is(201);
+    c.send("PUT", "o", &["If-None-Match: *"], &vec![7; 8 << 20])
+        .is(412);
+    assert_eq!(c.get("o").body, b"here");
+}

@@ -3,6 +3,7 @@
 use super::capabilities::expected;
 use super::dialect::Dialect;
 use super::target;
+use crate::folders::Folders;
 use crate::http::{Answer, Call, Greeter, HttpClient, StatsSnapshot, status};
 use crate::presented::Presented;
 use crate::{
@@ -33,6 +34,7 @@ pub struct CdmiStore {
     pub(super) ids: Mutex<HashMap<Key, String>>,
     /// The URI below which objects are reached by their IDs, once it was found.
     pub(super) id_root: OnceLock<String>,
+    pub(super) containers: Folders,
     pub(super) presented: Presented,
 }
 
@@ -48,6 +50,7 @@ impl CdmiStore {
             location,
             ids: Mutex::default(),
             id_root: OnceLock::new(),
+            containers: Folders::default(),
             presented: Presented::default(),
         }
     }

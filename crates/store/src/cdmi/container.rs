@@ -45,6 +45,7 @@ impl CdmiStore {
                 _ => return Err(self.refused(answer, "make a container for", object, true)),
             }
         }
+        self.containers.seen(path);
         Ok(())
     }
 

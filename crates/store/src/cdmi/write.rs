@@ -78,6 +78,12 @@ impl CdmiStore {
                 ..self.call(Method::PUT, target.clone(), headers)
             }
         };
+        if let Some(container) = target::parent(&target)
+            && self.containers.comes_first(container, body.len())
+        {
+            // Where it fails, the body's own request says what is wrong.
+            let _ = self.make_container(container, key).await;
+        }
         match self.change(call(body.clone()), "put", key).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let Some(container) = target::parent(&target) else {

@@ -9,6 +9,7 @@ use super::pool::Pool;
 use super::secret::Secret;
 use super::stats::Stats;
 use super::tls::Tls;
+use crate::folders::LARGE_BODY_LEN;
 use crate::{Payload, StoreConfig, StoreError};
 use base64::Engine;
 use bytes::Bytes;
@@ -273,7 +274,8 @@ impl HttpClient {
     }
 
     async fn exchange(&self, call: Call, lane: Option<&Lane>) -> Result<(Answer, Duration), HttpError> {
-        let (limits, len_max) = (self.limits(call.body.len()), call.answer_len_max);
+        let (sent_len, len_max) = (call.body.len(), call.answer_len_max);
+        let limits = self.limits(sent_len);
         let mut request = self.request(call)?;
         loop {
             let (mut connection, kept) = self.connection(lane).await?;
@@ -312,7 +314,10 @@ impl HttpClient {
                 .await?;
             let took = begun.elapsed();
             connection.complete();
+            // Refused unread, perhaps: the server is about to close the connection then.
+            let is_doubtful = sent_len >= LARGE_BODY_LEN && !head.status.is_success();
             match lane {
+                _ if is_doubtful => {}
                 None => self.pool.keep(connection).await,
                 Some(lane) => lane.put(connection).await,
             }

@@ -5,7 +5,8 @@
 //! - A connection carries one request at a time and is driven by the task that waits for the answer: no task of its own, no
 //!   hop between threads. Dropping the request closes the connection.
 //! - A connection is kept only after an answer that was read to its announced end, with nothing behind it. After a time-out,
-//!   a short or overlong body, an early answer or any error it is closed, so no late answer can be taken for another's.
+//!   a short or overlong body, an early answer or any error it is closed, so no late answer can be taken for another's. So it is after the
+//!   refusal of a large body, which may not have been read.
 //! - A client that was given a [`Greeter`] uses no connection before that has looked at who answers there.
 //! - Secrets appear in no message, log or debug output.
 //!

@@ -1,6 +1,7 @@
 //! The client of one server in one dialect: what all its requests share, and the table of operations.
 
 use super::dialect::{Create, Dialect, Ranged};
+use crate::folders::Folders;
 use crate::http::{Answer, Call, Greeter, HttpClient, StatsSnapshot, quote, status};
 use crate::presented::Presented;
 use crate::{
@@ -33,6 +34,7 @@ pub struct WebdavStore {
     pub(super) can: Capabilities,
     location: String,
     bearer: Option<HeaderValue>,
+    pub(super) folders: Folders,
     pub(super) presented: Presented,
 }
 
@@ -102,6 +104,7 @@ impl WebdavStore {
             dialect,
             can,
             bearer: bearer(config)?,
+            folders: Folders::default(),
             presented: Presented::default(),
         })
     }

@@ -25,6 +25,13 @@ impl WebdavStore {
         }
     }
 
+    /// The path of the folder that holds the object.
+    pub(super) fn folder_above(&self, object: &Key) -> String {
+        let mut path = self.target(object);
+        path.truncate(path.rfind('/').map_or(0, |at| at + 1));
+        path
+    }
+
     /// The paths of the folders above the object, the pool's own included, the innermost first.
     fn folders_above(&self, object: &Key) -> Vec<String> {
         let target = self.target(object);
@@ -47,6 +54,7 @@ impl WebdavStore {
                 for path in above[..at].iter().rev() {
                     self.make_folder(path, object).await?;
                 }
+                self.folders.seen(&self.folder_above(object));
                 return Ok(at > 0 || folder == Folder::Made);
             }
         }

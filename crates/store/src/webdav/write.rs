@@ -94,6 +94,11 @@ impl WebdavStore {
             call.body = body.clone();
             call
         };
+        let folder = self.folder_above(key);
+        if self.folders.comes_first(&folder, body.len()) {
+            // Where it fails, the body's own request says what is wrong.
+            let _ = self.make_folders(key).await;
+        }
         let failed = match self.change(call(), "put", key, ErrorKind::Conflict).await {
             Err(Refused {
                 error,

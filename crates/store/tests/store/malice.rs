@@ -8,7 +8,7 @@ use restblk_store::{
 use restblk_types::{ErrorKind, Extent};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,18 +25,27 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
 
 /// The head of a request, and its body as far as it is text.
 pub(crate) async fn read_request_and_body(stream: &mut TcpStream) -> Option<(String, String)> {
+    let head = read_head(stream).await?;
+    let body = read_body(stream, &head).await?;
+    Some((head, String::from_utf8(body).unwrap_or_default()))
+}
+
+async fn read_head(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
     }
-    let head = String::from_utf8(head).unwrap();
+    Some(String::from_utf8(head).unwrap())
+}
+
+async fn read_body(stream: &mut TcpStream, head: &str) -> Option<Vec<u8>> {
     let len = head
         .lines()
         .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
         .unwrap_or(0);
     let mut body = vec![0; len];
     stream.read_exact(&mut body).await.ok()?;
-    Some((head, String::from_utf8(body).unwrap_or_default()))
+    Some(body)
 }
 
 impl Malicious {
@@ -209,6 +218,64 @@ async fn the_pause_that_a_server_asks_for_is_kept() {
         (error.kind(), error.retry_after()),
         (ErrorKind::Unavailable, Some(Duration::from_secs(7)))
     );
+}
+
+#[tokio::test]
+async fn a_large_body_goes_into_no_missing_folder() {
+    let is_made = Arc::new(AtomicBool::new(false));
+    let server = Malicious::new(move |mut stream, _| {
+        let is_made = Arc::clone(&is_made);
+        async move {
+            while let Some(head) = read_head(&mut stream).await {
+                let is_folder = head.starts_with("PUT /folder/ ");
+                if !is_folder && !is_made.load(Ordering::SeqCst) {
+                    // Unread, and closed: what follows breaks the connection, and its sender never sees the answer.
+                    let refusal = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+                    stream.write_all(refusal).await.unwrap();
+                    return;
+                }
+                read_body(&mut stream, &head).await.unwrap();
+                is_made.store(true, Ordering::SeqCst);
+                let done = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+                stream.write_all(done).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let store = server.store();
+    for name in ["folder/a", "folder/b"] {
+        let body = Bytes::from(vec![7; 16 << 20]);
+        store
+            .put(&Key::new(name).unwrap(), body, Precondition::Absent)
+            .await
+            .unwrap();
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_refused_a_large_body_is_left() {
+    let server = Malicious::new(|mut stream, number| async move {
+        let head = read_head(&mut stream).await.unwrap();
+        if number == 0 {
+            let refusal = b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(refusal).await.unwrap();
+            // The close comes when the client has the answer and means to go on.
+            read_body(&mut stream, &head).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            return;
+        }
+        let answer =
+            b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-3/4\r\nContent-Length: 4\r\n\r\nabcd";
+        stream.write_all(answer).await.unwrap();
+    })
+    .await;
+    let store = server.store();
+    let body = Bytes::from(vec![7; 64 << 10]);
+    let error = store.put(&key(), body, Precondition::Absent).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert_eq!(get(&store).await.unwrap(), "abcd");
+    assert_eq!(server.connections(), 2);
 }
 
 #[tokio::test]
