@@ -4,8 +4,9 @@ and exports of these to other hosts.
 For this host os-brick's connector is "local": Cinder's own copies use the
 device's path, and so can instances on this host. Other hosts reach volumes by
 a target on this one (restblk_export = target, restblk_cinder/export.py), which
-is a user of the device like any other. Who uses a device is
-restblk_cinder/devices.py's affair.
+is a user of the device like any other; or they attach volumes themselves, by
+daemons and os-brick connectors of their own (restblk_export = daemon,
+restblk_brick). Who uses a device is restblk_cinder/devices.py's affair.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from cinder.i18n import _
 from cinder import objects
 from cinder.volume import volume_utils
 
+from restblk_cinder import client
 from restblk_cinder import devices
 from restblk_cinder import export
 from restblk_cinder import names
+from restblk_cinder import pool
 from restblk_cinder import records
 
 CONF = cfg.CONF
@@ -41,14 +44,21 @@ class Connecting:
 
     host: str | None
     configuration: Any
+    _pool: pool.Pool
     _devices: devices.Devices
     _exports: export.Exports | None = None
+    _by_daemons = False
     _punches: bool
 
     def validate_connector(self, connector: Connector) -> None:
         """Devices are this host's; others want an export."""
         if exports := self._exports_to(connector):
             exports.validate(connector)
+        elif self._attaches_itself(connector):
+            if not connector.get('restblk'):
+                LOG.error('%s has no connector of restblk: run '
+                          'restblk-brick-register there', connector['host'])
+                raise exception.InvalidConnectorException(missing='restblk')
         else:
             self._require_here(connector)
 
@@ -56,6 +66,8 @@ class Connecting:
                               connector: Connector, **kwargs: Any) -> dict:
         if exports := self._exports_to(connector):
             return exports.connect(volume, connector)
+        if self._attaches_itself(connector):
+            return self._leave_to(connector, volume)
         return self._connect(names.of_volume(volume), connector)
 
     def terminate_connection(self, volume: objects.Volume,
@@ -65,6 +77,9 @@ class Connecting:
         name = names.of_volume(volume)
         left = [c for c in records.connectors(volume)
                 if connector is not None and c != connector]
+        if connector is not None and self._attaches_itself(connector):
+            # Its daemon has detached it.
+            return bool(left)
         if self._exports and (connector is None
                               or self._is_elsewhere(connector)):
             if connector and any(map(self._is_elsewhere, left)):
@@ -81,8 +96,9 @@ class Connecting:
         """After a restart of this host: who had the device has it again."""
         name, connectors = names.of_volume(volume), records.connectors(volume)
         elsewhere = [c for c in connectors if self._exports_to(c)]
-        self._devices.resume(name, [c for c in connectors
-                                    if c not in elsewhere])
+        self._devices.resume(name, [
+            c for c in connectors
+            if c not in elsewhere and not self._attaches_itself(c)])
         if self._exports and elsewhere:
             path = self._devices.take(name, export.USER)
             self._exports.resume(context, volume, path, elsewhere)
@@ -150,6 +166,24 @@ class Connecting:
                 'data': {'device_path': path,
                          'discard': self._punches and '@' not in of}}
 
+    def _leave_to(self, connector: Connector, volume: objects.Volume) -> dict:
+        """What a host's daemon needs to know; it does the rest."""
+        name = names.of_volume(volume)
+        others = {c.get('host') for c in records.connectors(volume)}
+        if other := next(iter(others - {connector['host']}), None):
+            raise client.ApiError(
+                'busy', _('%(volume)s is attached to %(host)s, and daemons '
+                          'take a volume one at a time')
+                % {'volume': self._pool.ref(name), 'host': other},
+                'detach it there first, or use restblk_export = target')
+        return {'driver_volume_type': 'restblk',
+                'data': {'volume': self._pool.ref(name),
+                         'discard': self._punches}}
+
+    def _attaches_itself(self, connector: Connector) -> bool:
+        """Whether a daemon of the connector's own host has the volume."""
+        return self._by_daemons and self._is_elsewhere(connector)
+
     def _is_elsewhere(self, connector: Connector) -> bool:
         host = connector.get('host')
         return bool(host) and not self._names_of_host & {'*', host}
@@ -161,8 +195,8 @@ class Connecting:
     def _require_here(self, connector: Connector) -> None:
         if self._is_elsewhere(connector):
             LOG.error('%s is not this host (%s): restblk_local_hosts takes '
-                      'further names of it, and restblk_export = target '
-                      'serves volumes to other hosts', connector['host'],
+                      'further names of it, and restblk_export other hosts',
+                      connector['host'],
                       ', '.join(sorted(self._names_of_host)))
             raise exception.InvalidConnectorException(
                 missing=_('a host that is this one (%s)') % CONF.host)

@@ -4,7 +4,8 @@ It speaks to the restblk daemon of cinder-volume's own host and runs no command
 of its own. A volume is a volume of the pool, a snapshot its snapshot, a volume
 from either a clone, which copies nothing. Attachments are devices of this host
 (os-brick's "local" connector): Cinder's own copies use them, and so can
-instances on this host; other hosts have them by Cinder's targets.
+instances on this host; other hosts have them by Cinder's targets, or by
+daemons of their own (restblk_brick).
 
 docs/openstack.md in restblk's repository tells how to set it up.
 """
@@ -82,7 +83,9 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         if not self._pool.name:
             raise exception.InvalidConfigurationValue(
                 option='restblk_pool', value='')
-        if self.configuration.safe_get('restblk_export') == 'target':
+        how = self.configuration.safe_get('restblk_export')
+        self._by_daemons = how == 'daemon'
+        if how == 'target':
             self._exports = export.Exports(
                 self.target_mapping, self.configuration, self._execute)
 
@@ -147,7 +150,8 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
             'thin_provisioning_support': self._layout == 'log',
             'thick_provisioning_support': False,
             'multiattach': False,
-            'online_extend_support': True,
+            # A host's own daemon serves a volume alone, to its end.
+            'online_extend_support': not self._by_daemons,
             'QoS_support': True,
             'consistencygroup_support': False,
             'consistent_group_snapshot_enabled': self._layout == 'log',

@@ -41,10 +41,12 @@ OPTS = [
         help='Further names by which connectors of this host come, such as '
              "nova-compute's host; * takes every connector for this host's."),
     cfg.StrOpt(
-        'restblk_export', default='local', choices=['local', 'target'],
+        'restblk_export', default='local',
+        choices=['local', 'target', 'daemon'],
         help='Who can use volumes. local: this host. target: other hosts as '
              "well, by Cinder's target_helper, target_protocol and "
-             'target_ip_address, as with the LVM driver.'),
+             'target_ip_address, as with the LVM driver. daemon: other hosts '
+             'by restblk daemons of their own, one host at a time.'),
     cfg.IntOpt(
         'restblk_timeout', default=60, min=1,
         help="Seconds until the daemon's answer. What may take as long as it "

@@ -119,6 +119,7 @@ image_conversion_dir = $RIG/conversion
 glance_api_servers = http://127.0.0.1:$GLANCE_PORT
 enabled_backends = $BACKENDS
 default_volume_type = ${BACKENDS%%,*}
+enable_force_upload = true
 report_interval = 4
 service_down_time = 60
 periodic_interval = 10

@@ -36,9 +36,9 @@ GIB = 1 << 30
 
 
 class Daemon:
-    """The embedded store and a daemon with the pool "main" on it."""
+    """A daemon with the pool "main", on the embedded store or another URL."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str | None = None) -> None:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='restblk-cinder.'))
         self.socket = self.folder / 'run' / 'api.sock'
         self._running: dict[str, subprocess.Popen] = {}
@@ -48,12 +48,12 @@ class Daemon:
             ''.join(f'{what}_dir = "{self.folder}/{what}"\n'
                     for what in ('state', 'run', 'dev'))
             + '[control]\nenabled = false\n[journal]\nsize = "32M"\n')
-        url = self._start_store()
+        self.url = url or self._start_store()
         self.start()
         self.api = client.Client(str(self.socket), 60)
         self.api.call('POST', '/v1/pools', {
             'name': 'main', 'store': 'cdmi', 'dialect': 'cdmi2',
-            'urls': [url]})
+            'urls': [self.url]})
 
     def _start_store(self) -> str:
         self._run('store', 'serve', str(self.folder / 'store'),
@@ -81,8 +81,8 @@ class Daemon:
         for attachment in self.api.call('GET', '/v1/attachments'):
             self.api.call('POST', f'/v1/attachments/{attachment["volume"]}'
                           '/detach', {'force': True})
-        self.stop('daemon')
-        self.stop('store')
+        for name in list(self._running):
+            self.stop(name)
         shutil.rmtree(self.folder)
 
     def _run(self, name: str, *arguments: str) -> None:

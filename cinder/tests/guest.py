@@ -15,6 +15,7 @@ from os_brick import privileged
 from cinder import privsep
 
 from tests import daemon
+from tests import test_brick
 from tests import test_export
 
 GIB = daemon.GIB
@@ -124,6 +125,19 @@ class Attachments(test_export.Exporting):
         self.assertFalse(self.is_attached(volume))
         self.assertEqual(text, self.read(volume, len(text), GIB - len(text)))
         self.driver.delete_volume(volume)
+
+
+class OwnDaemons(test_brick.OtherHosts):
+    """The same as where there is loop alone, and by which driver."""
+
+    # Two minutes for the imports of Nova.
+    test_novas_driver = None
+
+    def test_the_kernel_has_the_device_by_ublk(self):
+        volume = self.make()
+        properties, found = self.connect(volume)
+        self.assertRegex(os.path.realpath(found['path']), '^/dev/ublkb[0-9]+$')
+        self.disconnect(volume, properties, found)
 
 
 if __name__ == '__main__':

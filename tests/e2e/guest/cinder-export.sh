@@ -1,5 +1,5 @@
 #!/bin/bash
-# test: Cinder's driver and os-brick in a guest: a volume as a device of the same host, and by LIO's iSCSI target for another one, grown in use
+# test: Cinder's driver and os-brick in a guest: a volume as a device of the same host, by LIO's iSCSI target for another one, grown in use, and by another host's own daemon
 # kernels: 7.2
 # runs: on the host
 # timeout: 1800
@@ -22,7 +22,7 @@ if [ -n "${RESTBLK_IN_GUEST:-}" ]; then
     TRANSPORT=$transport python -m unittest -v tests.guest > "$WORK/$transport.log" 2>&1 || fail "the tests by $transport"
     grep -E '^Ran ' "$WORK/$transport.log"
   done
-  figure "$TRANSPORTS: a volume by os-brick's local connector, and by LIO and os-brick's iSCSI connector for another host, grown in use and kept through a restart of the driver"
+  figure "$TRANSPORTS: a volume by os-brick's local connector, and by LIO and os-brick's iSCSI connector for another host, grown in use and kept through a restart of the driver; and by os-brick's connector of restblk and a second daemon"
   exit
 fi
 

@@ -8,7 +8,7 @@ install_openstack
 cd "$RESTBLK_ROOT/cinder"
 export PYTHONDONTWRITEBYTECODE=1
 
-in_openstack_venv python -m flake8 restblk_cinder tests rig > "$WORK/flake8" || fail "flake8: $(cat "$WORK/flake8")"
+in_openstack_venv python -m flake8 restblk_brick restblk_cinder tests rig > "$WORK/flake8" || fail "flake8: $(cat "$WORK/flake8")"
 in_openstack_venv python -m mypy --cache-dir "$WORK/mypy" > "$WORK/mypy.log" || fail "mypy: $(cat "$WORK/mypy.log")"
 say "flake8 with hacking: clean; mypy: $(tail -n1 "$WORK/mypy.log")"
 from=$(elapsed_ms)
