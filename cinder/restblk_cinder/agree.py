@@ -41,13 +41,14 @@ class Finding(NamedTuple):
 
 
 def compare(of: pool.Pool, layout: str, mine: list[objects.Volume],
-            snapshots: list[objects.Snapshot], all_known: set[str]
-            ) -> collections.abc.Iterator[Finding]:
+            snapshots: list[objects.Snapshot], all_known: set[str],
+            by_daemons: bool = False) -> collections.abc.Iterator[Finding]:
     """Volumes, snapshots and devices.
 
     :param mine: the back end's volumes
     :param snapshots: their snapshots
     :param all_known: names in the pool of all volumes of the cloud
+    :param by_daemons: other hosts attach volumes themselves
     """
     there = {v['name']: v for v in of.volumes()}
     recorded = {names.of_volume(v): v for v in mine}
@@ -65,7 +66,7 @@ def compare(of: pool.Pool, layout: str, mine: list[objects.Volume],
                 and found['layout'] == layout):
             yield Finding(f'{of.ref(name)} is not known to Cinder',
                           f'restblk delete {of.ref(name)}')
-    yield from _of_devices(of, recorded)
+    yield from _of_devices(of, recorded, by_daemons)
 
 
 def _of_volume(of: pool.Pool, name: str, volume: objects.Volume,
@@ -121,8 +122,8 @@ def _of_snapshots(of: pool.Pool, name: str,
                           f'restblk snapshot delete {ref}')
 
 
-def _of_devices(of: pool.Pool, recorded: dict[str, objects.Volume]
-                ) -> collections.abc.Iterator[Finding]:
+def _of_devices(of: pool.Pool, recorded: dict[str, objects.Volume],
+                by_daemons: bool) -> collections.abc.Iterator[Finding]:
     attached = {a['of'] for a in of.attachments()}
     for name in sorted(attached & set(recorded)):
         if not records.connectors(recorded[name]):
@@ -131,6 +132,8 @@ def _of_devices(of: pool.Pool, recorded: dict[str, objects.Volume]
     for name, volume in recorded.items():
         for attachment in records.attachments(volume):
             if name in attached or not attachment.connector:
+                continue
+            if by_daemons and attachment.connector.get('restblk'):
                 continue
             whole = attachment.attach_status == 'attached'
             yield Finding(
@@ -150,7 +153,8 @@ def _of_back_end(name: str) -> collections.abc.Iterator[Finding]:
     ctxt = context.get_admin_context()
     known = {names.of_volume(v) for v in objects.VolumeList.get_all(ctxt)}
     return compare(of, conf.restblk_layout, records.volumes_on(host),
-                   list(objects.SnapshotList.get_by_host(ctxt, host)), known)
+                   list(objects.SnapshotList.get_by_host(ctxt, host)), known,
+                   conf.restblk_export == 'daemon')
 
 
 def main() -> int:

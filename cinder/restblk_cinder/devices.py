@@ -26,18 +26,41 @@ LINGER_S = 10
 
 
 class Devices:
-    """The devices of one pool's volumes and snapshots."""
+    """The devices of one pool's volumes and snapshots.
+
+    Here each of them is attached itself. What has another place, as a snapshot
+    beside its volume in an LVM group, is opened there (thin.py).
+    """
 
     def __init__(self, of_pool: pool.Pool, transport: str) -> None:
         self._pool = of_pool
         self._transport = transport
-        self._users: dict[str, set[str]] = {}
+        # By place: of what, and by which connector.
+        self._users: dict[str, set[tuple[str, str]]] = {}
+
+    def place(self, of: str) -> str:
+        """What is attached when this is wanted."""
+        return of
+
+    def open(self, of: str, link: str) -> str:
+        """The path of its device, at its place."""
+        return link
+
+    def close(self, place: str) -> None:
+        """Before a place is detached: an ApiError, busy, where it is open."""
 
     def take(self, of: str, connector: dict[str, Any]) -> str:
         """The path of the device, for one more user."""
-        with self._lock(of):
-            path = self._attached(of)
-            self._users.setdefault(of, set()).add(_key(connector))
+        place = self.place(of)
+        with self._lock(place):
+            link = self._attached(place)
+            try:
+                path = self.open(of, link)
+            except Exception:
+                if not self._users.get(place):
+                    self._detach(place, 0)
+                raise
+            self._users.setdefault(place, set()).add((of, _key(connector)))
         return path
 
     def leave(self, of: str, connector: dict[str, Any] | None,
@@ -46,19 +69,12 @@ class Devices:
 
         :returns: whether the device stays, for those who are left
         """
-        with self._lock(of):
-            users = self._users.get(of, set())
-            if connector is None:
-                users.clear()
-            else:
-                users.discard(_key(connector))
-                users |= {_key(c) for c in others} - {_key(connector)}
-            if users:
-                self._users[of] = users
-                return True
-            self._users.pop(of, None)
-            self._detach(of, LINGER_S)
-            return False
+        place = self.place(of)
+        with self._lock(place):
+            users = self._users_but_of(of) if connector is None else (
+                self._users.get(place, set())
+                | {(of, _key(c)) for c in others}) - {(of, _key(connector))}
+            return self._left_to(users, place)
 
     def resume(self, of: str, connectors: list[dict[str, Any]]) -> None:
         """The device is there again for those who had it before a restart."""
@@ -67,9 +83,22 @@ class Devices:
 
     def release(self, of: str) -> None:
         """Nobody has it by Cinder's word: a device that was left goes."""
-        with self._lock(of):
-            self._users.pop(of, None)
-            self._detach(of, LINGER_S)
+        place = self.place(of)
+        with self._lock(place):
+            self._left_to(self._users_but_of(of), place)
+
+    def _users_but_of(self, of: str) -> set[tuple[str, str]]:
+        return {user for user in self._users.get(self.place(of), set())
+                if user[0] != of}
+
+    def _left_to(self, users: set[tuple[str, str]], place: str) -> bool:
+        """Detaches a place that nobody uses; whether it stays."""
+        if users:
+            self._users[place] = users
+            return True
+        self._users.pop(place, None)
+        self._detach(place, LINGER_S)
+        return False
 
     def release_unused(self, of: str) -> None:
         """The same for whom nobody waits; one that is open stays."""
@@ -115,6 +144,7 @@ class Devices:
         while True:
             try:
                 with pool.absent():
+                    self.close(of)
                     self._pool.detach(of)
                 return
             except client.ApiError as e:

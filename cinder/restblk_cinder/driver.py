@@ -41,6 +41,7 @@ from restblk_cinder import options
 from restblk_cinder import pool
 from restblk_cinder import records
 from restblk_cinder import settings
+from restblk_cinder import thin
 
 CONF = cfg.CONF
 CONF.register_opts(options.OPTS, group=configuration.SHARED_CONF_GROUP)
@@ -68,6 +69,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
             client.Client(of('restblk_socket'), of('restblk_timeout')),
             of('restblk_pool') or '')
         self._devices = devices.Devices(self._pool, of('restblk_transport'))
+        self._thin: thin.ThinDevices | None = None
         self._host_id = ''
         self._punches = False
         # What was counted last, in GiB.
@@ -83,8 +85,19 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         if not self._pool.name:
             raise exception.InvalidConfigurationValue(
                 option='restblk_pool', value='')
-        how = self.configuration.safe_get('restblk_export')
+        of = self.configuration.safe_get
+        how = of('restblk_export')
         self._by_daemons = how == 'daemon'
+        if of('restblk_snapshots') == 'lvm_thin':
+            if self._layout != 'direct' or self._by_daemons:
+                raise exception.InvalidConfigurationValue(
+                    message=_('restblk_snapshots = lvm_thin is for '
+                              'restblk_layout = direct, and not with '
+                              'restblk_export = daemon'))
+            self._devices = self._thin = thin.ThinDevices(
+                self._pool, of('restblk_transport'), self._execute,
+                of('restblk_lvm_space'))
+            self._holds_groups = True
         if how == 'target':
             self._exports = export.Exports(
                 self.target_mapping, self.configuration, self._execute)
@@ -203,7 +216,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
     def _location(self) -> str:
         """Equal for back ends whose volumes lie at the same place."""
         return ':'.join(('restblk', self._host_id, self._pool.name,
-                         self._layout,
+                         'lvm_thin' if self._thin else self._layout,
                          self.configuration.safe_get('restblk_durability')))
 
     # Volumes
@@ -211,8 +224,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
     def create_volume(self, volume: objects.Volume) -> Update:
         wanted = self._settings(volume)
         with self._new(volume, wanted) as name:
-            self._pool.create(name, volume.size * units.Gi, self._layout,
-                              wanted.durability)
+            self._make(name, volume.size, wanted.durability)
         return {'provider_id': None}
 
     def delete_volume(self, volume: objects.Volume) -> None:
@@ -246,6 +258,8 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
     def extend_volume(self, volume: objects.Volume, new_size: int) -> None:
         name = names.of_volume(volume)
         self._grow(name, new_size)
+        if self._thin:
+            self._thin.grow(name, new_size)
         self._apply(name, self._settings(volume, new_size))
         if self._exports:
             self._exports.extend(volume)
@@ -257,9 +271,17 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
     def create_cloned_volume(self, volume: objects.Volume,
                              src_vref: objects.Volume) -> Update:
         source = names.of_volume(src_vref)
+        through = names.CLONE_PREFIX + volume.name
+        if self._thin:
+            # A thin copy of the source would lie in the source's group.
+            self._thin.make_snapshot(source, through)
+            try:
+                return self._copy_of(volume, f'{source}@{through}',
+                                     src_vref.size)
+            finally:
+                self._thin.delete_snapshot(source, through)
         if self._layout == 'direct':
             return self._copy(volume, src_vref)
-        through = names.CLONE_PREFIX + volume.name
         self._pool.make_snapshot(source, through)
         try:
             return self._clone(volume, source, through)
@@ -302,14 +324,17 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
     # Snapshots
 
     def create_snapshot(self, snapshot: objects.Snapshot) -> Update:
+        volume = names.of_volume(snapshot.volume)
+        if self._thin:
+            self._thin.make_snapshot(volume, snapshot.name)
+            return None
         self._require_log(_('snapshot'))
-        self._pool.make_snapshot(names.of_volume(snapshot.volume),
-                                 snapshot.name)
+        self._pool.make_snapshot(volume, snapshot.name)
         return None
 
     def delete_snapshot(self, snapshot: objects.Snapshot) -> None:
         """Volumes made from it go on reading what it kept."""
-        if self._layout == 'direct':
+        if self._layout == 'direct' and not self._thin:
             # None was made: this clears away Cinder's record of the try.
             return
         volume = names.of_volume(snapshot.volume)
@@ -317,7 +342,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         try:
             self._devices.release(f'{volume}@{name}')
             with pool.absent():
-                self._pool.delete_snapshot(volume, name)
+                (self._thin or self._pool).delete_snapshot(volume, name)
         except client.ApiError as e:
             if e.kind != 'busy':
                 raise
@@ -326,13 +351,20 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
 
     def create_volume_from_snapshot(self, volume: objects.Volume,
                                     snapshot: objects.Snapshot) -> Update:
+        source = names.of_volume(snapshot.volume)
+        name = names.of_snapshot(snapshot)
+        if self._thin:
+            return self._copy_of(volume, f'{source}@{name}',
+                                 snapshot.volume_size)
         self._require_log(_('snapshot'))
-        return self._clone(volume, names.of_volume(snapshot.volume),
-                           names.of_snapshot(snapshot))
+        return self._clone(volume, source, name)
 
     def revert_to_snapshot(self, context: context.RequestContext,
                            volume: objects.Volume,
                            snapshot: objects.Snapshot) -> None:
+        if self._thin:
+            # LVM's merge takes the snapshot with it; Cinder copies instead.
+            raise NotImplementedError
         name = names.of_volume(volume)
         self._devices.release(name)
         self._pool.roll_back(name, names.of_snapshot(snapshot))
@@ -344,7 +376,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
 
     def backup_use_temp_snapshot(self) -> bool:
         # Snapshots are attached themselves, beside their volume.
-        return self._layout == 'log'
+        return self._layout == 'log' or self._thin is not None
 
     # What they share
 
@@ -400,6 +432,35 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
             LOG.warning('%s goes when the volume does: %s',
                         self._pool.ref(f'{source}@{through}'), e)
 
+    def _make(self, name: str, size_gb: int, durability: str) -> None:
+        """A volume without anything in it."""
+        size = size_gb * units.Gi
+        if self._thin:
+            size = self._thin.bytes_for(size_gb)
+        self._pool.create(name, size, self._layout, durability)
+        if self._thin:
+            self._thin.make(name, size_gb)
+
+    def _copy_of(self, volume: objects.Volume, snapshot: str,
+                 size_gb: int) -> Update:
+        """Reads and writes all of an LVM snapshot, VOLUME@SNAPSHOT."""
+        reader = {'copy': volume.name}
+        wanted = self._settings(volume)
+        with self._new(volume, wanted) as name:
+            self._make(name, volume.size, wanted.durability)
+            read = self._devices.take(snapshot, reader)
+            try:
+                write = self._devices.take(name, reader)
+                try:
+                    volume_utils.copy_volume(
+                        read, write, size_gb * units.Ki,
+                        self.configuration.volume_dd_blocksize, sparse=True)
+                finally:
+                    self._devices.leave(name, reader, [])
+            finally:
+                self._devices.leave(snapshot, reader, [])
+        return {'provider_id': None}
+
     def _copy(self, volume: objects.Volume,
               source: objects.Volume) -> Update:
         """Reads and writes all of it: for volumes that cannot be cloned."""
@@ -430,16 +491,19 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
     def _grow(self, name: str, size_gb: int,
               found: pool.Answer | None = None) -> None:
         """Makes a volume as large as Cinder has it, if it is not."""
+        size = size_gb * units.Gi
+        if self._thin:
+            size = self._thin.bytes_for(size_gb)
         found = found or self._pool.volume(name)
-        if found['size'] < size_gb * units.Gi:
-            self._pool.extend(name, size_gb * units.Gi)
+        if found['size'] < size:
+            self._pool.extend(name, size)
 
     def _require_log(self, what: str) -> None:
         if self._layout == 'direct':
             raise exception.VolumeDriverException(
                 message=_('no %s of a direct volume is possible: '
                           'volumes of a back end with restblk_layout = log '
-                          'have them') % what)
+                          'or restblk_snapshots = lvm_thin have them') % what)
 
 
 def _version(text: str) -> list[int]:

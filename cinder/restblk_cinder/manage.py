@@ -30,6 +30,8 @@ class Managing:
 
     _pool: pool.Pool
     _layout: str
+    # An LVM group is on each volume.
+    _holds_groups = False
 
     def _settings(self, volume: objects.Volume) -> settings.Settings:
         raise NotImplementedError
@@ -168,6 +170,8 @@ class Managing:
             return _('half-made or half-deleted')
         if holder:
             return _('attached to host %s') % holder['hostname']
+        if self._holds_groups:
+            return _('volumes of this back end are LVM groups that it made')
         if found['layout'] != self._layout:
             return _('its layout is %(its)s, and that of the back end '
                      '%(ours)s') % {'its': found['layout'],

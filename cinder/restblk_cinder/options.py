@@ -14,7 +14,17 @@ OPTS = [
     cfg.StrOpt(
         'restblk_layout', default='log', choices=['log', 'direct'],
         help='How new volumes lie on the store. log: snapshots, clones, thin. '
-             'direct: one raw file each, without snapshots.'),
+             'direct: one raw file each, without snapshots of its own.'),
+    cfg.StrOpt(
+        'restblk_snapshots', default='native', choices=['native', 'lvm_thin'],
+        help='How volumes have snapshots. native: the log layout has them, '
+             'the direct layout has none. lvm_thin: each direct volume is an '
+             'LVM group with a thin pool. Wants rootwrap.d/restblk.filters.'),
+    cfg.FloatOpt(
+        'restblk_lvm_space', default=2.0, min=1.1,
+        help='With lvm_thin: bytes of a group for each byte of its volume. '
+             'What is beyond it is for snapshots; a group that is full '
+             'refuses writes.'),
     cfg.StrOpt(
         'restblk_durability', default='local', choices=['local', 'remote'],
         help="What a flush of a log volume waits for, unless the volume's "

@@ -11,14 +11,19 @@ import unittest
 
 from os_brick.initiator import connector
 from os_brick import privileged
+from oslo_rootwrap import wrapper
 
+from cinder import exception
 from cinder import privsep
+from cinder import utils
 
 from tests import daemon
 from tests import test_brick
 from tests import test_export
 
 GIB = daemon.GIB
+# Of rootwrap.conf.
+EXEC_DIRS = ['/sbin', '/usr/sbin', '/bin', '/usr/bin']
 ROOT_HELPER = 'sudo cinder-rootwrap /etc/cinder/rootwrap.conf'
 # We are root: what these run is run by this process.
 for privileges in (privileged.default, privsep.sys_admin_pctxt):
@@ -125,6 +130,113 @@ class Attachments(test_export.Exporting):
         self.assertFalse(self.is_attached(volume))
         self.assertEqual(text, self.read(volume, len(text), GIB - len(text)))
         self.driver.delete_volume(volume)
+
+
+class ThinSnapshots(daemon.DaemonCase):
+    """Direct volumes with snapshots by LVM."""
+
+    LAYOUT = 'direct'
+    GIVEN = {'restblk_snapshots': 'lvm_thin', 'restblk_transport':
+             os.environ.get('TRANSPORT', 'ublk')}
+    FILTERS = wrapper.load_filters(
+        [str(pathlib.Path(__file__).parents[1] / 'rootwrap.d')])
+
+    def setUp(self):
+        super().setUp()
+        self.driver = self.start_driver(**self.GIVEN)
+
+    def start_driver(self, **given):
+        def execute(*command, **options):
+            wrapper.match_filter(self.FILTERS, list(command), EXEC_DIRS)
+            return utils.execute(*command, **options)
+
+        made = super().start_driver(**given)
+        if made._thin:
+            made._thin._execute = execute
+        return made
+
+    def nodes(self, volume):
+        return sorted(os.listdir(f'/dev/restblk-{volume.name}'))
+
+    def test_a_volumes_life(self):
+        volume, text = self.make(), os.urandom(1 << 20)
+        snapshot = self.snapshot(volume)
+        self.assertFalse(self.pool.attachment(volume.name))
+        self.write(volume, text, GIB - len(text))
+        self.driver.create_snapshot(snapshot)
+        self.write(volume, b'later', GIB - len(text))
+        self.assertEqual(b'later', self.read(volume, 5, GIB - len(text)))
+        self.assertEqual(text, self.read(snapshot, len(text),
+                                         GIB - len(text)))
+        # In use, with both read at a time.
+        with self.device(volume) as path, self.device(snapshot) as before:
+            self.assertNotEqual(path, before)
+            self.driver.extend_volume(volume, 2)
+            with open(path, 'rb') as device:
+                self.assertEqual(2 * GIB, device.seek(0, os.SEEK_END))
+            with open(before, 'rb') as device:
+                self.assertEqual(GIB, device.seek(0, os.SEEK_END))
+            second = self.snapshot(volume)
+            self.driver.create_snapshot(second)
+        self.assertFalse(self.pool.attachment(volume.name))
+        self.assertGreaterEqual(self.pool.volume(volume.name)['size'], 4 * GIB)
+        # A volume of each, larger than its snapshot and not.
+        copy, larger = self.volume(1), self.volume(3)
+        self.driver.create_volume_from_snapshot(copy, snapshot)
+        self.driver.create_volume_from_snapshot(larger, second)
+        self.assertEqual(text, self.read(copy, len(text), GIB - len(text)))
+        self.assertEqual(b'later', self.read(larger, 5, GIB - len(text)))
+        clone = self.volume(2)
+        with self.device(volume):
+            self.driver.create_cloned_volume(clone, volume)
+            self.assertEqual(['volume'], self.nodes(volume)[-1:])
+        self.assertEqual(b'later', self.read(clone, 5, GIB - len(text)))
+        for taken in (snapshot, second, second):
+            self.driver.delete_snapshot(taken)
+        for taken in (volume, copy, larger, clone):
+            self.driver.delete_volume(taken)
+            self.assertNotIn(taken.name, self.names())
+            self.assertFalse(os.path.exists(f'/dev/restblk-{taken.name}'))
+
+    def test_what_is_open_stays(self):
+        volume = self.make()
+        path = self.driver.initialize_connection(
+            volume, self.HERE)['data']['device_path']
+        with open(path, 'rb'):
+            with daemon.mock.patch('restblk_cinder.devices.LINGER_S', 0):
+                with self.assertRaisesRegex(daemon.client.ApiError, 'in use'):
+                    self.driver.terminate_connection(volume, self.HERE)
+                with self.assertRaises(exception.VolumeIsBusy):
+                    self.driver.delete_volume(volume)
+        self.driver.terminate_connection(volume, self.HERE)
+        self.driver.delete_volume(volume)
+
+    def test_what_a_crash_left_goes(self):
+        volume = self.make()
+        self.driver.initialize_connection(volume, self.HERE)
+        self.volumes = [volume]
+        self.driver = self.start_driver(**self.GIVEN)
+        self.assertFalse(self.pool.attachment(volume.name))
+        # Half-made: there is no group yet.
+        half = self.volume()
+        self.pool.create(half.name, GIB, 'direct')
+        self.pool.attach(half.name, self.GIVEN['restblk_transport'])
+        for taken in (half, volume):
+            self.driver.delete_volume(taken)
+
+    def test_a_daemon_that_is_restarted_keeps_the_group(self):
+        volume, text = self.make(), os.urandom(4096)
+        with self.device(volume) as path:
+            self.daemon.stop()
+            self.daemon.start()
+            self.put(path, text)
+            self.driver.create_snapshot(self.snapshot(volume))
+        self.assertEqual(text, self.read(volume, len(text)))
+
+    def put(self, path, text):
+        with open(path, 'r+b', buffering=0) as device:
+            device.write(text)
+            os.fsync(device.fileno())
 
 
 class OwnDaemons(test_brick.OtherHosts):

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# claim: in a guest, Cinder's driver gives a volume to its own host and, by LIO, to others, all through os-brick; a volume's device serves initiators over NVMe/TCP and iSCSI and holds LVM thin snapshots of a direct volume, through the daemon's death
+# claim: in a guest, Cinder's driver gives a volume to its own host, to others by LIO and os-brick, and to others by os-brick's connector of restblk and a daemon of theirs; direct volumes have snapshots by LVM thin; a volume's device serves initiators over NVMe/TCP and iSCSI and holds LVM thin, through the daemon's death
 # timeout: 5400
 . "$RESTBLK_ROOT/tests/lib.sh"
 . "$RESTBLK_ROOT/tests/show/foundation/guest-transport.bash"
