@@ -8,10 +8,9 @@
 . "$RESTBLK_ROOT/tests/lib.sh"
 
 if [ -n "${RESTBLK_IN_GUEST:-}" ]; then
-  mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
-  mkdir -p /etc/iscsi /run/lock/iscsi /etc/target /etc/rtslib-fb-target "$WORK/bin" "$WORK/locks"
-  echo "InitiatorName=iqn.2014-08.org.example:initiator" > /etc/iscsi/initiatorname.iscsi
-  start iscsid iscsid -f
+  . "$RESTBLK_ROOT/tests/e2e/guest/daemon.bash"
+  initiator
+  mkdir -p /etc/target /etc/rtslib-fb-target "$WORK/bin" "$WORK/locks"
   # root needs no sudo, and no filters of commands
   printf '#!/bin/sh\nshift 2\nexec "$@"\n' > "$WORK/bin/sudo"
   chmod +x "$WORK/bin/sudo"

@@ -8,7 +8,7 @@
 need nvme iscsid iscsiadm mkfs.ext4 fstrim jq
 
 mkdir -p "$WORK/a" "$WORK/b" "$WORK/data"
-mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
+initiator
 nvmet=/sys/kernel/config/nvmet lio=/sys/kernel/config/target
 name=restblk-targets nqn=nqn.2014-08.org.example:$name iqn=iqn.2014-08.org.example:$name
 for at in $(seq 12); do head -c 700K /dev/urandom > "$WORK/data/$at"; done
@@ -56,9 +56,6 @@ iscsi_export() {
   echo 1 > "$tpg/enable"
 }
 iscsi_take() {
-  mkdir -p /etc/iscsi /run/lock/iscsi
-  echo "InitiatorName=iqn.2014-08.org.example:initiator" > /etc/iscsi/initiatorname.iscsi
-  is_running iscsid || start iscsid iscsid -f
   wait_for 20 "iSCSI's discovery" iscsi_found
   iscsiadm -m node -T "$iqn" -p 127.0.0.1:3260 --login > "$WORK/iscsi.log" 2>&1 || fail "iscsiadm --login: $(cat "$WORK/iscsi.log")"
   wait_for 20 "the iSCSI disk" iscsi_disk

@@ -11,6 +11,13 @@ start_host() {
   start_daemon
   restblk pool create main --url "$STORE_URL/cdmi/2.0.0/"
 }
+# initiator: this machine can be an initiator of iSCSI, and serve targets by configfs.
+initiator() {
+  mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
+  mkdir -p /etc/iscsi /run/lock/iscsi
+  echo "InitiatorName=iqn.2014-08.org.example:initiator" > /etc/iscsi/initiatorname.iscsi
+  is_running iscsid || start iscsid iscsid -f
+}
 # attach TRANSPORT NAME SIZE: a new volume as a device; DEVICE is its stable path, NODE the kernel's.
 attach() {
   restblk create "main/$2" "$3"
