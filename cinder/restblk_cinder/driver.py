@@ -245,6 +245,9 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         """Those of a clone that was cut off go with the volume."""
         if self._layout == 'direct':
             return
+        if self._pool.volume(name)['state'] != 'ready':
+            # Half-made or half-deleted: only to be deleted.
+            return
         strange = [s['name'] for s in self._pool.snapshots(name)
                    if not s['name'].startswith(names.CLONE_PREFIX)]
         if strange:

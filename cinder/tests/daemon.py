@@ -7,6 +7,7 @@ Everything lies in one temporary folder. Processes are ended by their own ids.
 import atexit
 import collections.abc
 import functools
+import json
 import os
 import pathlib
 import shutil
@@ -15,6 +16,7 @@ import tempfile
 import time
 import unittest
 from unittest import mock
+import urllib.request
 import uuid
 
 from oslo_config import cfg
@@ -85,12 +87,35 @@ class Daemon:
             self.stop(name)
         shutil.rmtree(self.folder)
 
+    def rewrite(self, name: str, fields: dict[str, object]) -> None:
+        """Other fields in a volume's record on the store (docs/format.md)."""
+        url = f'{self.url}.restblk/volumes/{name}'
+        with urllib.request.urlopen(url) as answer:
+            head, _, text = answer.read().partition(b'\n')
+        text = json.dumps({**json.loads(text), **fields}).encode()
+        start = b' '.join(head.split(b' ')[:3])
+        framed = b'%s %d %08x\n%s' % (start, len(text), _crc32c(text), text)
+        request = urllib.request.Request(
+            url, framed.ljust(4096), method='PUT',
+            headers={'Content-Type': 'application/octet-stream'})
+        with urllib.request.urlopen(request):
+            pass
+
     def _run(self, name: str, *arguments: str) -> None:
         log = open(self.folder / f'{name}.log', 'ab')
         with log:
             self._running[name] = subprocess.Popen(
                 [PROGRAM, *arguments], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log)
+
+
+def _crc32c(text: bytes) -> int:
+    crc = 0xffffffff
+    for byte in text:
+        crc ^= byte
+        for _bit in range(8):
+            crc = crc >> 1 ^ 0x82f63b78 * (crc & 1)
+    return crc ^ 0xffffffff
 
 
 @functools.cache

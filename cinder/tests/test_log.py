@@ -245,6 +245,23 @@ class Clones(daemon.DaemonCase):
             self.driver.delete_volume(volume)
         self.assertIn(volume.name, self.names())
 
+    def test_what_was_cut_off_can_be_deleted(self):
+        """A daemon that died in the midst of a create or a delete."""
+        stay = {'id': str(uuid.uuid4()), 'since': '2026-01-01T00:00:00Z',
+                'until': '2026-01-01T00:00:00Z'}
+        for state in ({'state': 'creating'}, {'state': 'deleting'},
+                      {'state': 'trashing', 'trash': stay}):
+            by_cinder, by_hand = self.make(), self.make()
+            for volume in (by_cinder, by_hand):
+                self.daemon.rewrite(volume.name, state)
+            self.driver.delete_volume(by_cinder)
+            # As restblk delete does it.
+            self.daemon.api.call(
+                'DELETE', f'/v1/volumes/main/{by_hand.name}?now=true')
+            self.assertFalse({by_cinder.name, by_hand.name} & self.names())
+            self.assertFalse({by_cinder.name, by_hand.name}
+                             & set(self.trash()))
+
     def test_flattened(self):
         made = self.start_driver(restblk_flatten_clones=True)
         volume, clone = self.make(), self.volume()

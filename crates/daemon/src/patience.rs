@@ -9,7 +9,6 @@
 //! A store that answers is not hurried by it but for the total: a proof of many small requests has its own limit.
 
 use crate::error::Result;
-use axum::{extract::Request, middleware::Next, response::Response};
 use restblk_api::ErrorBody;
 use restblk_store::{StoreConfig, within};
 use restblk_types::{ErrorKind, VolumeRef};
@@ -22,11 +21,6 @@ pub(crate) const WORK: Duration = Duration::from_secs(14);
 /// Runs an operation with that limit.
 pub(crate) async fn bounded<F: Future>(operation: F) -> F::Output {
     within(WORK, operation).await
-}
-
-/// The same for all that a handler does in its own task.
-pub(crate) async fn layer(request: Request, next: Next) -> Response {
-    bounded(next.run(request)).await
 }
 
 /// The configuration with which a store is proved: a silent server is given up in time, whatever its data may take, and

@@ -433,6 +433,13 @@ impl Service {
         };
         let repository = self.repository(pool)?;
         let record = repository.volume(name).await.map_err(error::engine)?.record;
+        let keep = match record.state {
+            // It goes there first, as was begun.
+            LifeState::Trashing => keep.or(Some(0)),
+            // Of what is not whole nothing can be kept.
+            LifeState::Creating | LifeState::Deleting => None,
+            LifeState::Ready => keep,
+        };
         let delete = async || match keep {
             Some(seconds) => repository
                 .trash_volume(name, trash::stay(seconds))

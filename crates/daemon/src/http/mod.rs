@@ -17,16 +17,25 @@ pub(crate) use listen::{bind, serve_metrics};
 
 use crate::{patience, service::Service};
 use axum::{
-    Router, middleware,
+    Router,
+    extract::Request,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
     routing::{delete, get, post, put},
 };
 use std::sync::Arc;
 
 pub(crate) type State = axum::extract::State<Arc<Service>>;
 
+/// An operation done to its end: a client that goes away cuts nothing off in its midst.
+async fn to_the_end(request: Request, next: Next) -> Response {
+    let answer = tokio::spawn(patience::bounded(next.run(request))).await;
+    answer.unwrap_or_else(|error| attachments::broken(error).into_response())
+}
+
 /// All routes. The same paths stand in `restblk_api::paths`; a test walks through them.
 pub(crate) fn router(service: Arc<Service>) -> Router {
-    // Each a few requests to a store, in the handler's own task.
+    // Each a few requests to a store.
     let volumes = Router::new()
         .route("/v1/volumes", get(volumes::list).post(volumes::create))
         .route(
@@ -45,7 +54,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/volumes/{pool}/{volume}/adopt", post(volumes::adopt))
         .route("/v1/trash/{pool}", get(trash::list))
         .route("/v1/trash/{pool}/{id}/restore", post(trash::restore))
-        .layer(middleware::from_fn(patience::layer));
+        .layer(middleware::from_fn(to_the_end));
     Router::new()
         .merge(volumes)
         .route(
