@@ -103,6 +103,8 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
                 self.target_mapping, self.configuration, self._execute)
 
     def check_for_setup_error(self) -> None:
+        if self._thin:
+            self._thin.require()
         proven = self._require_ready()['proven']
         if self._layout == 'direct' and not proven['write_in_place']:
             raise exception.InvalidConfigurationValue(

@@ -16,14 +16,18 @@ import os
 from typing import Any
 
 from oslo_concurrency import processutils
+from oslo_log import log as logging
 from oslo_utils import units
 
+from cinder import exception
 from cinder.i18n import _
 from cinder import utils
 
 from restblk_cinder import client
 from restblk_cinder import devices
 from restblk_cinder import pool
+
+LOG = logging.getLogger(__name__)
 
 # In each group. LVM keeps names that begin with "snapshot" for itself.
 VOLUME = 'volume'
@@ -71,11 +75,24 @@ class ThinDevices(devices.Devices):
                           _group(place))
         except processutils.ProcessExecutionError as e:
             if 'in use' not in str(e.stderr):
-                raise
+                # As of a device that gives errors; the daemon takes no
+                # device away that is open all the same.
+                LOG.warning('the LVM group of %s is left as it is: %s',
+                            self._pool.ref(place), e)
+                return
             raise client.ApiError(
                 'busy', _('failed to detach %(volume)s: %(lvm)s')
                 % {'volume': self._pool.ref(place),
                    'lvm': str(e.stderr).strip()})
+
+    def require(self) -> None:
+        """An error unless LVM can be run."""
+        try:
+            self._run('lvs', '--version')
+        except (OSError, processutils.ProcessExecutionError) as e:
+            raise exception.VolumeDriverException(
+                message=_('restblk_snapshots = lvm_thin wants lvm2, and '
+                          'restblk.filters in rootwrap.d: %s') % e)
 
     # What is done in a group
 
@@ -138,10 +155,13 @@ class ThinDevices(devices.Devices):
 
     def _lvm(self, link: str, command: str, *arguments: str) -> Any:
         # ublk is younger than LVM's own list of drivers.
-        return self._execute(
-            'env', 'LC_ALL=C', command, '--devices', os.path.realpath(link),
-            '--config', 'devices/types=["ublk",16]', *arguments,
-            run_as_root=True, root_helper=utils.get_root_helper())
+        return self._run(
+            command, '--devices', os.path.realpath(link),
+            '--config', 'devices/types=["ublk",16]', *arguments)
+
+    def _run(self, *command: str) -> Any:
+        return self._execute('env', 'LC_ALL=C', *command, run_as_root=True,
+                             root_helper=utils.get_root_helper())
 
 
 def _group(name: str) -> str:

@@ -41,6 +41,21 @@ class Direct(daemon.DaemonCase):
         self.assertEqual((None, False), self.driver.clone_image(
             self.ctxt, self.volume(), None, {'id': 'i'}, None))
 
+    def test_snapshots_by_lvm_want_lvm(self):
+        failing = daemon.mock.Mock(side_effect=FileNotFoundError('sudo'))
+        driver = daemon.make_driver(
+            str(self.daemon.socket), restblk_layout='direct',
+            restblk_snapshots='lvm_thin')
+        driver._execute = failing
+        driver.do_setup(self.ctxt)
+        with self.assertRaisesRegex(exception.VolumeDriverException,
+                                    'restblk.filters'):
+            driver.check_for_setup_error()
+        for other in ({'restblk_layout': 'log'},
+                      {'restblk_export': 'daemon'}):
+            with self.assertRaises(exception.InvalidConfigurationValue):
+                self.start_driver(restblk_snapshots='lvm_thin', **other)
+
     def test_cloned_by_copying(self):
         """With os-brick and Cinder's dd, which as root need no helper."""
         privileged.default.set_client_mode(False)
