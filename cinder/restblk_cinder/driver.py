@@ -47,6 +47,8 @@ CONF = cfg.CONF
 CONF.register_opts(options.OPTS, group=configuration.SHARED_CONF_GROUP)
 LOG = logging.getLogger(__name__)
 
+# A volume with somebody else's snapshots is kept for as long as this.
+STRANGE_DAYS = 7
 # What Cinder is to keep of a volume or snapshot besides what it knows.
 Update = dict[str, Any] | None
 
@@ -235,30 +237,32 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         try:
             self._devices.release(name)
             with pool.absent():
-                self._require_no_strange_snapshots(name)
-                self._pool.delete(name, self._layout)
+                self._pool.delete(name, self._layout, self._keep_s(name))
         except client.ApiError as e:
             if e.kind != 'busy':
                 raise
             LOG.error('%s', e)
             raise exception.VolumeIsBusy(message=str(e))
 
-    def _require_no_strange_snapshots(self, name: str) -> None:
-        """Those of a clone that was cut off go with the volume."""
-        if self._layout == 'direct':
-            return
-        if self._pool.volume(name)['state'] != 'ready':
-            # Half-made or half-deleted: only to be deleted.
-            return
+    def _keep_s(self, name: str) -> int:
+        """How long a deleted volume stays in the pool's trash.
+
+        Snapshots that Cinder does not know may be somebody's; those of a clone
+        that was cut off go with the volume.
+        """
+        if (self._layout == 'direct'
+                or self._pool.volume(name)['state'] != 'ready'):
+            return 0
         strange = [s['name'] for s in self._pool.snapshots(name)
                    if not s['name'].startswith(names.CLONE_PREFIX)]
-        if strange:
-            raise client.ApiError(
-                'busy', _('failed to delete %(volume)s: it has snapshots that '
-                          'Cinder does not know: %(snapshots)s')
-                % {'volume': self._pool.ref(name),
-                   'snapshots': ', '.join(strange)},
-                'restblk snapshot delete them, or manage them')
+        if not strange:
+            return 0
+        LOG.warning('%(volume)s has snapshots that Cinder does not know '
+                    '(%(snapshots)s): it stays in the trash for %(days)s days '
+                    '(restblk trash restore %(volume)s)',
+                    {'volume': self._pool.ref(name), 'days': STRANGE_DAYS,
+                     'snapshots': ', '.join(strange)})
+        return STRANGE_DAYS * 24 * 3600
 
     def extend_volume(self, volume: objects.Volume, new_size: int) -> None:
         name = names.of_volume(volume)

@@ -72,9 +72,12 @@ class Pool:
             'volume': self.ref(name), 'size': size, 'layout': layout,
             'durability': durability})
 
-    def delete(self, name: str, layout: str) -> None:
-        """Deletes for good; a log volume when no clone reads from it."""
-        how = 'now=true' if layout == 'direct' else 'keep=0'
+    def delete(self, name: str, layout: str, keep_s: int = 0) -> None:
+        """Deletes for good, after so many seconds in the trash.
+
+        A log volume goes when no clone reads from it.
+        """
+        how = 'now=true' if layout == 'direct' else f'keep={keep_s}'
         self._api.call('DELETE', f'{self._volume(name)}?{how}', long=True)
 
     def extend(self, name: str, size: int) -> None:

@@ -238,12 +238,24 @@ class Clones(daemon.DaemonCase):
         self.driver.delete_volume(volume)
         self.assertNotIn(volume.name, self.names())
 
-    def test_strange_snapshots_hold_their_volume(self):
+    def test_strange_snapshots_keep_their_volume_in_the_trash(self):
         volume = self.make()
+        self.write(volume, b'theirs')
         self.pool.make_snapshot(volume.name, 'by-hand')
-        with self.assertRaisesRegex(exception.VolumeIsBusy, 'by-hand'):
+        with self.assertLogs('restblk_cinder.driver', 'WARNING') as told:
             self.driver.delete_volume(volume)
-        self.assertIn(volume.name, self.names())
+        self.assertIn('by-hand', told.output[0])
+        self.assertNotIn(volume.name, self.names())
+        self.assertIn(volume.name, self.trash())
+        entry = next(entry for entry
+                     in self.daemon.api.call('GET', '/v1/trash/main')
+                     if entry['volume'].endswith(volume.name))
+        kept = [timeutils.parse_isotime(entry[when])
+                for when in ('deleted_at', 'kept_until')]
+        self.assertEqual(7, (kept[1] - kept[0]).days)
+        self.daemon.api.call(
+            'POST', f'/v1/trash/main/{entry["id"]}/restore', {})
+        self.assertEqual(b'theirs', self.read(volume, 6))
 
     def test_what_was_cut_off_can_be_deleted(self):
         """A daemon that died in the midst of a create or a delete."""
