@@ -131,17 +131,24 @@ def _of_devices(of: pool.Pool, recorded: dict[str, objects.Volume],
                           f'restblk detach {of.ref(name)}')
     for name, volume in recorded.items():
         for attachment in records.attachments(volume):
-            if name in attached or not attachment.connector:
-                continue
-            if by_daemons and attachment.connector.get('restblk'):
-                continue
-            whole = attachment.attach_status == 'attached'
-            yield Finding(
-                f'attachment {attachment.id} is {attachment.attach_status}, '
-                f'and {of.ref(name)} has no device on this host',
-                'systemctl restart cinder-volume' if whole else
-                f'cinder --os-volume-api-version 3.27 attachment-delete '
-                f'{attachment.id}')
+            # Without a connector it is of an instance that is being made.
+            if attachment.connector:
+                yield from _of_attachment(
+                    of.ref(name), attachment, name in attached,
+                    by_daemons and bool(attachment.connector.get('restblk')))
+
+
+def _of_attachment(ref: str, attachment: objects.VolumeAttachment,
+                   has_device: bool, is_elsewhere: bool
+                   ) -> collections.abc.Iterator[Finding]:
+    what = f'attachment {attachment.id} is {attachment.attach_status}'
+    if attachment.attach_status != 'attached':
+        # It was cut off in its midst, whether there is a device or not.
+        yield Finding(what, 'cinder --os-volume-api-version 3.27 '
+                            f'attachment-delete {attachment.id}')
+    elif not has_device and not is_elsewhere:
+        yield Finding(f'{what}, and {ref} has no device on this host',
+                      'systemctl restart cinder-volume')
 
 
 def _of_back_end(name: str) -> collections.abc.Iterator[Finding]:

@@ -625,6 +625,19 @@ class Agreement(daemon.DaemonCase):
             sorted(t.split(' is ')[1] for t in told))
         self.assertTrue(any(unknown.name in t for t in told))
 
+    def test_an_attachment_that_was_cut_off(self):
+        volume = self.make(status='reserved')
+        cut = daemon.mock.Mock(id='its-id', attach_status='attaching',
+                               connector=self.HERE)
+        self.attached[volume.id] = [self.HERE]
+        with daemon.mock.patch.object(agree.records, 'attachments',
+                                      return_value=[cut]):
+            with self.device(volume):
+                found, = agree.compare(self.pool, 'log', [volume], [],
+                                       self.names())
+        self.assertEqual('attachment its-id is attaching', found.what)
+        self.assertIn('attachment-delete its-id', found.remedy)
+
     def test_the_way_out_of_a_state(self):
         for status, launched, remedy in (
                 ('creating', None, 'volume delete'),
