@@ -3,11 +3,12 @@
 # all of the services with $WORK/openstack for their state, and takes these down at the script's end. in_openstack COMMAND… runs a script of the rig.
 # What cinder/rig/env.sh takes from its environment, RIG_BACKENDS and so on, is given as variables of the script before that.
 
-OPENSTACK=$SERVERS/openstack-29.0.0
+# Another list of packages is another installation.
+OPENSTACK=$SERVERS/openstack-29.0.0.$(cat "$RESTBLK_ROOT"/cinder/rig/{install.sh,requirements.txt} | sha256sum | cut -c1-8)
 
 install_openstack() {
   apt_packages python3-venv curl jq
-  installed openstack-29.0.0 "$RESTBLK_ROOT/cinder/rig/install.sh"
+  installed "$(basename "$OPENSTACK")" "$RESTBLK_ROOT/cinder/rig/install.sh"
   install_driver "$OPENSTACK/venv"
 }
 # install_driver VENV: from a copy, for pip builds in the folder that it is given.
