@@ -145,6 +145,17 @@ pub(crate) fn delete(control: &mut Control, dev_id: u32) -> Result<(), DeviceErr
         | Err(Refused {
             errno: libc::ENODEV, ..
         }) => {}
+        // It is stopped: nobody reads or writes it any more. The kernel waits for who still has a node of it open, and goes on by itself.
+        Err(Refused {
+            errno: libc::ETIMEDOUT,
+            ..
+        }) => {
+            tracing::warn!(
+                dev_id,
+                "the kernel has not finished deleting the device: somebody still has it open; its number is in use until then"
+            );
+            return Ok(());
+        }
         Err(e) => return Err(e.error(format!("delete /dev/ublkb{dev_id}"), STUCK)),
     }
     if !node::await_gone(dev_id) {
