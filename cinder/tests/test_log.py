@@ -518,7 +518,7 @@ class Statistics(daemon.DaemonCase):
             made = self.start_driver(**given)
             before = made.get_volume_stats(refresh=True)['pools'][0]
             made._pool._api._path = '/nowhere/api.sock'
-            with daemon.mock.patch.object(client, 'RESTART_S', 0):
+            with daemon.mock.patch.object(client.api, 'RESTART_S', 0):
                 after = made.get_volume_stats(refresh=True)['pools'][0]
             # What it told before it tells now: the scheduler holds to that.
             self.assertEqual({**before, 'backend_state': 'down'}, after)

@@ -196,7 +196,7 @@ class Client(daemon.Case):
         self.assertIn('no answer in 1 s', str(error))
 
     def test_no_daemon(self):
-        with daemon.mock.patch.object(client, 'RESTART_S', 0.3):
+        with daemon.mock.patch.object(client.api, 'RESTART_S', 0.3):
             error = self.refused(client.Client('/nowhere/api.sock', 1))
         self.assertEqual('unavailable', error.kind)
         self.assertIn('/nowhere/api.sock', str(error))
