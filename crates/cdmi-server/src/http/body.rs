@@ -206,14 +206,22 @@ pub(super) async fn next_piece(shared: &Shared, body: &mut Incoming) -> Result<O
     }
 }
 
+/// Of the body of a request that is refused, at most so much is received.
+fn patience(shared: &Shared) -> u64 {
+    shared.config.limits.range_bytes_max.saturating_add(64 << 20)
+}
+
+/// Whether the request has a body that is to be heard out where it is refused. Whoever waits for "100 Continue" gets the answer instead.
+pub(super) fn can_be_heard(shared: &Shared, headers: &HeaderMap, body: &Incoming) -> bool {
+    !body.is_end_stream()
+        && !headers.contains_key(header::EXPECT)
+        && announced(headers).is_none_or(|length| length <= patience(shared))
+}
+
 /// Receives what is left of the body of a request that is refused, within reason. A connection with unread bytes is closed, and its peer,
 /// still sending, often loses the answer by that.
-pub(super) async fn hear_out(shared: &Shared, headers: &HeaderMap, body: &mut Incoming) {
-    let patience = shared.config.limits.range_bytes_max.saturating_add(64 << 20);
-    // Whoever waits for "100 Continue" gets the answer instead.
-    if headers.contains_key(header::EXPECT) || announced(headers).is_some_and(|length| length > patience) {
-        return;
-    }
+pub(super) async fn hear_out(shared: &Shared, body: &mut Incoming) {
+    let patience = patience(shared);
     let mut heard = 0;
     while heard <= patience
         && let Ok(Some(piece)) = next_piece(shared, body).await

@@ -32,7 +32,7 @@ use crate::peer;
 use crate::quirks::{Landing, LateCounter};
 use crate::store::{Entry, Stat, Store};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -216,13 +216,10 @@ async fn late_landing(shared: &Arc<Shared>, request: Request<Incoming>, delay: D
 
 async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
     let (head, mut body) = request.into_parts();
-    let headers = (!body.is_end_stream()).then(|| head.headers.clone());
+    let can_be_heard = body::can_be_heard(shared, &head.headers, &body);
     let response = guarded(shared, head, route::Payload::Incoming(&mut body)).await;
-    if let Some(headers) = headers
-        && !response.status().is_success()
-        && response.status() != StatusCode::REQUEST_TIMEOUT
-    {
-        body::hear_out(shared, &headers, &mut body).await;
+    if can_be_heard && !response.status().is_success() && response.status() != StatusCode::REQUEST_TIMEOUT {
+        body::hear_out(shared, &mut body).await;
     }
     response
 }

@@ -54,7 +54,7 @@ impl WebdavStore {
                 for path in above[..at].iter().rev() {
                     self.make_folder(path, object).await?;
                 }
-                self.folders.seen(&self.folder_above(object));
+                self.folders.seen(&above[0]);
                 return Ok(at > 0 || folder == Folder::Made);
             }
         }
