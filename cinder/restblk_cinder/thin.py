@@ -14,6 +14,7 @@ import contextlib
 import math
 import os
 from typing import Any
+import uuid
 
 from oslo_concurrency import processutils
 from oslo_log import log as logging
@@ -33,8 +34,6 @@ LOG = logging.getLogger(__name__)
 VOLUME = 'volume'
 POOL = 'pool'
 SNAPSHOT = 'of-'
-# Who opens a group to change it.
-_SELF = {'restblk': 'lvm'}
 # Of the group for data; LVM takes the thin pool's metadata from the rest.
 _DATA = '95%FREE'
 
@@ -138,12 +137,14 @@ class ThinDevices(devices.Devices):
     @contextlib.contextmanager
     def _group_of(self, name: str) -> collections.abc.Iterator[str]:
         """The device of a group for as long as it is changed."""
-        self.take(name, _SELF)
+        # Each change is a user of its own: others may go on beside it.
+        user = {'restblk': str(uuid.uuid4())}
+        self.take(name, user)
         try:
             found = self._pool.attachment(name)
             yield found['link'] if found else ''
         finally:
-            self.leave(name, _SELF, [])
+            self.leave(name, user, [])
 
     def _has(self, link: str, name: str, volume: str = '') -> bool:
         """Whether there is such a group on the device, or volume in it."""
