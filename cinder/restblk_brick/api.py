@@ -1,10 +1,12 @@
 """The daemon's HTTP API, spoken over its Unix socket.
 
-One connection a request. An answer of 4xx or 5xx becomes an ApiError, whose
+One connection a request. An answer of 4xx or 5xx becomes a Refusal, whose
 kind says what to do next; a daemon that is being restarted is waited for, as
 long as nothing was sent.
 """
 
+import collections.abc
+import contextlib
 import http.client
 import json
 import socket
@@ -13,17 +15,57 @@ from typing import Any
 
 # A restart of the daemon takes less.
 RESTART_S = 15
+# How long a program that looks at each new or changed device, such as udev's,
+# may keep it open.
+LINGER_S = 10
 # For what takes as long as it takes.
 LONG_S = 3600
 
 
-class ApiError(Exception):
-    """What the daemon refused, or why it did not answer."""
+class Refusal(Exception):
+    """What the daemon refused, or why it did not answer.
 
-    def __init__(self, kind: str, message: str,
-                 hint: str | None = None) -> None:
-        self.kind = kind
-        super().__init__(f'{message} ({hint})' if hint else message)
+    Users of a client have one of their own, made of a kind, a message and
+    perhaps a hint.
+    """
+
+    kind: str
+
+
+@contextlib.contextmanager
+def absent() -> collections.abc.Iterator[None]:
+    """Goes on where what was asked for is not there."""
+    try:
+        yield
+    except Refusal as e:
+        if e.kind != 'not_found':
+            raise
+
+
+def settled(look: collections.abc.Callable[[], Any]) -> Any:
+    """The attachment, when a daemon that just started has it again."""
+    until = time.monotonic() + RESTART_S
+    while True:
+        found = look()
+        if (not found or found['state'] != 'starting'
+                or time.monotonic() > until):
+            return found
+        time.sleep(0.2)
+
+
+def detached(detach: collections.abc.Callable[[], None],
+             linger_s: float) -> None:
+    """Detaches, if need be when somebody has closed the device again."""
+    until = time.monotonic() + linger_s
+    while True:
+        try:
+            with absent():
+                detach()
+            return
+        except Refusal as e:
+            if e.kind != 'busy' or time.monotonic() > until:
+                raise
+        time.sleep(0.2)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -48,8 +90,8 @@ class _Connection(http.client.HTTPConnection):
 class Client:
     """Requests to one daemon."""
 
-    # What is raised: built as ApiError is, and with its kind.
-    error: Any = ApiError
+    # The Refusal that is raised.
+    error: Any
 
     def __init__(self, path: str, timeout: float) -> None:
         self._path = path

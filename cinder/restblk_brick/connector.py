@@ -8,7 +8,6 @@ it. RESTBLK_SOCKET names another socket than the usual one.
 from __future__ import annotations
 
 import os
-import time
 from typing import Any
 
 from os_brick import exception
@@ -17,16 +16,12 @@ from os_brick import utils
 
 from restblk_brick import api
 
-PROTOCOL = 'RESTBLK'
 TIMEOUT_S = 60
-# How long a program that looks at each new or changed device, such as udev's,
-# may keep it open.
-LINGER_S = 10
 
 Properties = dict[str, Any]
 
 
-class Refused(exception.BrickException):
+class Refused(exception.BrickException, api.Refusal):
     """What the daemon of this host refused, or why it did not answer."""
 
     def __init__(self, kind: str, message: str,
@@ -83,7 +78,7 @@ class RestblkConnector(base.BaseLinuxConnector):
                           ignore_errors: bool = False) -> None:
         """Detaches the volume; what is open is not taken away."""
         try:
-            self._detach(connection_properties, LINGER_S)
+            self._detach(connection_properties, api.LINGER_S)
         except Refused:
             if not (force and ignore_errors):
                 raise
@@ -113,30 +108,15 @@ class RestblkConnector(base.BaseLinuxConnector):
                 if 'link' in attachment]
 
     def _attachment(self, properties: Properties) -> Any:
-        path = f'/v1/attachments/{properties["volume"]}'
-        until = time.monotonic() + api.RESTART_S
-        while True:
-            try:
-                found = self._api.call('GET', path)
-            except Refused as e:
-                if e.kind != 'not_found':
-                    raise
-                return None
-            # A daemon that was just started attaches again what was.
-            if found['state'] != 'starting' or time.monotonic() > until:
-                return found
-            time.sleep(0.2)
+        def look() -> Any:
+            with api.absent():
+                return self._api.call(
+                    'GET', f'/v1/attachments/{properties["volume"]}')
+            return None
+
+        return api.settled(look)
 
     def _detach(self, properties: Properties, linger_s: float) -> None:
         path = f'/v1/attachments/{properties["volume"]}/detach'
-        until = time.monotonic() + linger_s
-        while True:
-            try:
-                self._api.call('POST', path, {}, long=True)
-                return
-            except Refused as e:
-                if e.kind == 'not_found':
-                    return
-                if e.kind != 'busy' or time.monotonic() > until:
-                    raise
-            time.sleep(0.2)
+        api.detached(lambda: self._api.call('POST', path, {}, long=True),
+                     linger_s)

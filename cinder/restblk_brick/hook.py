@@ -14,11 +14,12 @@ import sys
 import types
 from typing import Any
 
+PROTOCOL = 'RESTBLK'
 CONNECTOR = 'restblk_brick.connector.RestblkConnector'
 
 
 def _tell_os_brick(module: Any) -> None:
-    module.get_connector_mapping()['RESTBLK'] = CONNECTOR
+    module.get_connector_mapping()[PROTOCOL] = CONNECTOR
     module.unix_connector_list.append(CONNECTOR)
 
 

@@ -10,7 +10,7 @@ from nova import utils
 from nova.virt.libvirt.volume import volume
 from os_brick.initiator import connector as brick
 
-from restblk_brick import connector
+from restblk_brick import hook
 
 Info = dict[str, Any]
 
@@ -21,7 +21,7 @@ class LibvirtRestblkVolumeDriver(volume.LibvirtVolumeDriver):
     def __init__(self, host: Any) -> None:
         super().__init__(host)
         self.connector = brick.InitiatorConnector.factory(
-            connector.PROTOCOL, utils.get_root_helper())
+            hook.PROTOCOL, utils.get_root_helper())
 
     def get_config(self, connection_info: Info, disk_info: Info) -> Any:
         conf = super().get_config(connection_info, disk_info)

@@ -4,16 +4,15 @@ from cinder import exception
 
 from restblk_brick import api
 
-RESTART_S = api.RESTART_S
 
-
-class ApiError(exception.VolumeBackendAPIException):
+class ApiError(exception.VolumeBackendAPIException, api.Refusal):
     """What the daemon refused, or why it did not answer."""
 
     def __init__(self, kind: str, message: str,
                  hint: str | None = None) -> None:
         self.kind = kind
-        super().__init__(message=f'{message} ({hint})' if hint else message)
+        exception.VolumeBackendAPIException.__init__(
+            self, message=f'{message} ({hint})' if hint else message)
 
 
 class Client(api.Client):

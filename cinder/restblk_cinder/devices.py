@@ -9,20 +9,16 @@ refuses to detach that, whatever is believed here.
 """
 
 import json
-import time
 from typing import Any
 
 from oslo_concurrency import lockutils
 from oslo_log import log as logging
 
+from restblk_brick import api
 from restblk_cinder import client
 from restblk_cinder import pool
 
 LOG = logging.getLogger(__name__)
-
-# How long a program that looks at each new or changed device, such as udev's,
-# may keep it open.
-LINGER_S = 10
 
 
 class Devices:
@@ -97,7 +93,7 @@ class Devices:
             self._users[place] = users
             return True
         self._users.pop(place, None)
-        self._detach(place, LINGER_S)
+        self._detach(place, api.LINGER_S)
         return False
 
     def release_unused(self, of: str) -> None:
@@ -110,7 +106,7 @@ class Devices:
             LOG.warning('%s stays attached: %s', self._pool.ref(of), e)
 
     def _attached(self, of: str) -> str:
-        found = self._settled(of)
+        found = api.settled(lambda: self._pool.attachment(of))
         if found and found['state'] != 'active':
             LOG.warning('attaching %s anew: %s', self._pool.ref(of),
                         found.get('problem') or found['state'])
@@ -129,28 +125,12 @@ class Devices:
                 f'restblk detach {self._pool.ref(of)}')
         return found['link']
 
-    def _settled(self, of: str) -> dict[str, Any] | None:
-        """The attachment, when a daemon that just started has it again."""
-        until = time.monotonic() + client.RESTART_S
-        while True:
-            found = self._pool.attachment(of)
-            if (not found or found['state'] != 'starting'
-                    or time.monotonic() > until):
-                return found
-            time.sleep(0.2)
-
     def _detach(self, of: str, linger_s: float) -> None:
-        until = time.monotonic() + linger_s
-        while True:
-            try:
-                with pool.absent():
-                    self.close(of)
-                    self._pool.detach(of)
-                return
-            except client.ApiError as e:
-                if e.kind != 'busy' or time.monotonic() > until:
-                    raise
-            time.sleep(0.2)
+        def detach() -> None:
+            self.close(of)
+            self._pool.detach(of)
+
+        api.detached(detach, linger_s)
 
     def _lock(self, of: str) -> Any:
         return lockutils.lock(f'restblk-{self._pool.ref(of)}')

@@ -30,6 +30,7 @@ from cinder.volume import configuration
 from cinder.volume import driver
 from cinder.volume import volume_utils
 
+from restblk_brick import api
 from restblk_cinder import client
 from restblk_cinder import connect
 from restblk_cinder import devices
@@ -99,7 +100,6 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
             self._devices = self._thin = thin.ThinDevices(
                 self._pool, of('restblk_transport'), self._execute,
                 of('restblk_lvm_space'))
-            self._holds_groups = True
         if how == 'target':
             self._exports = export.Exports(
                 self.target_mapping, self.configuration, self._execute)
@@ -236,7 +236,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         name = names.of_volume(volume)
         try:
             self._devices.release(name)
-            with pool.absent():
+            with api.absent():
                 self._pool.delete(name, self._layout, self._keep_s(name))
         except client.ApiError as e:
             if e.kind != 'busy':
@@ -306,7 +306,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
             return None, False
         source = names.IMAGE_PREFIX + image_meta['id']
         found = None
-        with pool.absent():
+        with api.absent():
             found = self._pool.snapshot(source, names.IMAGE_SNAPSHOT)
         if not found or found['size'] > volume.size * units.Gi:
             return None, False
@@ -350,7 +350,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
         name = names.of_snapshot(snapshot)
         try:
             self._devices.release(f'{volume}@{name}')
-            with pool.absent():
+            with api.absent():
                 (self._thin or self._pool).delete_snapshot(volume, name)
         except client.ApiError as e:
             if e.kind != 'busy':
@@ -415,7 +415,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
             # Somebody else's volume of that name is not ours to delete.
             if getattr(failure, 'kind', None) != 'exists':
                 try:
-                    with pool.absent():
+                    with api.absent():
                         self._pool.delete(name, self._layout)
                 except client.ApiError as e:
                     LOG.warning('a half-made volume is left: %s', e)
@@ -441,23 +441,26 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
             LOG.warning('%s goes when the volume does: %s',
                         self._pool.ref(f'{source}@{through}'), e)
 
+    def _bytes(self, size_gb: int) -> int:
+        """The size in the pool of a volume that Cinder has with so many."""
+        if self._thin:
+            return self._thin.bytes_for(size_gb)
+        return size_gb * units.Gi
+
     def _make(self, name: str, size_gb: int, durability: str) -> None:
         """A volume without anything in it."""
-        size = size_gb * units.Gi
-        if self._thin:
-            size = self._thin.bytes_for(size_gb)
-        self._pool.create(name, size, self._layout, durability)
+        self._pool.create(name, self._bytes(size_gb), self._layout, durability)
         if self._thin:
             self._thin.make(name, size_gb)
 
-    def _copy_of(self, volume: objects.Volume, snapshot: str,
+    def _copy_of(self, volume: objects.Volume, source: str,
                  size_gb: int) -> Update:
-        """Reads and writes all of an LVM snapshot, VOLUME@SNAPSHOT."""
+        """Reads and writes all of a volume, or of VOLUME@SNAPSHOT by LVM."""
         reader = {'copy': volume.name}
         wanted = self._settings(volume)
         with self._new(volume, wanted) as name:
             self._make(name, volume.size, wanted.durability)
-            read = self._devices.take(snapshot, reader)
+            read = self._devices.take(source, reader)
             try:
                 write = self._devices.take(name, reader)
                 try:
@@ -467,7 +470,7 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
                 finally:
                     self._devices.leave(name, reader, [])
             finally:
-                self._devices.leave(snapshot, reader, [])
+                self._devices.leave(source, reader, [])
         return {'provider_id': None}
 
     def _copy(self, volume: objects.Volume,
@@ -478,31 +481,12 @@ class RestblkDriver(manage.Managing, connect.Connecting, groups.Grouping,
                 reason=_('a direct volume is copied to be cloned, which must '
                          'not be while it is attached: detach it first, or '
                          'use a back end with restblk_layout = log'))
-        ctxt = context.get_admin_context()
-        properties = volume_utils.brick_get_connector_properties()
-        wanted = self._settings(volume)
-        with self._new(volume, wanted) as name:
-            self._pool.create(name, volume.size * units.Gi, 'direct')
-            read, _source = self._attach_volume(ctxt, source, properties)
-            try:
-                write, _volume = self._attach_volume(ctxt, volume, properties)
-                try:
-                    volume_utils.copy_volume(
-                        read['device']['path'], write['device']['path'],
-                        source.size * units.Ki,
-                        self.configuration.volume_dd_blocksize, sparse=True)
-                finally:
-                    self._detach_volume(ctxt, write, volume, properties)
-            finally:
-                self._detach_volume(ctxt, read, source, properties)
-        return {'provider_id': None}
+        return self._copy_of(volume, names.of_volume(source), source.size)
 
     def _grow(self, name: str, size_gb: int,
               found: pool.Answer | None = None) -> None:
         """Makes a volume as large as Cinder has it, if it is not."""
-        size = size_gb * units.Gi
-        if self._thin:
-            size = self._thin.bytes_for(size_gb)
+        size = self._bytes(size_gb)
         found = found or self._pool.volume(name)
         if found['size'] < size:
             self._pool.extend(name, size)

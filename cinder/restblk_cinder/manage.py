@@ -16,11 +16,13 @@ from cinder.i18n import _
 from cinder import objects
 from cinder.volume import volume_utils
 
+from restblk_brick import api
 from restblk_cinder import client
 from restblk_cinder import names
 from restblk_cinder import pool
 from restblk_cinder import records
 from restblk_cinder import settings
+from restblk_cinder import thin
 
 Reference = dict[str, str]
 
@@ -30,8 +32,7 @@ class Managing:
 
     _pool: pool.Pool
     _layout: str
-    # An LVM group is on each volume.
-    _holds_groups = False
+    _thin: thin.ThinDevices | None
 
     def _settings(self, volume: objects.Volume) -> settings.Settings:
         raise NotImplementedError
@@ -153,7 +154,7 @@ class Managing:
                 existing_ref=reference, reason=str(e))
 
     def _snapshots(self, name: str) -> list[dict[str, Any]]:
-        with pool.absent():
+        with api.absent():
             return self._pool.snapshots(name)
         return []
 
@@ -170,7 +171,7 @@ class Managing:
             return _('half-made or half-deleted')
         if holder:
             return _('attached to host %s') % holder['hostname']
-        if self._holds_groups:
+        if self._thin:
             return _('volumes of this back end are LVM groups that it made')
         if found['layout'] != self._layout:
             return _('its layout is %(its)s, and that of the back end '

@@ -3,10 +3,9 @@
 Sizes are bytes. "of" names a volume of the pool, or VOLUME@SNAPSHOT.
 """
 
-import collections.abc
-import contextlib
 from typing import Any
 
+from restblk_brick import api
 from restblk_cinder import client
 
 Answer = dict[str, Any]
@@ -46,7 +45,7 @@ class Pool:
                 f'{found["state"]}: {found.get("problem")}')
         if self._full:
             path = self._volume(f'cinder-probe.{layout}.{host_id}')
-            with absent():
+            with api.absent():
                 self._api.call('DELETE', f'{path}?now=true', long=True)
             self.create(path.rpartition('/')[2], 1 << 20, layout)
             self._api.call('DELETE', f'{path}?now=true', long=True)
@@ -139,7 +138,7 @@ class Pool:
         return found
 
     def attachment(self, of: str) -> Answer | None:
-        with absent():
+        with api.absent():
             return self._api.call('GET', self._attachment(of))
         return None
 
@@ -168,13 +167,3 @@ class Pool:
 
     def _attachment(self, of: str) -> str:
         return f'/v1/attachments/{self.name}/{of}'
-
-
-@contextlib.contextmanager
-def absent() -> collections.abc.Iterator[None]:
-    """Goes on where what was asked for is not there."""
-    try:
-        yield
-    except client.ApiError as e:
-        if e.kind != 'not_found':
-            raise

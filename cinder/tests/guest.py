@@ -30,6 +30,13 @@ for privileges in (privileged.default, privsep.sys_admin_pctxt):
     privileges.set_client_mode(False)
 
 
+def put(path, text, offset=0):
+    with open(path, 'r+b', buffering=0) as device:
+        device.seek(offset)
+        device.write(text)
+        os.fsync(device.fileno())
+
+
 class Attachments(test_export.Exporting):
     GIVEN = {'restblk_export': 'target', 'target_helper': 'lioadm',
              'target_ip_address': '127.0.0.1', 'restblk_transport':
@@ -65,12 +72,6 @@ class Attachments(test_export.Exporting):
         link.symlink_to(path)
         self.addCleanup(link.unlink)
 
-    def put(self, path, text, offset):
-        with open(path, 'r+b', buffering=0) as device:
-            device.seek(offset)
-            device.write(text)
-            os.fsync(device.fileno())
-
     def got(self, path, length, offset):
         with open(path, 'rb', buffering=0) as device:
             # What another path wrote is not in this one's cache.
@@ -84,7 +85,7 @@ class Attachments(test_export.Exporting):
         with self.connected(volume, 'here') as (path, _extend):
             self.assertEqual(f'{self.daemon.folder}/dev/main/{volume.name}',
                              path)
-            self.put(path, text, 0)
+            put(path, text, 0)
         self.assertFalse(self.is_attached(volume))
         with self.connected(volume, 'here') as (path, _extend):
             self.assertEqual(text, self.got(path, len(text), 0))
@@ -97,14 +98,14 @@ class Attachments(test_export.Exporting):
             self.assertRegex(path, '^/dev/sd[a-z]+$')
             model = pathlib.Path('/sys/block', path[5:], 'device/vendor')
             self.assertEqual('LIO-ORG', model.read_text().strip())
-            self.put(path, text, 0)
+            put(path, text, 0)
             # Cinder's own copy beside it sees what was written.
             with self.device(volume) as beside:
                 self.assertEqual(text, self.got(beside, len(text), 0))
             self.driver.remove_export(self.ctxt, volume)
             self.driver.extend_volume(volume, 2)
             self.assertEqual(2 * GIB, extend())
-            self.put(path, text, 2 * GIB - len(text))
+            put(path, text, 2 * GIB - len(text))
             # An instance moves: the first host goes, the second one stays.
             properties = self.connector_of('compute2')
             self.attach(volume, properties)
@@ -122,11 +123,11 @@ class Attachments(test_export.Exporting):
         volume = self.make()
         text = os.urandom(4096)
         with self.connected(volume, 'compute1') as (path, _extend):
-            self.put(path, text, 0)
+            put(path, text, 0)
             self.volumes = [volume]
             self.driver = self.start_driver(**self.GIVEN)
             self.driver.ensure_export(self.ctxt, volume)
-            self.put(path, text, GIB - len(text))
+            put(path, text, GIB - len(text))
         self.assertFalse(self.is_attached(volume))
         self.assertEqual(text, self.read(volume, len(text), GIB - len(text)))
         self.driver.delete_volume(volume)
@@ -203,7 +204,7 @@ class ThinSnapshots(daemon.DaemonCase):
         path = self.driver.initialize_connection(
             volume, self.HERE)['data']['device_path']
         with open(path, 'rb'):
-            with daemon.mock.patch('restblk_cinder.devices.LINGER_S', 0):
+            with daemon.mock.patch('restblk_brick.api.LINGER_S', 0):
                 with self.assertRaisesRegex(daemon.client.ApiError, 'in use'):
                     self.driver.terminate_connection(volume, self.HERE)
                 with self.assertRaises(exception.VolumeIsBusy):
@@ -229,14 +230,9 @@ class ThinSnapshots(daemon.DaemonCase):
         with self.device(volume) as path:
             self.daemon.stop()
             self.daemon.start()
-            self.put(path, text)
+            put(path, text)
             self.driver.create_snapshot(self.snapshot(volume))
         self.assertEqual(text, self.read(volume, len(text)))
-
-    def put(self, path, text):
-        with open(path, 'r+b', buffering=0) as device:
-            device.write(text)
-            os.fsync(device.fileno())
 
 
 class OwnDaemons(test_brick.OtherHosts):

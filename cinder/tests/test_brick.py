@@ -102,7 +102,7 @@ class OtherHosts(daemon.DaemonCase):
     def test_what_is_open_is_not_taken_away(self):
         volume = self.make()
         properties, found = self.connect(volume)
-        with mock.patch.object(connector, 'LINGER_S', 0):
+        with mock.patch('restblk_brick.api.LINGER_S', 0):
             with open(found['path'], 'rb'):
                 with self.assertRaisesRegex(connector.Refused, 'open'):
                     self.brick.disconnect_volume(properties, found)

@@ -57,7 +57,7 @@ class Direct(daemon.DaemonCase):
                 self.start_driver(restblk_snapshots='lvm_thin', **other)
 
     def test_cloned_by_copying(self):
-        """With os-brick and Cinder's dd, which as root need no helper."""
+        """With Cinder's dd, which as root needs no helper."""
         privileged.default.set_client_mode(False)
         source, copy = self.make(), self.volume(2)
         self.write(source, b'copied', GIB - 4096)

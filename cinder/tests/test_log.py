@@ -160,7 +160,7 @@ class Snapshots(daemon.DaemonCase):
         self.driver.create_snapshot(snapshot)
         with self.device(snapshot) as path:
             with open(path, 'rb'), daemon.mock.patch(
-                    'restblk_cinder.devices.LINGER_S', 0):
+                    'restblk_brick.api.LINGER_S', 0):
                 with self.assertRaises(exception.SnapshotIsBusy):
                     self.driver.delete_snapshot(snapshot)
         self.driver.delete_snapshot(snapshot)
@@ -428,7 +428,7 @@ class Attachments(daemon.DaemonCase):
         volume = self.make()
         path = self.driver.initialize_connection(volume, self.NOVA)
         with open(path['data']['device_path'], 'rb'), daemon.mock.patch(
-                'restblk_cinder.devices.LINGER_S', 0):
+                'restblk_brick.api.LINGER_S', 0):
             with self.assertRaisesRegex(client.ApiError, 'open by'):
                 self.driver.terminate_connection(volume, None, force=True)
             with self.assertRaises(exception.VolumeIsBusy):
