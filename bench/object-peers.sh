@@ -5,8 +5,9 @@
 #
 # One S3 server in memory (bench/store) behind the proxy that delays its answers (tests/proxy), and all targets up at once, each in a
 # bucket of its own; a job (bench/object_jobs.py) runs on every target in turn before the next one begins, and begins when its target
-# leaves the store alone. For each delay all of it is made anew. Cold is: the target started anew, its cache on disk removed, the
-# kernel's caches dropped. restblk has its defaults, a journal of 256 MiB and, as ZeroFS has, 4 GB of cache on the same disk.
+# leaves the store alone and the disk has what the one before it wrote. For each delay all of it is made anew. Cold is: the target
+# started anew, its cache on disk removed, the kernel's caches dropped. restblk has its defaults, a journal of 256 MiB and, as ZeroFS has,
+# 4 GB of cache on the same disk.
 # Beside them: fio on a file like the journal's, and the bare client of the store.
 #
 # `cargo xtask bench object-peers -- --seconds 5 --size-mib 1024 --delays 0,10,30 --only zerofs,nbd --jobs write,randwrite`; with `--hold`
@@ -146,6 +147,8 @@ for delay in "${delays[@]}"; do
       has "$job" "$target" || continue
       delay 0
       if [[ $job == *read ]]; then cold "$target"; fi
+      # what others wrote goes to the disk before and not beside it
+      sync -f "$WORK"
       delay "$delay"
       if [ "$target" = bare ]; then bare "$job" "$delay"; else job "$job" "$target" "$delay"; fi
     done
