@@ -167,6 +167,18 @@ impl Cache {
         }
     }
 
+    /// Whether so many bytes more push nothing out.
+    #[must_use]
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.ring.has_room(bytes)
+    }
+
+    /// Whether the disk is so far behind that what is put may be dropped.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.ring.is_full()
+    }
+
     /// Whether the disk has not caught up with what was put.
     #[must_use]
     pub fn is_behind(&self) -> bool {
@@ -206,7 +218,7 @@ pub(crate) fn run(ring: &Ring) {
     let (to_disk, regions) = mpsc::channel::<Arc<Filling>>();
     let mut oldest = ring.load(to_disk);
     while let Ok(region) = regions.recv() {
-        ring.write(&region, &mut oldest);
+        ring.write(region, &mut oldest);
     }
 }
 

@@ -123,10 +123,11 @@ impl std::fmt::Debug for Filling {
 }
 
 impl Filling {
-    pub(crate) fn new(sequence: u64) -> Self {
+    /// In the memory of an older one, where there is one: a new one is a thousand pages that the kernel finds and clears.
+    pub(crate) fn new(sequence: u64, older: Option<Self>) -> Self {
         Self {
             sequence,
-            bytes: blocks(REGION_LEN),
+            bytes: older.map_or_else(|| blocks(REGION_LEN), |older| older.bytes),
             entries: Vec::new(),
             end: TABLE_LEN,
         }
@@ -244,7 +245,7 @@ mod tests {
 
     #[test]
     fn what_was_put_is_found_and_a_changed_bit_is_not_believed() {
-        let mut filling = Filling::new(77);
+        let mut filling = Filling::new(77, None);
         let one = filling.put(&[1; 32], b"one").unwrap();
         let two = filling.put(&[2; 32], &[9; BLOB_LEN_MAX]).unwrap();
         filling.seal();
@@ -276,12 +277,12 @@ mod tests {
 
     #[test]
     fn a_region_ends_where_its_table_or_its_bytes_do() {
-        let mut filling = Filling::new(0);
+        let mut filling = Filling::new(0, None);
         let small = (0_u32..)
             .take_while(|n| filling.put(&key(*n), b"x").is_some())
             .count();
         assert_eq!(small, ENTRIES_MAX);
-        let mut filling = Filling::new(0);
+        let mut filling = Filling::new(0, None);
         let large = (0_u32..)
             .take_while(|n| filling.put(&key(*n), &[1; 60_000]).is_some())
             .count();

@@ -37,6 +37,8 @@ pub(crate) struct Ring {
 struct Open {
     filling: Filling,
     pending: VecDeque<Arc<Filling>>,
+    /// One that was written, whose memory the next one takes.
+    spare: Option<Filling>,
     to_disk: Sender<Arc<Filling>>,
 }
 
@@ -46,7 +48,7 @@ impl Open {
         if self.pending.len() >= pending_max {
             return false;
         }
-        let next = Filling::new(self.filling.sequence + 1);
+        let next = Filling::new(self.filling.sequence + 1, self.spare.take());
         let mut full = std::mem::replace(&mut self.filling, next);
         full.seal();
         let full = Arc::new(full);
@@ -116,8 +118,9 @@ impl Ring {
         // Closed meanwhile, there is nobody to end the sender, and with it the thread.
         if !self.ends.load(Ordering::Relaxed) {
             *open = Some(Open {
-                filling: Filling::new(next),
+                filling: Filling::new(next, None),
                 pending: VecDeque::new(),
+                spare: None,
                 to_disk,
             });
         }
@@ -149,6 +152,22 @@ impl Ring {
                 None
             }
         }
+    }
+
+    /// So many bytes go into places of the file that no region had yet.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        let open = self.open();
+        let Some(open) = open.as_ref() else { return false };
+        // One more for what is left of the region that is being filled, and the tables.
+        let regions = bytes.div_ceil(REGION_LEN as u64) + 1;
+        open.filling.sequence + regions < self.regions && self.index.len() < self.entries_max
+    }
+
+    /// As many regions are on their way to the disk as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        let open = self.open();
+        open.as_ref()
+            .is_some_and(|open| open.pending.len() >= PENDING_MAX)
     }
 
     /// A region is on its way to the disk.
@@ -192,7 +211,7 @@ impl Ring {
     }
 
     /// Writes a region in the place of an older one; `oldest` is the oldest that is there. Blocks.
-    pub(crate) fn write(&self, region: &Filling, oldest: &mut u64) {
+    pub(crate) fn write(&self, region: Arc<Filling>, oldest: &mut u64) {
         while *oldest < region.sequence
             && (*oldest + self.regions <= region.sequence || self.index.len() > self.entries_max)
         {
@@ -208,6 +227,7 @@ impl Ring {
         }
         if let Some(open) = self.open().as_mut() {
             open.pending.retain(|pending| pending.sequence != region.sequence);
+            open.spare = Arc::into_inner(region);
         }
     }
 

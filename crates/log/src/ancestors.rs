@@ -180,6 +180,14 @@ pub(crate) async fn frames(
     Err(lost(first))
 }
 
+/// The object that an ancestor's segment is in, as far as is known; `None` where it is nobody's.
+pub(crate) async fn place(core: &Core, segment: SegmentNumber) -> Result<Option<Place>, LogError> {
+    let Some((ancestor, born)) = find(core, segment) else {
+        return Ok(None);
+    };
+    Ok(ancestor.place(segment, born).await?.place)
+}
+
 /// The object that an ancestor's segment is in now, with the number, epoch and sequence that it should tell; `None` where it is nobody's.
 pub(crate) async fn object(
     core: &Core,

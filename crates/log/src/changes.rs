@@ -8,10 +8,10 @@
 
 use crate::applier::Order;
 use crate::core::{Core, Which};
+use crate::pages;
 use crate::snapshot;
 use crate::tree::{Compared, NeedsPage, Radix, compare};
 use crate::{LogError, LogVolume};
-use futures_util::future::try_join_all;
 use restblk_format::log::{BLOCK, Pointer};
 use restblk_types::ErrorKind;
 use std::ops::Range;
@@ -19,8 +19,6 @@ use std::sync::Arc;
 
 /// Pages of each tree that are kept between two steps, of 1 KiB: those of one go, and the way to them.
 const PAGES: usize = 2048;
-/// Pages read at once.
-const READ_AT_ONCE: usize = 32;
 
 /// Bytes that are other ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,11 +163,8 @@ impl Changes {
 
 /// Reads pages of a snapshot's tree into it.
 async fn load(core: &Core, tree: &mut Radix, pages: &[NeedsPage]) -> Result<(), LogError> {
-    for some in pages.chunks(READ_AT_ONCE) {
-        let read = try_join_all(some.iter().map(|page| core.page(*page))).await?;
-        for (page, numbers) in some.iter().zip(read) {
-            tree.install(*page, &numbers);
-        }
+    for (page, numbers) in pages::of_snapshot(core, pages.to_vec(), pages).await? {
+        tree.install(page, &numbers);
     }
     Ok(())
 }

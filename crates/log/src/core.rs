@@ -5,11 +5,13 @@ use crate::frames::{Frames, Place};
 use crate::journal::Journal;
 use crate::local::Birth;
 use crate::memory::Member;
+use crate::pages;
 use crate::runs::Reading;
 use crate::shelf::{Series, Shelf};
 use crate::state::{Source, State};
 use crate::table::{self, Line};
 use crate::tree::{NeedsPage, Radix};
+use crate::whole::Whole;
 use crate::{Durability, LogError, Options};
 use futures_util::future::try_join_all;
 use restblk_format::log::{
@@ -24,7 +26,7 @@ use tokio::task::JoinSet;
 
 /// Segments of the table that are looked at in one go.
 const CHUNK: u32 = 4096;
-/// Pages that are loaded at once.
+/// Pages of the table that are loaded at once.
 const LOADS: usize = 32;
 
 /// Looks for a frame that is moved again and again, before it is held to be lost.
@@ -41,6 +43,7 @@ pub(crate) struct Core {
     pub(crate) frames: Frames,
     /// Those that are being read.
     pub(crate) reading: Reading,
+    pub(crate) whole: Whole,
     /// The volumes that this one was cloned from, in the order of the lineage.
     pub(crate) ancestors: Vec<Ancestor>,
     pub(crate) journal: Option<Journal>,
@@ -56,6 +59,8 @@ pub(crate) struct Core {
     failed: OnceLock<LogError>,
     /// Those who read by an older head: objects are not removed meanwhile.
     holds: AtomicUsize,
+    /// Frames that users wrote last and that did not pack.
+    pub(crate) misses: AtomicUsize,
     /// Uploads under way: they end with the attachment.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -99,10 +104,12 @@ impl Core {
             memory: frames.member(),
             frames,
             reading: Reading::default(),
+            whole: Whole::default(),
             journal,
             arrived: Notify::new(),
             failed: OnceLock::new(),
             holds: AtomicUsize::new(0),
+            misses: AtomicUsize::new(0),
             tasks: Mutex::new(JoinSet::new()),
         }
     }
@@ -211,46 +218,65 @@ impl Core {
 
     /// Loads pages of a tree.
     pub(crate) async fn load(&self, which: Which, pages: &[NeedsPage]) -> Result<(), LogError> {
-        let load = async |page: &NeedsPage| -> Result<(), LogError> {
-            // Whoever comes second finds it kept, or there.
-            let frame = page.pointer.frame();
-            let mut claim = self.reading.claim(&[frame]);
-            while claim.frames.is_empty() {
-                self.reading.wait(frame).await;
-                if !self.state().tree(which).wants(*page) {
-                    return Ok(());
-                }
-                claim = self.reading.claim(&[frame]);
-            }
-            let frame = match which {
-                Which::Map => self.frame(page.pointer).await?,
-                Which::Table => self.book(page.pointer).await?,
-            };
-            let Some(frame) = frame else {
-                // A checkpoint may have stored the page elsewhere since it was asked for.
-                let still = self.state().tree(which).wants(*page);
-                return if still { Err(lost(page.pointer)) } else { Ok(()) };
-            };
-            let numbers = page_numbers(&frame, *page)?;
-            let mut state = self.state();
-            state.tree(which).install(*page, &numbers);
-            if self.pages_beyond(&state).is_some() {
-                // The task that changes the trees lets some go.
-                self.arrived.notify_one();
-            }
-            Ok(())
-        };
+        if let Which::Map = which {
+            return self.load_map(pages).await;
+        }
         for some in pages.chunks(LOADS) {
-            try_join_all(some.iter().map(load)).await?;
+            try_join_all(some.iter().map(|page| self.load_book(*page))).await?;
         }
         Ok(())
     }
 
-    /// The numbers on a page of a snapshot's map.
-    pub(crate) async fn page(&self, page: NeedsPage) -> Result<[u64; PAGE_FAN_OUT], LogError> {
-        let frame = self.frame(page.pointer).await?;
-        let frame = frame.ok_or_else(|| LogError::corrupt(page.pointer, "a page of the snapshot is gone"))?;
-        page_numbers(&frame, page)
+    /// Loads pages of the map, and those beside them.
+    async fn load_map(&self, wanted: &[NeedsPage]) -> Result<(), LogError> {
+        let pages = {
+            let state = self.state();
+            let is_cached = |pointer| self.is_cached(&state, pointer);
+            if self.has_room_for_pages(&state) {
+                pages::with_neighbours(&state.map, wanted, is_cached)
+            } else {
+                wanted.to_vec()
+            }
+        };
+        for (page, numbers) in pages::read(self, pages, wanted).await? {
+            let mut state = self.state();
+            match numbers {
+                Some(numbers) => self.install(&mut state, Which::Map, page, &numbers),
+                // A checkpoint may have stored the page elsewhere since it was asked for.
+                None if wanted.contains(&page) && state.map.wants(page) => return Err(lost(page.pointer)),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads a page of the table.
+    async fn load_book(&self, page: NeedsPage) -> Result<(), LogError> {
+        // Whoever comes second finds it kept, or there.
+        let frame = page.pointer.frame();
+        let mut claim = self.reading.claim(&[frame]);
+        while claim.frames.is_empty() {
+            self.reading.wait(frame).await;
+            if !self.state().table.wants(page) {
+                return Ok(());
+            }
+            claim = self.reading.claim(&[frame]);
+        }
+        let Some(frame) = self.book(page.pointer).await? else {
+            let still = self.state().table.wants(page);
+            return if still { Err(lost(page.pointer)) } else { Ok(()) };
+        };
+        let numbers = page_numbers(&frame, page)?;
+        self.install(&mut self.state(), Which::Table, page, &numbers);
+        Ok(())
+    }
+
+    fn install(&self, state: &mut State, which: Which, page: NeedsPage, numbers: &[u64; PAGE_FAN_OUT]) {
+        state.tree(which).install(page, numbers);
+        if self.pages_beyond(state).is_some() {
+            // The task that changes the trees lets some go.
+            self.arrived.notify_one();
+        }
     }
 
     /// A frame of the books (pages of the table, lists), which are never moved.
@@ -318,14 +344,20 @@ impl Core {
             .await
     }
 
+    /// Whether the host's cache has the frame, most probably.
+    pub(crate) fn is_cached(&self, state: &State, pointer: Pointer) -> bool {
+        let birth = || self.born(state, pointer.segment());
+        let cache = self.frames.cache.as_ref();
+        cache.is_some_and(|cache| birth().is_some_and(|birth| cache.has(&birth.key(pointer))))
+    }
+
     /// Where a segment was written first, for this host's cache; `None` where it has none, or no epoch has the segment.
     pub(crate) fn birth(&self, segment: SegmentNumber) -> Option<Birth> {
         self.frames.cache.as_ref()?;
-        self.born(segment)
+        self.born(&self.state(), segment)
     }
 
-    fn born(&self, segment: SegmentNumber) -> Option<Birth> {
-        let state = self.state();
+    fn born(&self, state: &State, segment: SegmentNumber) -> Option<Birth> {
         let (span, sequence) = state.head.place(segment)?;
         let volume = state.head.lineage.get(usize::from(span.volume))?.volume;
         Some(Birth {
@@ -413,14 +445,14 @@ impl Core {
     /// What opens the frames that were born in a segment of a volume of the family: a key, or none. `None` where the head does not tell in which
     /// epoch that was: another volume's later ones.
     pub(crate) fn opener(&self, volume: VolumeId, segment: SegmentNumber) -> Option<Option<SealKey>> {
-        let born = self.born(segment)?;
+        let born = self.born(&self.state(), segment)?;
         (born.shelf.volume == volume).then(|| born.seal_key())
     }
 
     /// A segment of this epoch, to be filled: sealed where the volume is encrypted.
     pub(crate) fn begin(&self, number: SegmentNumber, lines: usize, codec: Codec) -> SegmentBuilder {
         let key = self.shelf.segment_key(self.epoch, number);
-        SegmentBuilder::new(number, lines, codec).sealed(key)
+        SegmentBuilder::in_buffer(number, lines, codec, self.memory.spare().take()).sealed(key)
     }
 
     /// How many pages the trees may have, where they have more.
@@ -428,6 +460,12 @@ impl Core {
         let now = state.map.loaded() + state.table.loaded();
         let most = self.memory.pages(now);
         (now > most).then_some(most)
+    }
+
+    /// Whether more pages than those that are needed may come: none has to go for them.
+    fn has_room_for_pages(&self, state: &State) -> bool {
+        let now = state.map.loaded() + state.table.loaded();
+        now + 4 * pages::GROUP <= self.memory.pages(now) / 4 * 3
     }
 
     /// Lets pages go where there are too many: three quarters of them stay. Only the task that changes the trees does so.

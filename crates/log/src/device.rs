@@ -2,7 +2,7 @@
 
 use crate::ahead::Ahead;
 use crate::applier::{self, Order};
-use crate::batch::{BLOCKS_MAX, Known};
+use crate::batch::BLOCKS_MAX;
 use crate::children::{self, Child};
 use crate::clone::{self, Expected};
 use crate::core::{Core, Hold};
@@ -11,6 +11,7 @@ use crate::flatten::{self, Progress};
 use crate::journal::Found;
 use crate::local::Local;
 use crate::memory::Taken;
+use crate::pieces;
 use crate::receive::Claimed;
 use crate::recover::{self, check_size};
 use crate::runs;
@@ -24,10 +25,10 @@ use crate::{Durability, LogError, Options, Writer};
 use async_trait::async_trait;
 use bytes::Bytes;
 use restblk_block::{BlockDevice, BlockError, Features, Geometry, Span, WriteFlags, spans_of};
-use restblk_format::log::{BLOCK, Codec, DataKey, Frame, FrameKind, Pointer, Snapshot};
+use restblk_format::log::{BLOCK, Codec, DataKey, Pointer, Snapshot};
 use restblk_store::Store;
 use restblk_types::{BlockSize, ErrorKind, VolumeId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -437,14 +438,15 @@ impl LogVolume {
         });
     }
 
-    async fn read_blocks(&self, blocks: Range<u64>, buf: &mut [u8]) -> Result<(), LogError> {
+    async fn read_blocks(&self, blocks: Range<u64>) -> Result<Vec<Bytes>, LogError> {
         self.read_ahead(&blocks);
-        Traffic::count(&self.core.shelf.traffic().read, buf.len());
+        let len = usize::try_from(blocks.end - blocks.start).unwrap_or(usize::MAX);
+        Traffic::count(&self.core.shelf.traffic().read, len.saturating_mul(BLOCK));
         for _ in 0..READS {
             self.core.alive()?;
             let sources = self.core.sources(blocks.clone()).await?;
-            if fill(&self.core, &sources, blocks.clone(), buf).await? {
-                return Ok(());
+            if let Some(pieces) = pieces::of(&self.core, &sources, blocks.clone()).await? {
+                return Ok(pieces);
             }
         }
         Err(LogError::corrupt(
@@ -452,56 +454,6 @@ impl LogVolume {
             "their segments are gone whenever they are looked for",
         ))
     }
-}
-
-/// Fills `buf` with the bytes of blocks; false where some of them are nowhere any more: look again.
-pub(crate) async fn fill(
-    core: &Core,
-    sources: &[Source],
-    blocks: impl Iterator<Item = u64>,
-    buf: &mut [u8],
-) -> Result<bool, LogError> {
-    let mut wanted: BTreeMap<Pointer, Option<Arc<Frame>>> = BTreeMap::new();
-    for source in sources {
-        if let Source::Stored(pointer) = source {
-            wanted.insert(pointer.frame(), core.frames.kept(*pointer));
-        }
-    }
-    let missing: Vec<Pointer> = wanted
-        .iter()
-        .filter(|(_, frame)| frame.is_none())
-        .map(|(pointer, _)| *pointer)
-        .collect();
-    let fetched = runs::frames(core, &missing).await?;
-    for (pointer, frame) in missing.into_iter().zip(fetched) {
-        let Some(frame) = frame else { return Ok(false) };
-        wanted.insert(pointer, Some(frame));
-    }
-    for (block, (source, to)) in blocks.zip(sources.iter().zip(buf.as_chunks_mut::<BLOCK>().0)) {
-        match source {
-            Source::Known(Known::Data(data)) => to.copy_from_slice(data),
-            Source::Known(Known::Hole) => to.fill(0),
-            Source::Stored(pointer) => {
-                let Some(Some(frame)) = wanted.get(&pointer.frame()) else {
-                    return Ok(false);
-                };
-                let at = usize::from(pointer.index());
-                let there = frame.plain.get(at * BLOCK..(at + 1) * BLOCK);
-                let (Some(from), true, true) = (
-                    there,
-                    frame.kind == FrameKind::Data,
-                    frame.first + at as u64 == block,
-                ) else {
-                    return Err(LogError::corrupt(
-                        *pointer,
-                        format!("it does not hold block {block}"),
-                    ));
-                };
-                to.copy_from_slice(from);
-            }
-        }
-    }
-    Ok(true)
 }
 
 impl LogVolume {
@@ -570,7 +522,13 @@ impl BlockDevice for LogVolume {
     }
 
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), BlockError> {
-        Ok(self.read_blocks(blocks(offset, buf.len() as u64), buf).await?)
+        let pieces = self.read_blocks(blocks(offset, buf.len() as u64)).await?;
+        pieces::copy(&pieces, buf);
+        Ok(())
+    }
+
+    async fn read_pieces(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, BlockError> {
+        Ok(self.read_blocks(blocks(offset, len as u64)).await?)
     }
 
     async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {

@@ -140,23 +140,21 @@ impl Frames {
         let from = spots.iter().map(|(offset, _)| *offset).min().unwrap_or(0);
         let to = spots.iter().map(|(offset, len)| offset + len).max().unwrap_or(0);
         let _taken = self.memory.fetched.take((to - from) as usize).await;
-        let Some(bytes) = place
-            .shelf
-            .range(&place.key, from.into(), (to - from).into())
-            .await?
-        else {
+        let read = place.shelf.pieces(&place.key, from.into(), (to - from).into());
+        let Some(payload) = read.await? else {
             return Ok(None);
         };
         let stored = spots.into_iter().map(|(offset, len)| {
             let at = (offset - from) as usize;
-            bytes.get(at..at + len as usize).unwrap_or_default()
+            payload.range(at..at + len as usize).unwrap_or_default()
         });
-        let stored: Vec<_> = run.iter().copied().zip(stored).collect();
-        let frames = place.open(stored.iter().copied())?.into_iter().map(Arc::new);
+        let stored: Vec<(Pointer, Bytes)> = run.iter().copied().zip(stored).collect();
+        let frames = place.open(stored.iter().map(|(pointer, bytes)| (*pointer, bytes.as_ref())));
+        let frames = frames?.into_iter().map(Arc::new);
         let frames: Vec<_> = frames.collect();
         for ((pointer, stored), frame) in stored.into_iter().zip(&frames) {
             self.memory.keep(pointer, frame);
-            self.cache(pointer, birth, stored);
+            self.cache(pointer, birth, &stored);
         }
         Ok(Some(frames))
     }

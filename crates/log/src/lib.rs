@@ -32,6 +32,8 @@ mod journal;
 mod local;
 mod look;
 mod memory;
+mod pages;
+mod pieces;
 mod receive;
 mod recover;
 mod runs;
@@ -39,6 +41,7 @@ mod send;
 mod series;
 mod shelf;
 mod snapshot;
+mod spare;
 mod state;
 mod table;
 mod tree;
@@ -46,7 +49,10 @@ mod upload;
 mod usage;
 mod view;
 mod warm;
+mod whole;
 
+#[cfg(test)]
+mod cold_tests;
 #[cfg(test)]
 mod crypt_tests;
 #[cfg(test)]

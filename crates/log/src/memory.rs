@@ -16,6 +16,7 @@
 //! one is one buffer all the same.
 
 use crate::runs;
+use crate::spare::Spare;
 use bytes::Bytes;
 use lru::LruCache;
 use restblk_format::log::{BLOCK, Frame, PAGE_LEN, Pointer, SEGMENT_LEN_MAX};
@@ -91,6 +92,8 @@ pub struct Memory {
     /// Pages in memory, of all volumes.
     pages: AtomicUsize,
     volumes: AtomicUsize,
+    /// Of segments.
+    spare: Arc<Spare>,
     /// The next member's number.
     next: AtomicU64,
 }
@@ -125,6 +128,7 @@ impl Memory {
             }),
             pages: AtomicUsize::new(0),
             volumes: AtomicUsize::new(0),
+            spare: Arc::default(),
             next: AtomicU64::new(0),
             parts,
         }
@@ -157,12 +161,17 @@ impl Member {
         memory.volumes.fetch_add(1, Ordering::Relaxed);
         Self {
             number: memory.next.fetch_add(1, Ordering::Relaxed),
-            unsent: Share::new(reserve.unsent, &memory.unsent),
-            packed: Share::new(reserve.packed, &memory.packed),
-            fetched: Share::new(reserve.fetched, &memory.fetched),
+            unsent: Share::new(reserve.unsent, &memory.unsent, memory.parts.unsent),
+            packed: Share::new(reserve.packed, &memory.packed, memory.parts.packed),
+            fetched: Share::new(reserve.fetched, &memory.fetched, memory.parts.fetched),
             pages: AtomicUsize::new(0),
             memory,
         }
+    }
+
+    /// The buffers of segments.
+    pub(crate) fn spare(&self) -> &Arc<Spare> {
+        &self.memory.spare
     }
 
     /// Keeps a frame for the next reader.
@@ -230,6 +239,8 @@ pub(crate) struct Share {
     /// Of `own`.
     reserve: usize,
     shared: Arc<Semaphore>,
+    /// Of `shared`.
+    most: usize,
 }
 
 /// What was taken, until it is dropped.
@@ -239,11 +250,12 @@ pub(crate) struct Taken {
 }
 
 impl Share {
-    fn new(reserve: usize, shared: &Arc<Semaphore>) -> Self {
+    fn new(reserve: usize, shared: &Arc<Semaphore>, most: usize) -> Self {
         Self {
             own: Arc::new(Semaphore::new(reserve)),
             reserve,
             shared: Arc::clone(shared),
+            most,
         }
     }
 
@@ -277,6 +289,18 @@ impl Share {
             own = Arc::clone(&self.own).acquire_many_owned(count) => own,
             shared = Arc::clone(&self.shared).acquire_many_owned(count) => shared,
         };
+        Some(Taken {
+            _permit: permit.ok()?,
+        })
+    }
+
+    /// Takes so much of what all share, and waits for it; `None` where there is never so much.
+    pub(crate) async fn take_shared(&self, wanted: usize) -> Option<Taken> {
+        if wanted > self.most {
+            return None;
+        }
+        let count = u32::try_from(wanted).ok()?;
+        let permit = Arc::clone(&self.shared).acquire_many_owned(count).await;
         Some(Taken {
             _permit: permit.ok()?,
         })

@@ -9,6 +9,7 @@
 
 use crate::LogError;
 use crate::core::Core;
+use crate::whole;
 use futures_util::future::{join_all, try_join_all};
 use restblk_format::log::{Frame, Pointer};
 use std::collections::HashSet;
@@ -100,34 +101,39 @@ pub(crate) async fn frames(core: &Core, missing: &[Pointer]) -> Result<Vec<Optio
 async fn mine(core: &Core, frames: &[Pointer]) -> Result<Vec<Option<Arc<Frame>>>, LogError> {
     let cached = frames.iter().map(|frame| core.cached(*frame));
     let mut found = join_all(cached).await;
-    let missing: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
-    let pointers: Vec<Pointer> = missing.iter().map(|at| frames[*at]).collect();
-    let read = try_join_all(cut(&pointers).into_iter().map(|run| read_run(core, run))).await?;
+    let pointers = |missing: &[usize]| -> Vec<Pointer> { missing.iter().map(|at| frames[*at]).collect() };
+    let mut missing: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
+    if !missing.is_empty() {
+        whole::missed(core, &pointers(&missing)).await;
+        missing.retain(|at| {
+            found[*at] = core.frames.kept(frames[*at]);
+            found[*at].is_none()
+        });
+    }
+    let pointers = pointers(&missing);
+    let runs = cut(&pointers, |pointer| *pointer, GAP_MAX);
+    let read = try_join_all(runs.into_iter().map(|run| read_run(core, run))).await?;
     for (at, frame) in missing.into_iter().zip(read.into_iter().flatten()) {
         found[at] = frame;
     }
     Ok(found)
 }
 
-/// Cuts frames in the order of their places into runs.
-fn cut(frames: &[Pointer]) -> Vec<&[Pointer]> {
-    let mut runs = Vec::new();
-    let mut start = 0;
-    for at in 1..=frames.len() {
-        let goes_on = at < frames.len() && {
-            let (first, before, this) = (frames[start], frames[at - 1], frames[at]);
-            this.segment() == first.segment()
-                && this.offset() > before.offset()
-                && this.offset().saturating_sub(end(before)) <= GAP_MAX
-                && end(this) - first.offset() <= RUN_MAX
-        };
+/// Cuts what is at addresses that rise into runs.
+pub(crate) fn cut<T>(frames: &[T], at: impl Fn(&T) -> Pointer, gap_max: u32) -> Vec<&[T]> {
+    let mut first = frames.first().map(&at);
+    let goes_on = |before: &T, this: &T| {
+        let (before, this, of) = (at(before), at(this), first.unwrap_or(at(before)));
+        let goes_on = this.segment() == of.segment()
+            && this.offset() > before.offset()
+            && this.offset().saturating_sub(end(before)) <= gap_max
+            && end(this) - of.offset() <= RUN_MAX;
         if !goes_on {
-            runs.push(&frames[start..at]);
-            start = at;
+            first = Some(this);
         }
-    }
-    runs.retain(|run| !run.is_empty());
-    runs
+        goes_on
+    };
+    frames.chunk_by(goes_on).collect()
 }
 
 /// A frame's end by its pointer, whose length is rounded up: the next frame may begin before it.
@@ -165,15 +171,17 @@ mod tests {
             pointer(2, 64, 640),
             pointer(2, 704, 64),
         ];
-        let lens: Vec<usize> = cut(&frames).into_iter().map(<[Pointer]>::len).collect();
-        assert_eq!(lens, [3, 1, 2]);
+        let cut = |frames: &[Pointer]| -> Vec<usize> {
+            let runs = super::cut(frames, |frame| *frame, GAP_MAX);
+            runs.into_iter().map(<[Pointer]>::len).collect()
+        };
+        assert_eq!(cut(&frames), [3, 1, 2]);
         assert!(cut(&[]).is_empty());
         // As frames that do not pack lie: each begins at a multiple of 16, and is told to end at one of 64.
         let near: Vec<_> = (0..4).map(|at| pointer(1, 7264 + at * 32_848, 32_896)).collect();
-        assert_eq!(cut(&near), [near.as_slice()]);
+        assert_eq!(cut(&near), [4]);
         let long: Vec<_> = (0..80).map(|at| pointer(1, at * 32_768, 32_768)).collect();
-        let lens: Vec<usize> = cut(&long).into_iter().map(<[Pointer]>::len).collect();
-        assert_eq!(lens, [64, 16]);
+        assert_eq!(cut(&long), [64, 16]);
     }
 
     #[tokio::test]

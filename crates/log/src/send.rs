@@ -5,7 +5,7 @@
 
 use crate::changes::{ChangedBlock, Changes};
 use crate::core::Core;
-use crate::device::fill;
+use crate::pieces::fill;
 use crate::snapshot;
 use crate::state::Source;
 use crate::{LogError, LogVolume};

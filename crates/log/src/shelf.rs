@@ -14,7 +14,7 @@ use crate::defect::Defect;
 use crate::usage::Traffic;
 use bytes::Bytes;
 use restblk_format::log::{DataKey, HEADER_LEN, Head, Header, Kind, SealKey, SegmentHead, SegmentNumber};
-use restblk_store::{Durability, Instance, Key, Page, Precondition, Store};
+use restblk_store::{Durability, Instance, Key, Page, Payload, Precondition, Store};
 use restblk_types::{ErrorKind, Extent, VolumeId};
 use std::sync::Arc;
 
@@ -213,6 +213,11 @@ impl Shelf {
 
     /// A range of an object; `None` where there is no object, `Corrupt` where it ends before.
     pub(crate) async fn range(&self, key: &Key, offset: u64, len: u64) -> Result<Option<Bytes>, LogError> {
+        Ok(self.pieces(key, offset, len).await?.map(Payload::into_bytes))
+    }
+
+    /// The same as it comes.
+    pub(crate) async fn pieces(&self, key: &Key, offset: u64, len: u64) -> Result<Option<Payload>, LogError> {
         let extent = Extent::new(offset, len)
             .ok_or_else(|| LogError::bug(format!("read {len} bytes at {offset} of {key}")))?;
         match self.get(key, Some(extent)).await {
@@ -226,18 +231,25 @@ impl Shelf {
 
     /// A whole object; `None` where there is none.
     pub(crate) async fn whole(&self, key: &Key) -> Result<Option<Bytes>, LogError> {
+        Ok(self.all_pieces(key).await?.map(Payload::into_bytes))
+    }
+
+    /// The same as it comes.
+    pub(crate) async fn all_pieces(&self, key: &Key) -> Result<Option<Payload>, LogError> {
         self.get(key, None).await
     }
 
-    async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Option<Bytes>, LogError> {
+    async fn get(&self, key: &Key, range: Option<Extent>) -> Result<Option<Payload>, LogError> {
         let mut tries = 0;
         loop {
             tries += 1;
             match self.store.get(key, range).await {
                 Ok(fetched) => {
-                    let bytes = fetched.payload.into_bytes();
-                    Traffic::count(&self.traffic.fetched, bytes.len());
-                    return Ok(Some(bytes));
+                    let payload = fetched.payload;
+                    let (offset, len) = (range.map_or(0, |range| range.offset()), payload.len());
+                    tracing::trace!(%key, offset, len, "fetched");
+                    Traffic::count(&self.traffic.fetched, len);
+                    return Ok(Some(payload));
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
                 Err(error) if error.kind().is_transient() && tries < TRIES => {}

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use restblk_format::log::{Entry, Kind, SegmentBuilder};
 use restblk_types::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Between the tries of an upload that may succeed later without anybody doing anything: a full store, an outage.
@@ -50,9 +51,11 @@ async fn upload(core: &Core, batch: &Batch, sequence: u32) -> Result<(), LogErro
     };
     let _turn = core.memory.packed.take(1).await;
     core.alive()?;
+    let misses = core.misses.load(Ordering::Relaxed);
     let builder = batch
-        .encode(|lines| core.begin(number, lines, codec))
+        .encode(|lines| core.begin(number, lines, codec).after_misses(misses))
         .journalled(batch.journal_end);
+    core.misses.store(builder.misses(), Ordering::Relaxed);
     // Set once, here.
     let _ = batch.stored.set(store(core, builder, sequence).await?);
     let stored = core.state().stored();
@@ -73,7 +76,7 @@ pub(crate) async fn store(
 ) -> Result<Vec<Entry>, LogError> {
     let number = builder.number();
     let (bytes, entries) = builder.finish(core.shelf.volume, core.epoch, sequence, core.nonce);
-    let bytes = Bytes::from(bytes);
+    let bytes = core.memory.spare().lend(bytes);
     let series = Series::Segments(number.kind(), core.epoch);
     create(core, series, sequence, bytes.clone()).await?;
     if let Some(birth) = core.birth(number) {

@@ -3,12 +3,14 @@
 use crate::LogError;
 use crate::batch::Known;
 use crate::core::Core;
-use crate::device::{blocks, blocks_to_look_at, fill};
+use crate::device::{blocks, blocks_to_look_at};
+use crate::pages;
+use crate::pieces;
 use crate::snapshot;
 use crate::state::{Source, written};
 use crate::tree::{NeedsPage, Radix};
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use bytes::Bytes;
 use restblk_block::{BlockDevice, BlockError, Features, Geometry, Span, WriteFlags, spans_of};
 use restblk_format::log::{BLOCK, Pointer};
 use restblk_types::{BlockSize, ErrorKind};
@@ -58,7 +60,7 @@ impl SnapshotView {
     async fn with_pages<T>(&self, range: &Range<u64>, look: impl Fn(&Radix) -> T) -> Result<T, LogError> {
         loop {
             let mut missing = Vec::new();
-            {
+            let pages = {
                 let mut map = self.map();
                 map.missing(range.clone(), &mut missing);
                 if missing.is_empty() {
@@ -66,17 +68,18 @@ impl SnapshotView {
                     map.shrink(PAGES);
                     return Ok(seen);
                 }
+                let state = self.core.state();
+                pages::with_neighbours(&map, &missing, |pointer| self.core.is_cached(&state, pointer))
+            };
+            let pages = pages::of_snapshot(&self.core, pages, &missing).await?;
+            let mut map = self.map();
+            for (page, numbers) in pages {
+                map.install(page, &numbers);
             }
-            try_join_all(missing.into_iter().map(|page| async move {
-                let numbers = self.core.page(page).await?;
-                self.map().install(page, &numbers);
-                Ok::<_, LogError>(())
-            }))
-            .await?;
         }
     }
 
-    async fn read_blocks(&self, range: Range<u64>, buf: &mut [u8]) -> Result<(), LogError> {
+    async fn read_blocks(&self, range: Range<u64>) -> Result<Vec<Bytes>, LogError> {
         self.alive()?;
         let sources: Result<Vec<Source>, NeedsPage> = self
             .with_pages(&range, |map| {
@@ -88,8 +91,8 @@ impl SnapshotView {
             })
             .await?;
         let sources = sources.map_err(|page| LogError::bug(format!("{page:?} was there, and is not")))?;
-        if fill(&self.core, &sources, range.clone(), buf).await? {
-            return Ok(());
+        if let Some(pieces) = pieces::of(&self.core, &sources, range).await? {
+            return Ok(pieces);
         }
         self.alive()?;
         Err(LogError::corrupt(
@@ -122,7 +125,13 @@ impl BlockDevice for SnapshotView {
     }
 
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), BlockError> {
-        Ok(self.read_blocks(blocks(offset, buf.len() as u64), buf).await?)
+        let pieces = self.read_blocks(blocks(offset, buf.len() as u64)).await?;
+        pieces::copy(&pieces, buf);
+        Ok(())
+    }
+
+    async fn read_pieces(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, BlockError> {
+        Ok(self.read_blocks(blocks(offset, len as u64)).await?)
     }
 
     async fn spans(&self, offset: u64, len: u64) -> Result<Vec<Span>, BlockError> {

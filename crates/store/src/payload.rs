@@ -1,6 +1,7 @@
 //! Bytes as they came from the wire: a few buffers, not joined until somebody needs them so.
 
 use bytes::{Bytes, BytesMut};
+use std::ops::Range;
 
 /// The body of an object or of a range of it.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +55,33 @@ impl Payload {
         self.parts
     }
 
+    /// The bytes of a range in one piece, free where one buffer has them all; `None` where they do not reach so far.
+    #[must_use]
+    pub fn range(&self, range: Range<usize>) -> Option<Bytes> {
+        if range.start > range.end || range.end > self.len {
+            return None;
+        }
+        let (mut start, mut left) = (range.start, range.len());
+        let mut joined = BytesMut::new();
+        for part in &self.parts {
+            if start >= part.len() {
+                start -= part.len();
+                continue;
+            }
+            let here = part.slice(start..part.len().min(start + left));
+            if joined.is_empty() && here.len() == left {
+                return Some(here);
+            }
+            joined.reserve(left);
+            joined.extend_from_slice(&here);
+            (start, left) = (0, left - here.len());
+            if left == 0 {
+                break;
+            }
+        }
+        Some(joined.freeze())
+    }
+
     /// The bytes in one piece: free where there was one part.
     #[must_use]
     pub fn into_bytes(mut self) -> Bytes {
@@ -89,6 +117,17 @@ mod tests {
         assert!(payload.copy_to(&mut buf));
         assert_eq!(&buf, b"abcde");
         assert!(!payload.copy_to(&mut [0; 4]));
+        for (range, bytes) in [
+            (0..5, "abcde"),
+            (0..2, "ab"),
+            (1..3, "bc"),
+            (3..5, "de"),
+            (5..5, ""),
+            (1..5, "bcde"),
+        ] {
+            assert_eq!(payload.range(range).unwrap(), bytes);
+        }
+        assert!(payload.range(3..6).is_none());
         assert_eq!(payload.into_bytes(), "abcde");
     }
 }

@@ -30,10 +30,10 @@ pub const SEGMENT_LEN_MAX: usize = 8 << 20;
 /// Blocks in a segment at the most; well-packed ones are shorter than [`SEGMENT_LEN_MAX`].
 pub const SEGMENT_BLOCKS_MAX: usize = 4096;
 
-/// After so many frames in a row that did not pack,
+/// After so many frames in a row that did not pack, one in so many is tried; the longer it goes on,
 const MISSES_MAX: usize = 8;
-/// one in so many is tried.
-const LOOK_EVERY: usize = 8;
+/// the fewer: one in so many at last, 2 MiB.
+const LOOK_EVERY_MAX: usize = 64;
 
 /// What a frame takes beyond its plain bytes at the most: its header, and the room up to the unit of a pointer's length.
 pub const FRAME_ROOM: usize = EXTRA_LEN_MAX + Pointer::LEN_UNIT as usize;
@@ -57,12 +57,19 @@ impl SegmentBuilder {
     /// Begins a segment with room for so many lines.
     #[must_use]
     pub fn new(number: SegmentNumber, lines: usize, codec: Codec) -> Self {
-        let start = HEADER_LEN + lines * INDEX_ENTRY_LEN;
+        Self::in_buffer(number, lines, codec, Vec::new())
+    }
+
+    /// The same in the memory of a buffer, whatever that holds.
+    #[must_use]
+    pub fn in_buffer(number: SegmentNumber, lines: usize, codec: Codec, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.resize(HEADER_LEN + lines * INDEX_ENTRY_LEN, 0);
         Self {
             number,
             codec,
             key: None,
-            bytes: vec![0; start],
+            bytes: buffer,
             lines,
             entries: Vec::with_capacity(lines),
             misses: 0,
@@ -80,6 +87,19 @@ impl SegmentBuilder {
         }
         self.key = key;
         self
+    }
+
+    /// The same, after so many frames that did not pack: those of the segment before, most likely.
+    #[must_use]
+    pub fn after_misses(mut self, misses: usize) -> Self {
+        self.misses = misses;
+        self
+    }
+
+    /// Frames that did not pack, one after the other, up to now.
+    #[must_use]
+    pub fn misses(&self) -> usize {
+        self.misses
     }
 
     /// Which one it is.
@@ -141,7 +161,10 @@ impl SegmentBuilder {
 
     /// The codec, but for most of what follows frames that did not pack: looking takes as long as packing.
     fn worthwhile(&self) -> Codec {
-        if self.misses >= MISSES_MAX && !self.misses.is_multiple_of(LOOK_EVERY) {
+        let every = (self.misses / 8)
+            .next_power_of_two()
+            .clamp(MISSES_MAX, LOOK_EVERY_MAX);
+        if self.misses >= MISSES_MAX && !self.misses.is_multiple_of(every) {
             Codec::None
         } else {
             self.codec
