@@ -32,16 +32,22 @@ fn writer(key: Option<&DataKey>) -> Writer {
     }
 }
 
+fn tagged(tag: u64, block: usize) -> Vec<u8> {
+    (tag << 32 | block as u64).to_le_bytes().repeat(BLOCK / 8)
+}
+
 fn block(block: usize) -> Vec<u8> {
-    let mut bytes = (block as u64).to_le_bytes().repeat(BLOCK / 8);
-    bytes[0] ^= 0xA5;
-    bytes
+    tagged(7, block)
 }
 
 async fn write(volume: &LogVolume, blocks: Range<usize>) {
+    write_tagged(volume, 7, blocks).await;
+}
+
+async fn write_tagged(volume: &LogVolume, tag: u64, blocks: Range<usize>) {
     for first in blocks.clone().step_by(WRITE) {
         let some = first..blocks.end.min(first + WRITE);
-        let bytes: Vec<u8> = some.flat_map(block).collect();
+        let bytes: Vec<u8> = some.flat_map(|block| tagged(tag, block)).collect();
         let flags = WriteFlags::default();
         volume.write((first * BLOCK) as u64, &bytes, flags).await.unwrap();
     }
@@ -203,6 +209,80 @@ async fn moved_and_inherited_segments_are_read_whole_too() {
         assert!(calls < 60, "{calls} requests of {name} for {} reads", BLOCKS / 5);
         assert!(cache.figures().puts > 1000);
     }
+}
+
+/// A parent's collector puts what it wrote before and after a clone was made into one object, and the clone has the numbers of what came
+/// after for segments of its own.
+#[tokio::test]
+async fn what_an_ancestor_wrote_later_is_not_taken_for_the_clones_own() {
+    for key in [None, Some(DataKey::random())] {
+        let ground = Ground::new(key).written().await;
+        let parent = ground.open(1, None).await;
+        // Of each eight blocks two of the first segments live, and one of those after the clone.
+        for first in (0..BLOCKS).step_by(8) {
+            write(&parent, first..first + 6).await;
+        }
+        parent.checkpoint().await.unwrap();
+        let id = parent.snapshot("s", "").await.unwrap();
+        let child = writer(ground.key.as_ref());
+        parent.clone_snapshot(id, self::id(2), &child).await.unwrap();
+        for blocks in [6, 5] {
+            for first in (0..BLOCKS).step_by(8) {
+                write_tagged(&parent, 8, first..first + blocks).await;
+            }
+        }
+        parent.checkpoint().await.unwrap();
+        assert!(parent.collect().await.unwrap() > 0);
+        parent.stop().await.unwrap();
+        let cut = cut_of(&ground.store).await;
+        assert!(has_both_sides(&ground.store, cut).await, "an object with both");
+
+        let cache = ground.cache("cache", 256 << 20).await;
+        let volume = ground.open(2, Some(cache.clone())).await;
+        for at in (0..BLOCKS).step_by(3) {
+            check(&volume, at).await;
+        }
+        // In the places of what the parent wrote.
+        for first in (0..BLOCKS).step_by(8) {
+            write_tagged(&volume, 9, first..first + 6).await;
+        }
+        volume.stop().await.unwrap();
+        drop(volume);
+        let volume = ground.open(2, Some(cache)).await;
+        let mut found = vec![0; BLOCK];
+        for at in (0..BLOCKS).step_by(8) {
+            volume.read((at * BLOCK) as u64, &mut found).await.unwrap();
+            assert!(found == tagged(9, at), "block {at} of the clone");
+        }
+    }
+}
+
+/// The first number of the clone's own segments.
+async fn cut_of(store: &Arc<Faulty>) -> u32 {
+    let shelf = Shelf::new(store.clone(), id(2));
+    let (_, head) = crate::look::newest(&shelf, None).await.unwrap().unwrap();
+    let own = head.epochs.iter().find(|span| span.volume == 0).unwrap();
+    own.first(Kind::Log)
+}
+
+/// Whether an object of moved frames has some that were born before a number, and some that were not.
+async fn has_both_sides(store: &Arc<Faulty>, cut: u32) -> bool {
+    let shelf = Shelf::new(store.clone(), id(1));
+    for (epoch, sequence) in (1..4).flat_map(|epoch| (0..9).map(move |sequence| (epoch, sequence))) {
+        let key = shelf.key(Series::Segments(Kind::Gc, epoch), sequence);
+        let Some(bytes) = shelf.whole(&key).await.unwrap() else {
+            continue;
+        };
+        let Ok(head) = SegmentHead::decode(&bytes) else {
+            continue;
+        };
+        let origins = head.entries.iter().filter_map(|entry| entry.pointer(0));
+        let later: Vec<bool> = origins.map(|origin| origin.segment().number() >= cut).collect();
+        if later.contains(&true) && later.contains(&false) {
+            return true;
+        }
+    }
+    false
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ pub(crate) struct Core {
     state: Mutex<State>,
     pub(crate) frames: Frames,
     /// Those that are being read.
-    pub(crate) reading: Reading,
+    pub(crate) reading: Reading<Pointer>,
     pub(crate) whole: Whole,
     /// The volumes that this one was cloned from, in the order of the lineage.
     pub(crate) ancestors: Vec<Ancestor>,
@@ -256,7 +256,7 @@ impl Core {
         let frame = page.pointer.frame();
         let mut claim = self.reading.claim(&[frame]);
         while claim.frames.is_empty() {
-            self.reading.wait(frame).await;
+            self.reading.wait(&frame).await;
             if !self.state().table.wants(page) {
                 return Ok(());
             }

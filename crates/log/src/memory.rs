@@ -17,6 +17,7 @@
 
 use crate::runs;
 use crate::spare::Spare;
+use crate::whole::Turns;
 use bytes::Bytes;
 use lru::LruCache;
 use restblk_format::log::{BLOCK, Frame, PAGE_LEN, Pointer, SEGMENT_LEN_MAX};
@@ -94,6 +95,8 @@ pub struct Memory {
     volumes: AtomicUsize,
     /// Of segments.
     spare: Arc<Spare>,
+    /// Of whole segments on their way from the store.
+    turns: Turns,
     /// The next member's number.
     next: AtomicU64,
 }
@@ -111,6 +114,11 @@ impl Default for Memory {
 }
 
 impl Memory {
+    /// The turns of whole segments.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
     /// So many bytes, at least [`MEMORY_MIN`].
     #[must_use]
     pub fn new(bytes: u64) -> Self {
@@ -129,6 +137,7 @@ impl Memory {
             pages: AtomicUsize::new(0),
             volumes: AtomicUsize::new(0),
             spare: Arc::default(),
+            turns: Turns::new(parts.fetched),
             next: AtomicU64::new(0),
             parts,
         }
@@ -161,9 +170,9 @@ impl Member {
         memory.volumes.fetch_add(1, Ordering::Relaxed);
         Self {
             number: memory.next.fetch_add(1, Ordering::Relaxed),
-            unsent: Share::new(reserve.unsent, &memory.unsent, memory.parts.unsent),
-            packed: Share::new(reserve.packed, &memory.packed, memory.parts.packed),
-            fetched: Share::new(reserve.fetched, &memory.fetched, memory.parts.fetched),
+            unsent: Share::new(reserve.unsent, &memory.unsent),
+            packed: Share::new(reserve.packed, &memory.packed),
+            fetched: Share::new(reserve.fetched, &memory.fetched),
             pages: AtomicUsize::new(0),
             memory,
         }
@@ -172,6 +181,16 @@ impl Member {
     /// The buffers of segments.
     pub(crate) fn spare(&self) -> &Arc<Spare> {
         &self.memory.spare
+    }
+
+    /// The turns of whole segments.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.memory.turns
+    }
+
+    /// The memory, for what outlives the volume.
+    pub(crate) fn of_all(&self) -> Arc<Memory> {
+        Arc::clone(&self.memory)
     }
 
     /// Keeps a frame for the next reader.
@@ -239,8 +258,6 @@ pub(crate) struct Share {
     /// Of `own`.
     reserve: usize,
     shared: Arc<Semaphore>,
-    /// Of `shared`.
-    most: usize,
 }
 
 /// What was taken, until it is dropped.
@@ -250,12 +267,11 @@ pub(crate) struct Taken {
 }
 
 impl Share {
-    fn new(reserve: usize, shared: &Arc<Semaphore>, most: usize) -> Self {
+    fn new(reserve: usize, shared: &Arc<Semaphore>) -> Self {
         Self {
             own: Arc::new(Semaphore::new(reserve)),
             reserve,
             shared: Arc::clone(shared),
-            most,
         }
     }
 
@@ -294,13 +310,9 @@ impl Share {
         })
     }
 
-    /// Takes so much of what all share, and waits for it; `None` where there is never so much.
-    pub(crate) async fn take_shared(&self, wanted: usize) -> Option<Taken> {
-        if wanted > self.most {
-            return None;
-        }
-        let count = u32::try_from(wanted).ok()?;
-        let permit = Arc::clone(&self.shared).acquire_many_owned(count).await;
+    /// Takes so much of what all share, where it is there now.
+    pub(crate) fn try_take_shared(&self, wanted: usize) -> Option<Taken> {
+        let permit = Arc::clone(&self.shared).try_acquire_many_owned(u32::try_from(wanted).ok()?);
         Some(Taken {
             _permit: permit.ok()?,
         })

@@ -13,6 +13,7 @@ use crate::whole;
 use futures_util::future::{join_all, try_join_all};
 use restblk_format::log::{Frame, Pointer};
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -22,33 +23,47 @@ pub(crate) const RUN_MAX: u32 = 2 << 20;
 /// Bytes between two frames that are read in vain: they take less time than one more request.
 const GAP_MAX: u32 = 16 << 10;
 
-/// Frames that are being read.
-#[derive(Debug, Default)]
-pub(crate) struct Reading {
-    frames: Mutex<HashSet<Pointer>>,
+/// Frames that are being read, or objects.
+#[derive(Debug)]
+pub(crate) struct Reading<T: Eq + Hash> {
+    frames: Mutex<HashSet<T>>,
     ended: Notify,
 }
 
-impl Reading {
-    fn frames(&self) -> MutexGuard<'_, HashSet<Pointer>> {
+impl<T: Eq + Hash> Default for Reading<T> {
+    fn default() -> Self {
+        Self {
+            frames: Mutex::default(),
+            ended: Notify::new(),
+        }
+    }
+}
+
+impl<T: Eq + Hash + Clone> Reading<T> {
+    fn frames(&self) -> MutexGuard<'_, HashSet<T>> {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Those of the frames that nobody reads: the caller does from now on.
-    pub(crate) fn claim(&self, frames: &[Pointer]) -> Claim<'_> {
+    pub(crate) fn claim(&self, frames: &[T]) -> Claim<'_, T> {
         let mut reading = self.frames();
-        let free = frames.iter().copied().filter(|frame| reading.insert(*frame));
+        let free = frames.iter().filter(|frame| reading.insert((*frame).clone()));
         Claim {
-            frames: free.collect(),
+            frames: free.cloned().collect(),
             reading: self,
         }
     }
 
+    /// Whether somebody reads the frame.
+    pub(crate) fn has(&self, frame: &T) -> bool {
+        self.frames().contains(frame)
+    }
+
     /// Returns once nobody reads the frame.
-    pub(crate) async fn wait(&self, frame: Pointer) {
+    pub(crate) async fn wait(&self, frame: &T) {
         loop {
             let ended = self.ended.notified();
-            if !self.frames().contains(&frame) {
+            if !self.has(frame) {
                 return;
             }
             ended.await;
@@ -57,14 +72,14 @@ impl Reading {
 }
 
 /// Frames that somebody reads, until it is dropped.
-pub(crate) struct Claim<'a> {
-    pub(crate) frames: Vec<Pointer>,
-    reading: &'a Reading,
+pub(crate) struct Claim<'a, T: Eq + Hash> {
+    pub(crate) frames: Vec<T>,
+    reading: &'a Reading<T>,
 }
 
-impl Drop for Claim<'_> {
+impl<T: Eq + Hash> Drop for Claim<'_, T> {
     fn drop(&mut self) {
-        let mut reading = self.reading.frames();
+        let mut reading = self.reading.frames.lock().unwrap_or_else(PoisonError::into_inner);
         for frame in &self.frames {
             reading.remove(frame);
         }
@@ -91,7 +106,7 @@ pub(crate) async fn frames(core: &Core, missing: &[Pointer]) -> Result<Vec<Optio
     drop(mine);
     drop(claim);
     for at in theirs {
-        core.reading.wait(missing[at]).await;
+        core.reading.wait(&missing[at]).await;
         found[at] = core.frame(missing[at]).await?;
     }
     Ok(found)
@@ -191,12 +206,12 @@ mod tests {
         let first = reading.claim(&frames[..1]);
         let second = reading.claim(&frames);
         assert_eq!((first.frames.len(), second.frames.as_slice()), (1, &frames[1..]));
-        let waits = reading.wait(frames[0]);
+        let waits = reading.wait(&frames[0]);
         tokio::pin!(waits);
         assert!(futures_util::poll!(waits.as_mut()).is_pending());
         drop(first);
         waits.await;
-        reading.wait(frames[0]).await;
+        reading.wait(&frames[0]).await;
         drop(second);
         assert!(reading.frames().is_empty());
     }

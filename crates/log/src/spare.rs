@@ -4,8 +4,10 @@ use bytes::Bytes;
 use restblk_format::log::SEGMENT_LEN_MAX;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Buffers that are kept while no segment needs them: 16 MiB, of what segments may have.
+/// Buffers that are kept while no segment needs them: 16 MiB.
 const KEPT_MAX: usize = 2;
+/// Bytes of a buffer: a segment, and where its last frame is packed.
+const LEN: usize = SEGMENT_LEN_MAX + (64 << 10);
 
 /// A stock of them.
 #[derive(Debug, Default)]
@@ -24,7 +26,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.0);
         let mut kept = self.1.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if buffer.capacity() >= SEGMENT_LEN_MAX && kept.len() < KEPT_MAX {
+        if buffer.capacity() >= LEN && kept.len() < KEPT_MAX {
             kept.push(buffer);
         }
     }
@@ -34,7 +36,7 @@ impl Spare {
     /// A buffer with room for a segment, and whatever bytes.
     pub(crate) fn take(&self) -> Vec<u8> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        kept.unwrap_or_else(|| Vec::with_capacity(SEGMENT_LEN_MAX))
+        kept.unwrap_or_else(|| Vec::with_capacity(LEN))
     }
 
     /// A segment's bytes, for as long as anybody needs them.

@@ -4,15 +4,18 @@
 //! vain. Who reads again in a segment will read on in it, most probably, and one request for all of it costs a store little more than one
 //! for a frame, and the reader much less than a round trip for each of its two hundred frames. So the second read that misses in one
 //! of the last [`SEEN`] segments, or one that misses [`MUCH`] of it, has it read whole while the cache has room, where that pushes nothing out.
-//! Once it is full, it takes [`VERY_MUCH`]. Segments that are mostly dead are left alone.
+//! Once it is full, it takes [`VERY_MUCH`]. Segments of the volume's own that are mostly dead are left alone.
 //!
-//! Whoever misses a frame of a segment that is being read whole waits for it. No more than [`AT_ONCE`] are wanted at once, and each has its
-//! place in the memory before it is asked for; readers for whom there is none fetch their frames as ever.
+//! Whoever misses a frame of a segment that is being read whole waits for it. They are read a few at a time, and no more than [`AT_ONCE`] are
+//! wanted at once; readers for whom there is no turn, or no memory, fetch their frames as ever. What was read keeps its turn until the cache
+//! has taken it. Nothing may depend on the cache: where its disk takes nothing for [`PATIENCE`], what is left is dropped, and no segment is read
+//! whole for a while.
 
 use crate::LogError;
 use crate::ancestors;
 use crate::core::Core;
 use crate::frames::Place;
+use crate::runs::Reading;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use lru::LruCache;
@@ -20,12 +23,14 @@ use restblk_cache::Cache;
 use restblk_format::log::{
     Entry, EntryKind, FrameKind, HEADER_LEN, Kind, Pointer, SEGMENT_LEN_MAX, SegmentHead, SegmentNumber,
 };
-use restblk_store::Payload;
+use restblk_store::{Key, Payload};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 /// Segments whose misses are remembered: 2 GiB.
 const SEEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
@@ -33,12 +38,17 @@ const SEEN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 const MUCH: u32 = 256 << 10;
 /// And when it has none.
 const VERY_MUCH: u32 = 1 << 20;
-/// Segments that are read whole, or wait for it.
+/// Segments that wait for their turn to be read whole.
 const AT_ONCE: usize = 12;
 /// Frames that are unpacked, or put into the cache, before others have their turn: 1 MiB of those that were written in order.
 const TURN: usize = 32;
 /// Between looks whether the cache's disk takes more.
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// How long a disk may take nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long no segment is read whole after that.
+const REST: Duration = Duration::from_secs(30);
 
 /// What was missed of a segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,14 +74,18 @@ impl Missed {
 #[derive(Debug)]
 pub(crate) struct Whole {
     seen: Mutex<LruCache<SegmentNumber, Missed>>,
-    under_way: AtomicUsize,
+    /// Objects that are being read: one can have what was born in many segments.
+    reading: Reading<Key>,
+    /// Objects that were read lately.
+    read: Mutex<LruCache<Key, ()>>,
 }
 
 impl Default for Whole {
     fn default() -> Self {
         Self {
             seen: Mutex::new(LruCache::new(SEEN)),
-            under_way: AtomicUsize::new(0),
+            reading: Reading::default(),
+            read: Mutex::new(LruCache::new(SEEN)),
         }
     }
 }
@@ -103,21 +117,67 @@ impl Whole {
         enough
     }
 
-    fn is_read(&self, segment: SegmentNumber) -> bool {
-        self.seen().peek(&segment).is_some_and(|missed| missed.is_read)
-    }
-
-    fn read(&self, segment: SegmentNumber) {
+    /// The segment is not read whole again while it is remembered.
+    fn end(&self, segment: SegmentNumber) {
         if let Some(missed) = self.seen().peek_mut(&segment) {
             missed.is_read = true;
         }
     }
+
+    fn read(&self) -> MutexGuard<'_, LruCache<Key, ()>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// One that is read whole, or waits for it.
-struct UnderWay<'a>(&'a AtomicUsize);
+/// The turns of whole segments, which all volumes of a process share: their memory, and the cache's disk.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    free: Arc<Semaphore>,
+    most: usize,
+    wanted: AtomicUsize,
+    /// The cache's disk took nothing: nobody has a turn until then.
+    rest_until: Mutex<Option<Instant>>,
+}
 
-impl<'a> UnderWay<'a> {
+impl Turns {
+    /// Of so many bytes that may be on their way from the store; a segment's length of them is left to others.
+    pub(crate) fn new(fetched: usize) -> Self {
+        let most = (fetched / SEGMENT_LEN_MAX).saturating_sub(1);
+        Self {
+            free: Arc::new(Semaphore::new(most)),
+            most,
+            wanted: AtomicUsize::new(0),
+            rest_until: Mutex::default(),
+        }
+    }
+
+    /// A turn, after those who came before; none where too many wait, or nobody has one.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        if self.most == 0 {
+            return None;
+        }
+        let _wanted = Wanted::begin(&self.wanted)?;
+        let turn = Arc::clone(&self.free).acquire_owned().await.ok()?;
+        (!self.rest()).then_some(turn)
+    }
+
+    fn rest_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.rest_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rest(&self) -> bool {
+        self.rest_until().is_some_and(|until| Instant::now() < until)
+    }
+
+    fn begin_rest(&self) {
+        *self.rest_until() = Some(Instant::now() + REST);
+    }
+}
+
+/// One who wants a turn.
+struct Wanted<'a>(&'a AtomicUsize);
+
+impl<'a> Wanted<'a> {
     fn begin(count: &'a AtomicUsize) -> Option<Self> {
         let more = |count| (count < AT_ONCE).then_some(count + 1);
         count
@@ -127,7 +187,7 @@ impl<'a> UnderWay<'a> {
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for Wanted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -137,52 +197,53 @@ impl Drop for UnderWay<'_> {
 pub(crate) async fn missed(core: &Core, missing: &[Pointer]) {
     let Some(cache) = &core.frames.cache else { return };
     let segments = core.whole.note(missing, cache.has_room(SEGMENT_LEN_MAX as u64));
-    join_all(
-        segments
-            .into_iter()
-            .map(|segment| read_once(core, cache, segment)),
-    )
-    .await;
+    if segments.is_empty() || core.memory.turns().rest() {
+        return;
+    }
+    let read = |segment| read_once(core, cache, segment);
+    join_all(segments.into_iter().map(read)).await;
 }
 
 async fn read_once(core: &Core, cache: &Arc<Cache>, segment: SegmentNumber) {
-    // Its header's place stands for all of it: no frame is there.
-    let Some(all) = Pointer::new(segment, 0, Pointer::LEN_UNIT, 0) else {
-        return;
-    };
-    let claim = core.reading.claim(&[all]);
-    if claim.frames.is_empty() {
-        core.reading.wait(all).await;
-        return;
-    }
-    let Some(_under_way) = UnderWay::begin(&core.whole.under_way) else {
-        return;
-    };
-    if core.whole.is_read(segment) {
-        return;
-    }
-    // Whoever misses a frame of it is told what is wrong.
-    if let Err(error) = read(core, cache, segment).await {
+    let ended = read(core, cache, segment).await.unwrap_or_else(|error| {
+        // Whoever misses a frame of it is told what is wrong with it.
         tracing::debug!(%segment, %error, "a segment cannot be read whole");
+        true
+    });
+    if ended {
+        core.whole.end(segment);
     }
-    core.whole.read(segment);
 }
 
-async fn read(core: &Core, cache: &Arc<Cache>, segment: SegmentNumber) -> Result<(), LogError> {
+/// Reads the object that a segment is in; false where that may be tried again.
+async fn read(core: &Core, cache: &Arc<Cache>, segment: SegmentNumber) -> Result<bool, LogError> {
     let Some(place) = place(core, segment).await? else {
-        return Ok(());
+        return Ok(true);
     };
-    let Some(taken) = core.memory.fetched.take_shared(SEGMENT_LEN_MAX).await else {
-        return Ok(());
+    let claim = core.whole.reading.claim(std::slice::from_ref(&place.key));
+    if claim.frames.is_empty() {
+        core.whole.reading.wait(&place.key).await;
+        return Ok(core.whole.read().contains(&place.key));
+    }
+    if core.whole.read().contains(&place.key) {
+        return Ok(true);
+    }
+    let Some(turn) = core.memory.turns().turn().await else {
+        return Ok(false);
+    };
+    let Some(taken) = core.memory.fetched.try_take_shared(SEGMENT_LEN_MAX) else {
+        return Ok(false);
     };
     let Some(object) = place.shelf.all_pieces(&place.key).await? else {
-        return Ok(());
+        return Ok(true);
     };
     let head = head_of(&place, &object)?;
     let frames: Vec<(Pointer, Range<usize>)> = head.entries.iter().filter_map(frame_of).collect();
     let mut good = Vec::with_capacity(frames.len());
     for born_together in frames.chunk_by(|(one, _), (other, _)| one.segment() == other.segment()) {
-        let Some(birth) = core.birth(born_together[0].0.segment()) else {
+        // A clone has the numbers of what its ancestor wrote after its snapshot for segments of its own.
+        let birth = core.birth(born_together[0].0.segment());
+        let Some(birth) = birth.filter(|birth| birth.shelf.volume == place.shelf.volume) else {
             continue;
         };
         let place = Place {
@@ -206,19 +267,36 @@ async fn read(core: &Core, cache: &Arc<Cache>, segment: SegmentNumber) -> Result
             tokio::task::yield_now().await;
         }
     }
-    let cache = Arc::clone(cache);
+    core.whole.read().put(place.key, ());
+    let (cache, memory) = (Arc::clone(cache), core.memory.of_all());
     core.tasks().spawn(async move {
-        for some in good.chunks(TURN) {
-            while cache.is_full() {
-                tokio::time::sleep(PAUSE).await;
-            }
-            for (key, stored) in some {
-                cache.put(key, stored);
-            }
+        if !put(&cache, &good).await {
+            tracing::warn!(
+                cache = cache.path(),
+                "the cache's disk takes nothing: no segment is read whole for a while"
+            );
+            memory.turns().begin_rest();
         }
-        drop(taken);
+        drop((turn, taken));
     });
-    Ok(())
+    Ok(true)
+}
+
+/// Puts frames into the cache, no faster than its disk takes them; false where that takes nothing.
+async fn put(cache: &Cache, frames: &[(restblk_cache::Key, Bytes)]) -> bool {
+    for some in frames.chunks(TURN) {
+        let begun = Instant::now();
+        while cache.is_full() {
+            if begun.elapsed() > PATIENCE {
+                return false;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        for (key, stored) in some {
+            cache.put(key, stored);
+        }
+    }
+    true
 }
 
 fn head_of(place: &Place, object: &Payload) -> Result<SegmentHead, LogError> {
