@@ -4,8 +4,8 @@ use bytes::Bytes;
 use restblk_format::log::SEGMENT_LEN_MAX;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Buffers that are kept while no segment needs them: 16 MiB.
-const KEPT_MAX: usize = 2;
+/// Buffers that are kept while no segment needs them: while many are uploaded, one that ends hands its own to the next.
+const KEPT_MAX: usize = 1;
 /// Bytes of a buffer: a segment, and where its last frame is packed.
 const LEN: usize = SEGMENT_LEN_MAX + (64 << 10);
 
