@@ -140,10 +140,9 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    /// Of so many bytes that may be on their way from the store; half of 32 MiB, and of more all but 16 MiB, because bodies come in
-    /// pieces that take more than they hold, and stay until the cache has them.
+    /// Of so many bytes that may be on their way from the store; a segment's length of them is left to others.
     pub(crate) fn new(fetched: usize) -> Self {
-        let most = (fetched / SEGMENT_LEN_MAX).saturating_sub(2);
+        let most = (fetched / SEGMENT_LEN_MAX).saturating_sub(1);
         Self {
             free: Arc::new(Semaphore::new(most)),
             most,
