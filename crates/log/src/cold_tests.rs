@@ -1,12 +1,13 @@
 //! What a reader without anything in memory asks of the store: few requests, and right bytes whatever is wrong with what he did not want.
 
 use crate::shelf::{Series, Shelf};
-use crate::{Cache, DataKey, Local, LogVolume, Options, Writer, create};
+use crate::test_volume::{id, writer};
+use crate::{Cache, DataKey, Local, LogVolume, Options, create};
 use restblk_block::{BlockDevice, WriteFlags};
 use restblk_format::log::{EntryKind, Kind, SegmentHead};
 use restblk_store::faulty::Faulty;
 use restblk_store::{MemoryStore, Precondition, Store};
-use restblk_types::{ErrorKind, VolumeId};
+use restblk_types::ErrorKind;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +19,6 @@ const BLOCKS: usize = 8192;
 const WRITE: usize = 256;
 /// Blocks of the first segment in no order, so far apart that nobody reads ahead.
 const ALL_OVER: [usize; 6] = [1700, 250, 1450, 1200, 450, 950];
-
-fn id(id: u8) -> VolumeId {
-    VolumeId::from_bytes([id; 16])
-}
-
-fn writer(key: Option<&DataKey>) -> Writer {
-    Writer {
-        nonce: rand::random(),
-        hostname: "host".to_owned(),
-        since: String::new(),
-        key: key.cloned(),
-    }
-}
 
 fn tagged(tag: u64, block: usize) -> Vec<u8> {
     (tag << 32 | block as u64).to_le_bytes().repeat(BLOCK / 8)

@@ -1,33 +1,19 @@
 //! Encrypted and packed volumes, one property at a time; the simulation has them in half of its seeds.
 
 use crate::shelf::{Series, Shelf};
-use crate::{
-    Codec, DataKey, Disk, Durability, FileDisk, Local, LogError, LogVolume, Options, Writer, create,
-};
+use crate::test_volume::{id, writer};
+use crate::{Codec, DataKey, Disk, Durability, FileDisk, Local, LogError, LogVolume, Options, create};
 use bytes::Bytes;
 use restblk_block::{BlockDevice, WriteFlags};
 use restblk_format::log::{FrameKind, Kind, SegmentBuilder, SegmentNumber};
 use restblk_store::{Key, MemoryStore, Precondition, Store};
-use restblk_types::{ErrorKind, VolumeId};
+use restblk_types::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 const BLOCK: usize = 4096;
 /// A word of every block.
 const SECRET: &[u8] = b"a user's secret";
-
-fn id(id: u8) -> VolumeId {
-    VolumeId::from_bytes([id; 16])
-}
-
-fn writer(key: Option<&DataKey>) -> Writer {
-    Writer {
-        nonce: rand::random(),
-        hostname: "host".to_owned(),
-        since: String::new(),
-        key: key.cloned(),
-    }
-}
 
 fn options(codec: Codec) -> Options {
     Options {

@@ -59,6 +59,8 @@ mod crypt_tests;
 mod sim_tests;
 #[cfg(test)]
 mod stream_tests;
+#[cfg(test)]
+mod test_volume;
 
 pub use changes::{Change, Changes};
 pub use children::Child;

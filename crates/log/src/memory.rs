@@ -96,7 +96,7 @@ pub struct Memory {
     /// Of segments.
     spare: Arc<Spare>,
     /// Of whole segments on their way from the store.
-    turns: Turns,
+    turns: Arc<Turns>,
     /// The next member's number.
     next: AtomicU64,
 }
@@ -114,11 +114,6 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// The turns of whole segments.
-    pub(crate) fn turns(&self) -> &Turns {
-        &self.turns
-    }
-
     /// So many bytes, at least [`MEMORY_MIN`].
     #[must_use]
     pub fn new(bytes: u64) -> Self {
@@ -137,7 +132,7 @@ impl Memory {
             pages: AtomicUsize::new(0),
             volumes: AtomicUsize::new(0),
             spare: Arc::default(),
-            turns: Turns::new(parts.fetched),
+            turns: Arc::new(Turns::new(parts.fetched)),
             next: AtomicU64::new(0),
             parts,
         }
@@ -184,13 +179,8 @@ impl Member {
     }
 
     /// The turns of whole segments.
-    pub(crate) fn turns(&self) -> &Turns {
+    pub(crate) fn turns(&self) -> &Arc<Turns> {
         &self.memory.turns
-    }
-
-    /// The memory, for what outlives the volume.
-    pub(crate) fn of_all(&self) -> Arc<Memory> {
-        Arc::clone(&self.memory)
     }
 
     /// Keeps a frame for the next reader.

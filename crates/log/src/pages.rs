@@ -52,12 +52,11 @@ pub(crate) fn with_neighbours(
 /// neighbour is no matter.
 pub(crate) async fn read(
     core: &Core,
-    pages: Vec<NeedsPage>,
+    mut pages: Vec<NeedsPage>,
     wanted: &[NeedsPage],
 ) -> Result<Vec<(NeedsPage, Option<Numbers>)>, LogError> {
     let has_neighbours = pages.len() > wanted.len();
     // Somebody reads these already: whoever wants one finds it then.
-    let mut pages = pages;
     pages.retain(|page| wanted.contains(page) || !core.reading.has(&page.pointer.frame()));
     match read_all(core, pages).await {
         Err(_) if has_neighbours => read_all(core, wanted.to_vec()).await,

@@ -39,11 +39,13 @@ impl<T: Eq + Hash> Default for Reading<T> {
     }
 }
 
-impl<T: Eq + Hash + Clone> Reading<T> {
+impl<T: Eq + Hash> Reading<T> {
     fn frames(&self) -> MutexGuard<'_, HashSet<T>> {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl<T: Eq + Hash + Clone> Reading<T> {
     /// Those of the frames that nobody reads: the caller does from now on.
     pub(crate) fn claim(&self, frames: &[T]) -> Claim<'_, T> {
         let mut reading = self.frames();
@@ -79,7 +81,7 @@ pub(crate) struct Claim<'a, T: Eq + Hash> {
 
 impl<T: Eq + Hash> Drop for Claim<'_, T> {
     fn drop(&mut self) {
-        let mut reading = self.reading.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reading = self.reading.frames();
         for frame in &self.frames {
             reading.remove(frame);
         }

@@ -1,7 +1,8 @@
 //! Streams from one volume to another: any history, cut anywhere, and gone on with; and what is refused.
 
 use crate::receive::Receive;
-use crate::{Local, LogError, LogVolume, Options, Receiver, Writer, create};
+use crate::test_volume::writer;
+use crate::{Local, LogError, LogVolume, Options, Receiver, create};
 use bytes::Bytes;
 use proptest::prelude::*;
 use restblk_block::{BlockDevice, WriteFlags};
@@ -48,18 +49,9 @@ pub(crate) fn memory() -> Arc<dyn Store> {
     Arc::new(MemoryStore::new())
 }
 
-fn writer() -> Writer {
-    Writer {
-        nonce: rand::random(),
-        hostname: "host".to_owned(),
-        since: String::new(),
-        key: None,
-    }
-}
-
 async fn open(store: &Arc<dyn Store>, id: u8) -> LogVolume {
     let (volume, options) = (VolumeId::from_bytes([id; 16]), Options::default());
-    LogVolume::open(store.clone(), volume, writer(), options, Local::default())
+    LogVolume::open(store.clone(), volume, writer(None), options, Local::default())
         .await
         .unwrap()
 }
@@ -80,7 +72,7 @@ impl History {
 
     pub(crate) async fn sized(store: &Arc<dyn Store>, id: u8, blocks: u64) -> Self {
         let volume = VolumeId::from_bytes([id; 16]);
-        create(store.clone(), volume, blocks * BLOCK as u64, &writer())
+        create(store.clone(), volume, blocks * BLOCK as u64, &writer(None))
             .await
             .unwrap();
         Self {
@@ -104,7 +96,7 @@ impl History {
         let (snapshot, content) = self.snapshots.last_key_value().unwrap();
         let child = VolumeId::from_bytes([id; 16]);
         self.volume
-            .clone_snapshot(*snapshot, child, &writer())
+            .clone_snapshot(*snapshot, child, &writer(None))
             .await
             .unwrap();
         Self {

@@ -268,14 +268,14 @@ async fn read(core: &Core, cache: &Arc<Cache>, segment: SegmentNumber) -> Result
         }
     }
     core.whole.read().put(place.key, ());
-    let (cache, memory) = (Arc::clone(cache), core.memory.of_all());
+    let (cache, turns) = (Arc::clone(cache), Arc::clone(core.memory.turns()));
     core.tasks().spawn(async move {
         if !put(&cache, &good).await {
             tracing::warn!(
                 cache = cache.path(),
                 "the cache's disk takes nothing: no segment is read whole for a while"
             );
-            memory.turns().begin_rest();
+            turns.begin_rest();
         }
         drop((turn, taken));
     });

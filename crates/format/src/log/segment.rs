@@ -161,7 +161,7 @@ impl SegmentBuilder {
 
     /// The codec, but for most of what follows frames that did not pack: looking takes as long as packing.
     fn worthwhile(&self) -> Codec {
-        let every = (self.misses / 8)
+        let every = (self.misses / MISSES_MAX)
             .next_power_of_two()
             .clamp(MISSES_MAX, LOOK_EVERY_MAX);
         if self.misses >= MISSES_MAX && !self.misses.is_multiple_of(every) {

@@ -2,7 +2,8 @@
 
 use super::{How, Problem, Progress, Repair, Repaired, Report, Teller, check, repair};
 use crate::shelf::{Series, Shelf};
-use crate::{DataKey, Durability, Local, LogVolume, Options, Writer, create};
+use crate::test_volume::{id, writer};
+use crate::{DataKey, Durability, Local, LogVolume, Options, create};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -18,19 +19,6 @@ mod damage;
 mod rebuilt;
 
 const BLOCK: usize = 4096;
-
-fn id(id: u8) -> VolumeId {
-    VolumeId::from_bytes([id; 16])
-}
-
-fn writer(key: Option<&DataKey>) -> Writer {
-    Writer {
-        nonce: rand::random(),
-        hostname: "host".to_owned(),
-        since: String::new(),
-        key: key.cloned(),
-    }
-}
 
 /// A data key; nobody keeps secrets with it.
 fn a_key() -> DataKey {
